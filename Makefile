@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+# One non-recursive makefile. `make help` lists the targets; O= is where results go, V=1 shows the commands.
+
+VERSION := 0.1.0
+
+O      ?= build
+CC     ?= gcc
+CXX    ?= g++
+SAN    ?=
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib/perfshim
+MANDIR ?= $(PREFIX)/share/man
+
+CFLAGS ?= -O2 -g
+WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+STD    := -std=gnu11 -D_GNU_SOURCE -DPERFSHIM_VERSION='"$(VERSION)"'
+DEPS    = -MMD -MP
+
+# The shim is never sanitized: a sanitizer brings a malloc of its own, and the shim stands in front of the host's.
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+comma := ,
+ifneq ($(SAN),)
+ifeq ($(origin O),file)
+O := build-$(subst $(comma),-,$(SAN))
+endif
+endif
+
+Q := $(if $(V),,@)
+say = $(if $(V),@true,@printf '  %-5s %s\n' $(1) $(2))
+
+formats_src  := $(wildcard formats/*.c)
+shim_src     := $(wildcard shim/*.c)
+shim_asm     := $(wildcard shim/*.S)
+recorder_src := $(wildcard shim/recorder/*.c)
+analyzer_src := $(wildcard analyzer/*.c)
+unit_src     := $(wildcard tests/unit/test_*.c)
+program_src  := $(wildcard tests/programs/*.c) $(wildcard tests/servers/*.c)
+programxx_src := $(wildcard tests/programs/*.cc)
+
+shim_c_obj   := $(shim_src:%.c=$(O)/obj/%.o)
+shim_asm_obj := $(shim_asm:%.S=$(O)/obj/%.o)
+shim_obj     := $(shim_c_obj) $(shim_asm_obj)
+formats_obj  := $(formats_src:%.c=$(O)/obj/%.o)
+recorder_obj := $(recorder_src:%.c=$(O)/obj/%.o)
+analyzer_obj := $(analyzer_src:%.c=$(O)/obj/%.o)
+unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
+program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
+
+ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
+RECORDER_LIBS := -lzstd
+UNIT_LIBS     := -lcmocka
+
+.PHONY: all demo check check-unit bench install uninstall clean help deps tests-built FORCE
+.DELETE_ON_ERROR:
+
+## all: the shim, its recorder and the analyzer (the default)
+all: $(O)/libperfshim.so $(O)/perfshim-recorder $(O)/perfanalyze
+
+# Layers, enforced by what each part can include: formats sees itself; shim and analyzer see formats, never each other.
+$(O)/obj/formats/%.o:       private INC := -iquote formats
+$(O)/obj/shim/%.o:          private INC := -iquote formats -iquote shim
+$(O)/obj/shim/recorder/%.o: private INC := -iquote formats -iquote shim -iquote shim/recorder
+$(O)/obj/analyzer/%.o:      private INC := -iquote formats -iquote analyzer
+
+# In the shim: fortified wrappers and stack protectors call into libc where the host may not expect it; initial-exec TLS
+# never allocates; -fexceptions keeps hooks cancellation points that unwind. Hosts pass NULL where headers forbid it.
+SHIM_CFLAGS := -fno-delete-null-pointer-checks -Wno-nonnull-compare -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions -fno-builtin-malloc -fno-builtin-free \
+	-fno-builtin-calloc -fno-builtin-realloc -U_FORTIFY_SOURCE -fno-stack-protector -fno-omit-frame-pointer
+
+# Hooks must be visible to the linker script, which then exports the table's rows and nothing else.
+$(O)/obj/shim/hook_%.o: private SHIM_CFLAGS += -fvisibility=default
+
+$(O)/flags: FORCE
+	@mkdir -p $(O); printf '%s\n' '$(CC) $(CFLAGS) $(LDFLAGS) $(SAN) $(VERSION)' | cmp -s - $@ || \
+	printf '%s\n' '$(CC) $(CFLAGS) $(LDFLAGS) $(SAN) $(VERSION)' > $@
+
+$(shim_c_obj): $(O)/obj/%.o: %.c $(O)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SHIM_CFLAGS) $(DEPS) $(INC) -c $< -o $@
+$(shim_asm_obj): $(O)/obj/%.o: %.S $(O)/flags
+	$(call say,AS,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -c $< -o $@
+$(formats_obj) $(recorder_obj) $(analyzer_obj): $(O)/obj/%.o: %.c $(O)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) $(INC) -c $< -o $@
+
+# The names that the shim exports are those of the hook table, and no others.
+$(O)/perfshim.map: shim/hooks.def shim/exports.awk
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)awk -f shim/exports.awk $< > $@
+
+$(O)/libperfshim.so: $(shim_obj) $(O)/perfshim.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--version-script=$(O)/perfshim.map \
+	-Wl,-soname,libperfshim.so -o $@ $(shim_obj) -ldl -lpthread
+
+$(O)/perfshim-recorder: $(recorder_obj) $(formats_obj)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(RECORDER_LIBS)
+
+$(O)/perfanalyze: $(analyzer_obj) $(formats_obj)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(ANALYZER_LIBS)
+
+# A unit test is linked with every module of the tree but the mains; its own includes decide which it can see.
+$(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(filter-out %/main.o,$(recorder_obj) $(analyzer_obj)) $(O)/flags
+	$(call say,TEST,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote shim -iquote shim/recorder \
+	-iquote analyzer -iquote tests/unit $< $(filter %.o,$^) $(LDFLAGS) -o $@ $(ANALYZER_LIBS) $(UNIT_LIBS)
+$(O)/tests/%: tests/%.c $(O)/flags
+	$(call say,PROG,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) -O1 -g $(WARN) $(DEPS) $< -o $@ -lpthread -ldl -lm
+$(O)/tests/%: tests/%.cc $(O)/flags
+	$(call say,PROG,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -O1 -g -Wall -Wextra $(DEPS) $< -o $@ -lpthread
+
+tests-built: $(unit_bin) $(program_bin)
+
+## deps: install the Debian packages that building and the demo need
+deps:
+	$(Q)scripts/deps build demo
+
+## demo: install what is missing, build, run nginx and the example server under load, print both reports
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)O=$(O) scripts/demo
+
+## check: install what tests need, build, run every test (T='tests/t/x.t ...' for some)
+check:
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)O=$(abspath $(O)) SAN='$(SAN)' prove --timer $(if $(T),$(T),tests/t/)
+
+## check-unit: only the unit tests, which need no server
+check-unit:
+	$(Q)$(MAKE) --no-print-directory all tests-built T=
+	$(Q)O=$(abspath $(O)) prove --timer tests/t/unit.t
+
+## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
+bench: 
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)O=$(abspath $(O)) scripts/bench
+
+## install: into PREFIX (/usr/local), below DESTDIR if that is set
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man7
+	install -m 755 $(O)/perfanalyze $(DESTDIR)$(BINDIR)/perfanalyze
+	install -m 755 $(O)/libperfshim.so $(DESTDIR)$(LIBDIR)/libperfshim.so
+	install -m 755 $(O)/perfshim-recorder $(DESTDIR)$(LIBDIR)/perfshim-recorder
+	install -m 644 docs/perfanalyze.1 $(DESTDIR)$(MANDIR)/man1/perfanalyze.1
+	install -m 644 docs/perfshim.7 $(DESTDIR)$(MANDIR)/man7/perfshim.7
+
+## uninstall: remove what install put there (same PREFIX and DESTDIR)
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/perfanalyze $(DESTDIR)$(LIBDIR)/libperfshim.so $(DESTDIR)$(LIBDIR)/perfshim-recorder
+	rm -f $(DESTDIR)$(MANDIR)/man1/perfanalyze.1 $(DESTDIR)$(MANDIR)/man7/perfshim.7
+	-rmdir $(DESTDIR)$(LIBDIR) 2>/dev/null
+
+## clean: remove O
+clean:
+	rm -rf $(O)
+
+## help: this list
+help:
+	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST)) | awk -F': ' '{printf "  %-11s %s\n", $$1, $$2}'
+	@echo 'Variables: O=dir  CC=clang  SAN=address,undefined|thread  V=1  PREFIX=  DESTDIR=  T=tests'
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events as C sees them, expanded from events.def.
+ *
+ * `struct event` is the decoded form that the recorder's encoder takes and the analyzer's decoder gives. `u.field[i]` is
+ * the i-th field of the row, `u.NAME.FIELD` the same by name.
+ */
+#ifndef PERFSHIM_EVENT_H
+#define PERFSHIM_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EVENT_UNKNOWN UINT64_MAX /* a field whose value could not be had */
+
+enum event_type {
+#define F(name, coding, show)
+#define EVENT(number, name, data, fields) EVENT_##name = number,
+#include "events.def"
+#undef EVENT
+#undef F
+};
+
+#define EVENT_TYPES 48  /* every number in events.def is below */
+#define EVENT_FIELDS 20 /* no row has more */
+
+#define F(name, coding, show) uint64_t name;
+#define EVENT(number, name, data, fields)                                                                              \
+    struct event_##name {                                                                                              \
+        fields                                                                                                         \
+    };
+#include "events.def"
+#undef EVENT
+#undef F
+
+struct event {
+    uint64_t time;       /* clock ticks (trace.h says of which clock) */
+    uint16_t type;       /* enum event_type */
+    uint32_t data_bytes; /* 0 if none */
+    const uint8_t *data; /* borrowed: valid until the next call on whatever gave the event */
+    union {
+        uint64_t field[EVENT_FIELDS];
+#define F(name, coding, show)
+#define EVENT(number, name, data, fields) struct event_##name name;
+#include "events.def"
+#undef EVENT
+#undef F
+    } u;
+};
+
+enum field_coding { CODING_PLAIN, CODING_SIGNED, CODING_DELTA };
+enum field_show { SHOW_DEC, SHOW_HEX, SHOW_SIGNED, SHOW_TICKS, SHOW_OP, SHOW_KIND, SHOW_HOW };
+
+struct event_field {
+    const char *name;
+    enum field_coding coding;
+    enum field_show show;
+};
+
+struct event_info {
+    const char *name; /* NULL: no such event */
+    bool has_data;
+    unsigned fields;
+    struct event_field field[EVENT_FIELDS];
+};
+
+/* Indexed by event_type. */
+extern const struct event_info event_table[EVENT_TYPES];
+
+/* What kind of thing a descriptor stands for. Numbers are part of the file; the order never changes. */
+#define DESC_KINDS(K)                                                                                                  \
+    K(unknown) K(file) K(directory) K(device) K(pipe) K(tcp) K(udp) K(unix) K(netlink) K(socket) K(listener) K(epoll)    \
+    K(eventfd) K(timerfd) K(signalfd) K(inotify) K(memfd) K(pty) K(pidfd)
+enum desc_kind {
+#define K(name) KIND_##name,
+    DESC_KINDS(K)
+#undef K
+        KIND_COUNT
+};
+extern const char *const desc_kind_name[KIND_COUNT];
+
+/* How a process ended. */
+enum process_how { HOW_running, HOW_exit, HOW_killed, HOW_exec, HOW_COUNT };
+extern const char *const process_how_name[HOW_COUNT];
+
+/* Bits of io.flags. */
+enum {
+    IO_PEEK = 1,     /* the bytes stay in the socket: they are not counted into the offset */
+    IO_STREAM = 2,   /* of a stream socket or pipe: offset means something */
+    IO_DGRAM = 4,    /* one datagram */
+    IO_TRUNC = 8,    /* the datagram was longer */
+    IO_ERRQUEUE = 16,
+    IO_POSITIONED = 32, /* pread and the like: offset is the file's */
+};
+
+/* Bits of map.flags. */
+enum {
+    MAPPING_ANONYMOUS = 1,
+    MAPPING_SHARED = 2,
+    MAPPING_IN_HEAP = 4, /* made inside an allocator's call */
+    MAPPING_STACK = 8,
+    MAPPING_FAILED = 16,
+};
+
+static inline uint64_t zigzag_encode(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
+static inline int64_t zigzag_decode(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
+
+#endif
