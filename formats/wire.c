@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine works in runs: a line is found by memchr and looked at where it lies, a body is skipped by arithmetic. A line
+ * is copied only if a call's bytes end within it.
+ *
+ * Raw bytes and scrubbed units go through the same states. What makes both give the same messages at the same offsets:
+ *   - a message begins with its first byte, seen or masked, before anything is known about it;
+ *   - CR and LF between messages are kept, so that they are never taken for the masked beginning of one;
+ *   - a line's text is kept as standing for the bytes of the call that brought its end, so gaps need no line ends.
+ *
+ * The first line of a connection decides its protocol. If no protocol wants it, the whole connection is opaque and costs
+ * nothing from then on; where the beginning was not seen, some later calls are tried.
+ */
+#include "wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "varint.h"
+#include "wire_proto.h"
+
+#define DETECT_TRIES 8
+#define LINE_ROOM_FIRST 256
+
+const char *const wire_protocol_name[WIRE_PROTOCOLS] = {"tcp", "http/1.1", "redis"};
+
+static const struct wire_proto *const protocols[WIRE_PROTOCOLS] = {
+    [WIRE_HTTP1] = &http1_proto,
+    [WIRE_RESP] = &resp_proto,
+};
+
+enum mode {
+    MODE_START, /* between messages */
+    MODE_LINE,  /* within a message, at or in a line */
+    MODE_COUNT,
+    MODE_CLOSE,
+    MODE_OPAQUE,
+    MODE_LOST,
+};
+
+struct direction {
+    uint64_t offset;
+    uint64_t count;       /* MODE_COUNT: bytes still to come */
+    uint64_t line_stream; /* stream bytes since the line began */
+    char *line;           /* the incomplete line, NULL if there is none */
+    uint16_t line_bytes, line_room;
+    uint8_t mode;
+    bool open;  /* a message has begun and not ended */
+    bool cut;   /* the incomplete line is longer than its buffer */
+    bool holed; /* the stream's beginning was not seen */
+};
+
+struct wire_conn {
+    struct direction dir[2];
+    uint8_t protocol;
+    uint8_t tries;
+    _Alignas(8) uint8_t state[WIRE_STATE_BYTES];
+};
+
+_Static_assert(WIRE_LINE_MAX <= UINT16_MAX, "line_bytes is 16 bits wide");
+
+/* One call's way through the engine. */
+struct feed {
+    struct wire_conn *c;
+    const struct wire_sink *sink;
+    struct direction *d;
+    enum wire_side side;
+};
+
+static struct feed feed_of(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side)
+{
+    return (struct feed){c, sink, &c->dir[side], side};
+}
+
+struct wire_conn *wire_new(void)
+{
+    return calloc(1, sizeof(struct wire_conn));
+}
+
+void wire_free(struct wire_conn *c)
+{
+    if (!c)
+        return;
+    free(c->dir[0].line);
+    free(c->dir[1].line);
+    free(c);
+}
+
+enum wire_protocol wire_protocol(const struct wire_conn *c)
+{
+    return c->protocol;
+}
+
+uint64_t wire_offset(const struct wire_conn *c, enum wire_side side)
+{
+    return c->dir[side].offset;
+}
+
+bool wire_lost(const struct wire_conn *c, enum wire_side side)
+{
+    return c->dir[side].mode == MODE_LOST;
+}
+
+bool wire_opaque(const struct wire_conn *c)
+{
+    return c->dir[0].mode == MODE_OPAQUE && c->dir[1].mode == MODE_OPAQUE;
+}
+
+const char *wire_number(const char *p, const char *end, unsigned base, uint64_t *value)
+{
+    const char *start = p;
+    uint64_t v = 0;
+
+    for (; p < end; p++) {
+        unsigned digit = (unsigned)(*p - '0');
+        if (digit > 9) {
+            digit = (unsigned)((*p | 0x20) - 'a') + 10;
+            if (digit < 10 || digit >= base)
+                break;
+        }
+        if (v > WIRE_COUNT_MAX / base)
+            return NULL;
+        v = v * base + digit;
+    }
+    *value = v;
+    return p == start ? NULL : p;
+}
+
+/* --- what the caller is told --- */
+
+static void begin(struct feed *f)
+{
+    f->d->open = true;
+    f->d->line_stream = 0;
+    f->d->mode = MODE_LINE;
+    if (f->sink->begin)
+        f->sink->begin(f->sink->context, f->side, f->d->offset);
+}
+
+static void end(struct feed *f)
+{
+    f->d->open = false;
+    if (f->sink->end)
+        f->sink->end(f->sink->context, f->side, f->d->offset);
+}
+
+static void keep(struct feed *f, uint64_t stream_bytes, const char *text, size_t text_bytes)
+{
+    if (f->sink->keep)
+        f->sink->keep(f->sink->context, f->side, f->d->offset, (uint32_t)stream_bytes, text, text_bytes);
+}
+
+static void line_drop(struct direction *d)
+{
+    free(d->line);
+    d->line = NULL;
+    d->line_bytes = d->line_room = 0;
+    d->cut = false;
+}
+
+static void lose(struct feed *f, uint64_t offset, enum mode mode)
+{
+    line_drop(f->d);
+    f->d->mode = mode;
+    f->d->open = false;
+    if (f->c->protocol)
+        protocols[f->c->protocol]->lost(f->c->state, f->side);
+    if (f->sink->lost)
+        f->sink->lost(f->sink->context, f->side, offset);
+}
+
+/* --- protocol detection --- */
+
+static enum wire_protocol detect(enum wire_side side, const char *text, size_t n, bool whole)
+{
+    for (unsigned p = WIRE_UNKNOWN + 1; p < WIRE_PROTOCOLS; p++)
+        if (protocols[p]->detect(side, text, n, whole))
+            return p;
+    return WIRE_UNKNOWN;
+}
+
+/* No protocol begins like this. */
+static void reject(struct feed *f, uint64_t offset)
+{
+    struct wire_conn *c = f->c;
+    bool from_start = !c->dir[0].holed && !c->dir[1].holed;
+    bool for_good = from_start || ++c->tries >= DETECT_TRIES;
+
+    lose(f, offset, for_good ? MODE_OPAQUE : MODE_LOST);
+    if (for_good) {
+        struct direction *other = &c->dir[!f->side];
+        line_drop(other);
+        other->mode = MODE_OPAQUE;
+    }
+}
+
+/* --- lines and counted runs --- */
+
+static void then(struct feed *f, const struct wire_step *step)
+{
+    struct direction *d = f->d;
+
+    if (step->ends)
+        end(f);
+    switch (step->then) {
+    case THEN_LINE:
+        d->mode = step->ends ? MODE_START : MODE_LINE;
+        break;
+    case THEN_COUNT:
+        d->mode = MODE_COUNT;
+        d->count = step->count;
+        break;
+    case THEN_CLOSE:
+        d->mode = MODE_CLOSE;
+        break;
+    default:
+        d->mode = MODE_OPAQUE;
+    }
+    if (step->other_opaque) {
+        struct feed other = feed_of(f->c, f->sink, !f->side);
+        if (other.d->open)
+            lose(&other, other.d->offset, MODE_OPAQUE);
+        other.d->mode = MODE_OPAQUE;
+    }
+}
+
+/* A line is whole: the last `share` of its stream bytes came just now. */
+static void on_line(struct feed *f, const char *text, size_t bytes, bool cut, uint64_t share)
+{
+    struct direction *d = f->d;
+    char scratch[PAYLOAD_TEXT_MAX];
+    struct wire_step step;
+    struct wire_line line = {.text = text, .bytes = bytes, .whole_bytes = bytes, .cut = cut || bytes > WIRE_LINE_MAX};
+
+    if (line.cut)
+        line.bytes = bytes < WIRE_LINE_MAX ? bytes : WIRE_LINE_MAX;
+    else if (bytes && text[bytes - 1] == '\n')
+        line.bytes -= 1 + (bytes > 1 && text[bytes - 2] == '\r');
+
+    if (!f->c->protocol) {
+        f->c->protocol = detect(f->side, line.text, line.bytes, true);
+        if (!f->c->protocol) {
+            uint64_t at = d->offset;
+            d->offset += share;
+            reject(f, at);
+            return;
+        }
+    }
+    d->offset += share;
+    line.stream_bytes = d->line_stream + share;
+    d->line_stream = 0;
+    step.then = THEN_LINE;
+    step.ends = step.other_opaque = step.has_head = false;
+    step.keep = NULL;
+    step.scratch = scratch;
+    protocols[f->c->protocol]->line(f->c->state, f->side, &line, &step);
+    if (step.then == THEN_LOST) {
+        lose(f, d->offset - share, MODE_LOST);
+        return;
+    }
+    if (step.keep)
+        keep(f, share, step.keep, step.keep_bytes);
+    if (step.has_head && f->sink->head)
+        f->sink->head(f->sink->context, f->side, &step.head);
+    then(f, &step);
+}
+
+/* Memory that is short makes a line cut, no more. */
+static void line_append(struct direction *d, const char *bytes, size_t n)
+{
+    size_t need = d->line_bytes + n;
+    if (need > WIRE_LINE_MAX) {
+        need = WIRE_LINE_MAX;
+        d->cut = true;
+    }
+    if (need > d->line_room) {
+        size_t room = d->line_room ? d->line_room : LINE_ROOM_FIRST;
+        while (room < need)
+            room *= 2;
+        char *grown = realloc(d->line, room);
+        if (!grown) {
+            d->cut = true;
+            need = d->line_room;
+        } else {
+            d->line = grown;
+            d->line_room = (uint16_t)room;
+        }
+    }
+    if (need > d->line_bytes)
+        memcpy(d->line + d->line_bytes, bytes, need - d->line_bytes);
+    d->line_bytes = (uint16_t)need;
+}
+
+/* Takes the line that [bytes, bytes + n) begins with or goes on with; gives how many bytes belong to it. */
+static size_t feed_line(struct feed *f, const char *bytes, size_t n)
+{
+    struct direction *d = f->d;
+    const char *lf = memchr(bytes, '\n', n);
+    size_t used = lf ? (size_t)(lf - bytes) + 1 : n;
+
+    if (lf && !d->line_bytes) {
+        on_line(f, bytes, used, d->cut, used);
+        d->cut = false;
+        return used;
+    }
+    line_append(d, bytes, used);
+    if (!lf) {
+        uint64_t at = d->offset;
+        d->offset += used;
+        d->line_stream += used;
+        if (!f->c->protocol && !detect(f->side, d->line, d->line_bytes, false))
+            reject(f, at);
+        return used;
+    }
+    char *line = d->line; /* on_line may lose the direction, and with it the buffer */
+    size_t line_bytes = d->line_bytes;
+    bool cut = d->cut;
+    d->line = NULL;
+    line_drop(d);
+    on_line(f, line, line_bytes, cut, used);
+    free(line);
+    return used;
+}
+
+/* Moves on by at most n counted bytes; gives how many those were. */
+static uint64_t feed_count(struct feed *f, uint64_t n)
+{
+    struct direction *d = f->d;
+
+    if (n > d->count)
+        n = d->count;
+    d->count -= n;
+    d->offset += n;
+    if (!d->count) {
+        struct wire_step step = {.then = THEN_LINE};
+        protocols[f->c->protocol]->counted(f->c->state, f->side, &step);
+        d->line_stream = 0;
+        then(f, &step);
+    }
+    return n;
+}
+
+/* CR and LF between messages. */
+static size_t feed_filler(struct feed *f, const char *bytes, size_t n)
+{
+    size_t used = 0;
+
+    while (used < n && used < PAYLOAD_TEXT_MAX && (bytes[used] == '\r' || bytes[used] == '\n'))
+        used++;
+    if (used) {
+        f->d->offset += used;
+        keep(f, used, bytes, used);
+    }
+    return used;
+}
+
+static void try_resync(struct feed *f, const char *bytes, size_t n)
+{
+    const char *lf = memchr(bytes, '\n', n < WIRE_LINE_MAX ? n : WIRE_LINE_MAX);
+    if (!lf)
+        return;
+    size_t line = (size_t)(lf - bytes);
+    if (line && bytes[line - 1] == '\r')
+        line--;
+    enum wire_protocol p = f->c->protocol;
+    if (p ? protocols[p]->resync(f->side, bytes, line) : detect(f->side, bytes, line, true))
+        f->d->mode = MODE_START;
+    else if (!p)
+        reject(f, f->d->offset);
+}
+
+/* Bytes that are as many in the stream. */
+static void feed_bytes(struct feed *f, const char *bytes, size_t n)
+{
+    struct direction *d = f->d;
+
+    if (d->mode == MODE_LOST)
+        try_resync(f, bytes, n);
+    while (n) {
+        size_t used = 0;
+        switch (d->mode) {
+        case MODE_START:
+            used = feed_filler(f, bytes, n);
+            if (!used)
+                begin(f);
+            break;
+        case MODE_LINE:
+            used = feed_line(f, bytes, n);
+            break;
+        case MODE_COUNT:
+            used = (size_t)feed_count(f, n);
+            break;
+        default:
+            d->offset += n;
+            return;
+        }
+        bytes += used;
+        n -= used;
+    }
+}
+
+void wire_bytes(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, const uint8_t *bytes, size_t n)
+{
+    struct feed f = feed_of(c, sink, side);
+    feed_bytes(&f, (const char *)bytes, n);
+}
+
+void wire_text(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, uint32_t n, const char *text,
+               size_t text_bytes)
+{
+    struct feed f = feed_of(c, sink, side);
+
+    if (n == text_bytes) {
+        feed_bytes(&f, text, n);
+        return;
+    }
+    if (f.d->mode == MODE_LOST && n)
+        try_resync(&f, text, text_bytes);
+    if (f.d->mode == MODE_START && n)
+        begin(&f);
+    if (f.d->mode == MODE_LINE && n)
+        on_line(&f, text, text_bytes, false, n);
+    else
+        wire_gap(c, sink, side, n);
+}
+
+void wire_gap(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, uint64_t n)
+{
+    struct feed f = feed_of(c, sink, side);
+
+    while (n) {
+        if (f.d->mode == MODE_COUNT) {
+            n -= feed_count(&f, n);
+            continue;
+        }
+        if (f.d->mode == MODE_START)
+            begin(&f);
+        f.d->offset += n;
+        f.d->line_stream += n;
+        return;
+    }
+}
+
+void wire_hole(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, uint64_t n)
+{
+    struct feed f = feed_of(c, sink, side);
+
+    bool always = !n;
+
+    if (!f.d->offset)
+        f.d->holed = true;
+    while (n && f.d->mode == MODE_COUNT)
+        n -= feed_count(&f, n);
+    if ((n && (f.d->mode == MODE_START || f.d->mode == MODE_LINE)) ||
+        (always && f.d->mode != MODE_LOST && f.d->mode != MODE_OPAQUE))
+        lose(&f, f.d->offset, MODE_LOST);
+    f.d->offset += n;
+}
+
+void wire_close(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side)
+{
+    struct feed f = feed_of(c, sink, side);
+
+    if (f.d->mode == MODE_CLOSE)
+        end(&f);
+    else if (f.d->open)
+        lose(&f, f.d->offset, MODE_OPAQUE);
+    f.d->mode = MODE_OPAQUE;
+}
+
+int payload_next(const uint8_t **p, const uint8_t *end_of_units, struct payload_unit *unit)
+{
+    uint64_t head, text_bytes;
+
+    if (*p >= end_of_units)
+        return 0;
+    const uint8_t *at = varint_get(*p, end_of_units, &head);
+    if (!at || (head & 3) > PAYLOAD_HOLE)
+        return -1;
+    *unit = (struct payload_unit){.kind = head & 3, .stream_bytes = head >> 2};
+    if (unit->kind == PAYLOAD_TEXT) {
+        at = varint_get(at, end_of_units, &text_bytes);
+        if (!at || text_bytes > PAYLOAD_TEXT_MAX || text_bytes > (size_t)(end_of_units - at) ||
+            unit->stream_bytes > UINT32_MAX)
+            return -1;
+        unit->text = (const char *)at;
+        unit->text_bytes = text_bytes;
+        at += text_bytes;
+    }
+    *p = at;
+    return 1;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What stands between the framing engine (wire.c) and a protocol (a file each: http1.c, resp.c).
+ *
+ * The engine cuts a direction into lines and counted runs. It gives each line to the protocol, which answers with a step:
+ * what of the line may be kept, whether the message's head is known, whether the message ends, and what follows. A protocol
+ * therefore sees no offsets, no holes and no partial lines. To add one: its file, an id in enum wire_protocol, a row in the
+ * table of wire.c.
+ *
+ * A protocol's scrubbing must be idempotent: the analyzer passes kept lines through the same function, and must come to
+ * the same step.
+ */
+#ifndef PERFSHIM_WIRE_PROTO_H
+#define PERFSHIM_WIRE_PROTO_H
+
+#include "wire.h"
+
+#define WIRE_LINE_MAX 8192 /* what is beyond is not looked at; framing goes on behind the line's end */
+#define WIRE_STATE_BYTES 64
+#define WIRE_COUNT_MAX (UINT64_C(1) << 60) /* numbers beyond are none: what is counted cannot overflow */
+
+struct wire_line {
+    const char *text;
+    size_t bytes;          /* without the line's end */
+    size_t whole_bytes;    /* with it: text[0..whole_bytes) is what came, unless the line was cut */
+    uint64_t stream_bytes; /* from the end of what was before, masked ones too */
+    bool cut;              /* longer than WIRE_LINE_MAX */
+};
+
+enum wire_then {
+    THEN_LINE,
+    THEN_COUNT,  /* `count` bytes; then the protocol's `counted` is asked again */
+    THEN_CLOSE,  /* the message lasts to the end of the stream */
+    THEN_OPAQUE, /* nothing in this direction means anything to us from here on */
+    THEN_LOST,   /* this is no line of the protocol */
+};
+
+struct wire_step {
+    enum wire_then then;
+    uint64_t count;
+    bool ends;         /* the message ended, in front of what follows */
+    bool other_opaque; /* the other direction is opaque, too, from now on */
+    bool has_head;
+    struct wire_head head;
+    const char *keep; /* whole lines, ends included; NULL: nothing */
+    size_t keep_bytes;
+    char *scratch; /* PAYLOAD_TEXT_MAX bytes, for keep and head to point into */
+};
+
+struct wire_proto {
+    /* Can a connection begin like this? whole: text is a line without its end; else only the first n bytes are here. */
+    bool (*detect)(enum wire_side side, const char *text, size_t n, bool whole);
+    /* Is this line, at the start of a call's bytes, surely a message's first? */
+    bool (*resync)(enum wire_side side, const char *text, size_t n);
+    /* A line. The step was set to THEN_LINE and nothing else. */
+    void (*line)(void *state, enum wire_side side, const struct wire_line *line, struct wire_step *step);
+    /* The counted run is over; nothing can be kept. */
+    void (*counted)(void *state, enum wire_side side, struct wire_step *step);
+    /* The direction was lost: the next line will be a message's first. */
+    void (*lost)(void *state, enum wire_side side);
+};
+
+extern const struct wire_proto http1_proto, resp_proto;
+
+/* Reads digits of the base (10 or 16) at [p, end): gives the first byte that is none, or NULL if there was no digit or the
+ * value is well over WIRE_COUNT_MAX. */
+const char *wire_number(const char *p, const char *end, unsigned base, uint64_t *value);
+
+static inline bool wire_is_letter(char c) { return (unsigned)((c | 0x20) - 'a') < 26; }
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An I/O record carries the start of the payload (the recorder scrubs it before anything is written), for stream sockets
+ * only: nothing else is ever framed.
+ */
+#include "io_record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ledger.h"
+#include "ring.h"
+
+#define IO_FIELDS 13
+
+/* Copies the first n bytes that lie in the parts. */
+static void gather(uint8_t *to, size_t n, const struct iovec *parts, size_t count)
+{
+    for (size_t i = 0; i < count && n > 0; i++) {
+        size_t take = parts[i].iov_len < n ? parts[i].iov_len : n;
+        memcpy(to, parts[i].iov_base, take);
+        to += take;
+        n -= take;
+    }
+}
+
+void io_record(struct io_call *c, const struct io_done *done)
+{
+    struct arena_thread *t = c->t;
+    uint64_t end = clock_ticks(), offset = done->offset;
+    unsigned flags = done->flags, captured = 0;
+    struct desc *d = c->desc;
+
+    /* closed meanwhile, and perhaps used again: what we moved belongs to no stream that we know */
+    if (d && atomic_load_explicit(&d->id, memory_order_relaxed) != c->id)
+        d = NULL;
+    if (d && desc_is_stream(atomic_load_explicit(&d->kind, memory_order_relaxed))) {
+        flags |= IO_STREAM;
+        if (done->result > 0 && !(flags & (IO_PEEK | IO_POSITIONED))) {
+            offset = desc_advance(d, done->dir, (uint64_t)done->result);
+            if (done->parts)
+                captured = (unsigned)((size_t)done->result < shim.capture_bytes ? (size_t)done->result
+                                                                                 : shim.capture_bytes);
+        }
+    }
+    uint64_t *field = record_begin(t, EVENT_io, IO_FIELDS, captured, end);
+    if (!field)
+        return;
+    field[0] = c->id;
+    field[1] = (uint64_t)(int64_t)c->fd;
+    field[2] = done->op;
+    field[3] = done->dir;
+    field[4] = offset;
+    field[5] = (uint64_t)(done->result < 0 ? -(int64_t)errno : (int64_t)done->result);
+    field[6] = done->asked;
+    field[7] = end - c->start;
+    field[8] = flags;
+    ledger_take_change(t, field + 9);
+    if (captured)
+        gather((uint8_t *)(field + IO_FIELDS), captured, done->parts, done->part_count);
+    record_commit(t);
+    if (__builtin_expect(c->cost != 0, 0)) { /* before the call and after it, without the call itself */
+        cost_end(&t->cost_io_ticks, end);
+        t->cost_io_ticks += COST_SHARE * (c->start - c->cost < COST_MAX_TICKS ? c->start - c->cost : COST_MAX_TICKS);
+    }
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recording reads and writes. A hook is
+ *
+ *   struct io_call c = io_enter(fd);
+ *   ssize_t result = real.read(...);
+ *   io_leave(&c, &(struct io_done){...});
+ *
+ * Nothing here changes errno; result -1 is recorded as -errno.
+ */
+#ifndef PERFSHIM_IO_RECORD_H
+#define PERFSHIM_IO_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "desc.h"
+#include "thread.h"
+
+enum { IO_IN, IO_OUT };
+
+struct io_call {
+    struct arena_thread *t; /* NULL: record nothing */
+    struct desc *desc;      /* NULL: not known */
+    uint32_t id;            /* desc's, before the call */
+    int fd;
+    uint64_t start, cost;
+};
+
+struct io_done {
+    unsigned op, dir;
+    ssize_t result;
+    size_t asked;
+    unsigned flags;             /* IO_* of event.h */
+    uint64_t offset;            /* with IO_POSITIONED */
+    const struct iovec *parts;  /* where the bytes are; NULL: nowhere that we can see */
+    size_t part_count;
+};
+
+static inline struct io_call io_enter(int fd)
+{
+    struct io_call c = {.t = hook_enter(), .fd = fd};
+
+    if (c.t) {
+        c.cost = cost_begin(c.t);
+        c.desc = desc_get(c.t, fd);
+        c.id = c.desc ? atomic_load_explicit(&c.desc->id, memory_order_relaxed) : 0;
+        c.start = clock_ticks();
+    }
+    return c;
+}
+
+void io_record(struct io_call *c, const struct io_done *done);
+
+static inline void io_leave(struct io_call *c, const struct io_done *done)
+{
+    if (c->t)
+        io_record(c, done);
+}
+
+/* The usual case: one buffer. */
+static inline void io_leave_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer,
+                                   size_t asked, unsigned flags)
+{
+    if (!c->t)
+        return;
+    struct iovec part = {(void *)(uintptr_t)buffer, asked};
+    io_record(c, &(struct io_done){op, dir, result, asked, flags, 0, &part, 1});
+}
+
+#endif

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The recorder is a grandchild that belongs to nobody: the process in between ends at once and is reaped here, so that the
+ * host's wait() never sees either. The processes are made by a bare clone without an exit signal: no SIGCHLD, no atfork
+ * handler runs. Of the host's descriptors the recorder inherits none but the arena.
+ *
+ * All this happens inside the host's first hooked call, often its first malloc: no libc function that could allocate, lock
+ * or change errno is called.
+ */
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "clock.h"
+#include "raw.h"
+#include "real.h"
+#include "say.h"
+#include "trace.h"
+
+#define PROC_CAPACITY 4096u
+#define THREAD_CAPACITY 2048u
+#define ARENA_PAGE 4096u
+#define START_TIMEOUT_NS 3000000000ll
+#define RECORDER_NAME "perfshim-recorder"
+
+static char environment_entry[64];
+
+static bool failed(long result) { return result < 0 && result > -4096; }
+
+static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to - 1); }
+
+/* The directory of this library, with its last slash; false if it cannot be told. */
+static bool own_directory(char *out, size_t size)
+{
+    Dl_info info;
+
+    if (!dladdr((void *)launch_run, &info) || !info.dli_fname)
+        return false;
+    const char *slash = strrchr(info.dli_fname, '/');
+    size_t n = slash ? (size_t)(slash - info.dli_fname) + 1 : 0;
+    if (n >= size)
+        return false;
+    memcpy(out, info.dli_fname, n);
+    out[n] = 0;
+    return true;
+}
+
+static bool recorder_path(char *out, size_t size, const struct settings *s)
+{
+    if (*s->text[SETTING_RECORDER]) {
+        size_t n = strlen(s->text[SETTING_RECORDER]);
+        if (n >= size)
+            return false;
+        memcpy(out, s->text[SETTING_RECORDER], n + 1);
+        return true;
+    }
+    if (!own_directory(out, size - sizeof RECORDER_NAME))
+        return false;
+    strcat(out, RECORDER_NAME);
+    return true;
+}
+
+static void arena_fill(struct arena_header *a, uint32_t threads, const struct settings *s)
+{
+    uint64_t ring = 65536;
+    char seed[8] = "";
+
+    while (ring < s->number[SETTING_RING])
+        ring *= 2;
+    a->layout = ARENA_LAYOUT;
+    a->clock = clock_tsc_is_sound() ? TRACE_CLOCK_TSC : TRACE_CLOCK_RAW_NS;
+    raw3(SYS_getrandom, (long)seed, sizeof seed, 0);
+    memcpy(&a->run_id, seed, sizeof seed);
+    a->run_id ^= clock_read_tsc();
+    a->run_id |= 1;
+    a->proc_capacity = PROC_CAPACITY;
+    a->thread_capacity = threads;
+    a->procs_offset = round_up(sizeof *a, ARENA_PAGE);
+    a->threads_offset = round_up(a->procs_offset + PROC_CAPACITY * sizeof(struct arena_proc), ARENA_PAGE);
+    a->rings_offset = round_up(a->threads_offset + threads * sizeof(struct arena_thread), ARENA_PAGE);
+    a->ring_bytes = ring;
+    a->bytes = a->rings_offset + threads * ring;
+    a->capture_bytes = (uint32_t)s->number[SETTING_CAPTURE];
+    a->max_stall_ms = (uint32_t)s->number[SETTING_MAX_STALL];
+    a->heap_mode = (uint32_t)s->number[SETTING_HEAP];
+    a->stack_depth = (uint32_t)s->number[SETTING_STACK_DEPTH];
+    a->quiet = (uint32_t)s->number[SETTING_QUIET];
+    a->next_proc = a->next_thread = a->next_desc = a->next_stack = 1;
+    a->magic = ARENA_MAGIC;
+}
+
+static struct arena_header *map_arena(long fd, uint64_t bytes)
+{
+    long at = raw6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+    if (failed(at))
+        return NULL;
+    raw3(SYS_madvise, at, (long)bytes, MADV_DONTDUMP); /* a core file is no place for a gigabyte of rings */
+    return (struct arena_header *)at;
+}
+
+/* A host may live under RLIMIT_AS: take as many threads' rings as fit. */
+static struct arena_header *make_arena(long fd, const struct settings *s)
+{
+    for (uint32_t threads = THREAD_CAPACITY; threads >= 8; threads /= 4) {
+        struct arena_header plan;
+        memset(&plan, 0, sizeof plan);
+        arena_fill(&plan, threads, s);
+        if (failed(raw2(SYS_ftruncate, fd, (long)plan.bytes)))
+            continue;
+        struct arena_header *a = map_arena(fd, plan.bytes);
+        if (a) {
+            *a = plan;
+            return a;
+        }
+    }
+    return NULL;
+}
+
+static void give_up(struct arena_header *a, int error, const char *what)
+{
+    say_copy(a->recorder_detail, sizeof a->recorder_detail, what);
+    a->recorder_errno = (uint32_t)error;
+    atomic_store_explicit(&a->recorder_state, ARENA_FAILED, memory_order_release);
+    raw_futex_wake(&a->recorder_state);
+}
+
+/* In the grandchild, to the end. */
+_Noreturn static void become_recorder(struct arena_header *a, long fd, const char *path, const char *out)
+{
+    char number[SAY_NUMBER_BYTES];
+    char *const no_environment[] = {NULL};
+    uint64_t no_signals = 0;
+
+    raw0(SYS_setsid);
+    raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&no_signals, 0, sizeof no_signals);
+    long null = raw3(SYS_open, (long)"/dev/null", O_RDWR, 0);
+    if (fd <= 2)
+        fd = raw3(SYS_fcntl, fd, F_DUPFD, 3);
+    for (int i = 0; i <= 2 && null >= 0; i++)
+        if (null != i)
+            raw3(SYS_dup3, null, i, 0);
+    raw3(SYS_fcntl, fd, F_SETFD, 0);
+    if (fd > 3)
+        raw3(SYS_close_range, 3, fd - 1, 0);
+    raw3(SYS_close_range, fd + 1, UINT32_MAX, 0);
+    const char *const arguments[] = {RECORDER_NAME, say_number(number, fd), out, NULL};
+    long error = raw3(SYS_execve, (long)path, (long)arguments, (long)no_environment);
+    give_up(a, (int)-error, path);
+    raw1(SYS_exit_group, 127);
+    __builtin_unreachable();
+}
+
+static bool start_recorder(struct arena_header *a, long fd, const char *path, const char *out)
+{
+    uint64_t all_signals = ~0ull, old_signals;
+
+    raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all_signals, (long)&old_signals, sizeof all_signals);
+    long child = raw6(SYS_clone, 0, 0, 0, 0, 0, 0);
+    if (child == 0) {
+        long grandchild = raw6(SYS_clone, 0, 0, 0, 0, 0, 0);
+        if (grandchild == 0)
+            become_recorder(a, fd, path, out);
+        if (failed(grandchild))
+            give_up(a, (int)-grandchild, path);
+        raw1(SYS_exit_group, 0);
+    }
+    if (!failed(child))
+        while (raw4(SYS_wait4, child, 0, __WALL, 0) == -EINTR)
+            ;
+    raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_signals, 0, sizeof old_signals);
+    if (failed(child))
+        give_up(a, (int)-child, path);
+    for (int64_t waited = 0; waited < START_TIMEOUT_NS && atomic_load(&a->recorder_state) == ARENA_STARTING;
+         waited += START_TIMEOUT_NS / 30)
+        raw_futex_wait(&a->recorder_state, ARENA_STARTING, START_TIMEOUT_NS / 30);
+    return atomic_load_explicit(&a->recorder_state, memory_order_acquire) == ARENA_RUNNING;
+}
+
+static void say_outcome(const struct arena_header *a, bool running)
+{
+    char number[SAY_NUMBER_BYTES];
+    int error = (int)atomic_load(&a->recorder_errno);
+
+    if (running) {
+        if (!a->quiet)
+            say((const char *const[]){"recording pid ", say_number(number, raw0(SYS_getpid)), " to ",
+                                      a->recorder_detail, NULL});
+        return;
+    }
+    if (atomic_load(&a->recorder_state) == ARENA_STARTING)
+        say((const char *const[]){"the recorder did not start within 3 s: the program runs on, unrecorded", NULL});
+    else
+        say((const char *const[]){"not recording: ", a->recorder_detail, ": ", say_errno(error),
+                                  ": the program runs on, unrecorded", NULL});
+}
+
+static const char *program_name(char *out, size_t size)
+{
+    char path[4096];
+    long n = raw3(SYS_readlink, (long)"/proc/self/exe", (long)path, sizeof path - 1);
+
+    path[failed(n) ? 0 : n] = 0;
+    const char *slash = strrchr(path, '/');
+    say_copy(out, size, slash && slash[1] ? slash + 1 : "program");
+    return out;
+}
+
+struct arena_header *launch_run(char *const *environment)
+{
+    static char recorder[4096], out[4096]; /* not on the stack: the host's first call may be on a small one */
+    char name[256];
+    struct settings s;
+
+    settings_read(&s, environment);
+    settings_expand_path(out, sizeof out, s.text[SETTING_OUT], (uint32_t)raw0(SYS_getpid),
+                         program_name(name, sizeof name));
+    if (!recorder_path(recorder, sizeof recorder, &s)) {
+        say((const char *const[]){"cannot tell where " RECORDER_NAME " is: set PERFSHIM_RECORDER to its path", NULL});
+        return NULL;
+    }
+    long fd = raw2(SYS_memfd_create, (long)"perfshim", MFD_CLOEXEC);
+    struct arena_header *a = failed(fd) ? NULL : make_arena(fd, &s);
+    if (!a) {
+        say((const char *const[]){"no memory for the rings: the program runs on, unrecorded", NULL});
+        if (!failed(fd))
+            raw1(SYS_close, fd);
+        return NULL;
+    }
+    bool running = start_recorder(a, fd, recorder, out);
+    raw1(SYS_close, fd);
+    say_outcome(a, running);
+    if (running)
+        return a;
+    raw2(SYS_munmap, (long)a, (long)a->bytes);
+    return NULL;
+}
+
+static uint64_t take_number(const char **p, unsigned base)
+{
+    uint64_t v = 0;
+
+    for (;; (*p)++) {
+        unsigned c = (unsigned char)**p, digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
+        if (digit >= base)
+            break;
+        v = v * base + digit;
+    }
+    if (**p == ':')
+        (*p)++;
+    return v;
+}
+
+struct arena_header *launch_join(const char *where)
+{
+    char path[64] = "/proc/", digits[SAY_NUMBER_BYTES];
+    uint64_t pid = take_number(&where, 10), number = take_number(&where, 10), run_id = take_number(&where, 16);
+
+    strcat(path, say_number(digits, (int64_t)(pid & INT32_MAX)));
+    strcat(path, "/fd/");
+    strcat(path, say_number(digits, (int64_t)(number & INT32_MAX)));
+    long fd = raw3(SYS_open, (long)path, O_RDWR | O_CLOEXEC, 0);
+    if (failed(fd))
+        return NULL;
+    struct arena_header *first = map_arena(fd, ARENA_PAGE), *a = NULL;
+    if (first && first->magic == ARENA_MAGIC && first->layout == ARENA_LAYOUT && first->run_id == run_id)
+        a = map_arena(fd, first->bytes);
+    if (first)
+        raw2(SYS_munmap, (long)first, ARENA_PAGE);
+    raw1(SYS_close, fd);
+    return a;
+}
+
+char *launch_environment_entry(const struct arena_header *arena)
+{
+    char digits[SAY_NUMBER_BYTES], hex[17];
+
+    for (int i = 0; i < 16; i++)
+        hex[i] = "0123456789abcdef"[arena->run_id >> (60 - 4 * i) & 15];
+    hex[16] = 0;
+    strcpy(environment_entry, ARENA_ENV "=");
+    strcat(environment_entry, say_number(digits, (int64_t)atomic_load(&arena->recorder_pid)));
+    strcat(environment_entry, ":");
+    strcat(environment_entry, say_number(digits, (int64_t)atomic_load(&arena->recorder_fd)));
+    strcat(environment_entry, ":");
+    strcat(environment_entry, hex);
+    return environment_entry;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Numbers of intercepted calls in this build's traces (a trace carries the names: event `op`). 0: unseen. */
+#ifndef PERFSHIM_OPS_H
+#define PERFSHIM_OPS_H
+
+enum op {
+    OP_unseen, /* a descriptor that was there before we looked, or came by a call that we do not see */
+#define HOOK(name, subject) OP_##name,
+#include "hooks.def"
+#undef HOOK
+    OP_COUNT
+};
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slots of processes: the recorder frees them when the process is gone and its rings are empty. */
+#include "procslot.h"
+
+#include <stdlib.h>
+
+#include "clock.h"
+#include "event.h"
+#include "raw.h"
+#include "state.h"
+
+struct arena_proc *procslot_claim(uint32_t parent_serial)
+{
+    uint32_t high = atomic_load(&shim.arena->procs_high);
+
+    for (uint32_t i = 0; i < shim.arena->proc_capacity; i++) {
+        struct arena_proc *p = &shim.procs[i];
+        uint32_t free_state = ARENA_FREE;
+        if (atomic_load(&p->state) != ARENA_FREE || !atomic_compare_exchange_strong(&p->state, &free_state, ARENA_CLAIMED))
+            continue;
+        while (high <= i && !atomic_compare_exchange_weak(&shim.arena->procs_high, &high, i + 1))
+            ;
+        p->pid = p->ppid = 0;
+        p->exec_pending = 0;
+        p->how = HOW_running;
+        p->status = 0;
+        p->maps_changed = 0;
+        p->start_ticks = clock_ticks();
+        p->parent = parent_serial;
+        p->serial = atomic_fetch_add(&shim.arena->next_proc, 1);
+        return p;
+    }
+    return NULL;
+}
+
+void procslot_begin(struct arena_proc *p)
+{
+    p->pid = (uint32_t)raw0(SYS_getpid);
+    p->ppid = (uint32_t)raw0(SYS_getppid);
+    p->start_ticks = clock_ticks();
+    atomic_store(&p->state, ARENA_LIVE);
+}
+
+void procslot_release(struct arena_proc *p) { atomic_store(&p->state, ARENA_FREE); }
+
+void procslot_exiting(int status)
+{
+    if (atomic_load(&shim.phase) != SHIM_ON)
+        return;
+    atomic_store(&shim.proc->status, status);
+    atomic_store(&shim.proc->how, HOW_exit);
+}
+
+static void on_exit_status(int status, void *unused)
+{
+    (void)unused;
+    procslot_exiting(status);
+}
+
+void procslot_watch_exit(void) { on_exit(on_exit_status, NULL); }

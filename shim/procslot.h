@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * This process's slot in the arena: claiming it, fork, exec and exit. All fork logic is in fork.c.
+ */
+#ifndef PERFSHIM_PROCSLOT_H
+#define PERFSHIM_PROCSLOT_H
+
+#include "arena.h"
+
+/* A free slot, CLAIMED, with a serial and this parent; NULL if there is none. */
+struct arena_proc *procslot_claim(uint32_t parent_serial);
+
+/* Fills in the calling process's ids and makes the slot LIVE. */
+void procslot_begin(struct arena_proc *p);
+
+/* Gives back a slot that was only CLAIMED. */
+void procslot_release(struct arena_proc *p);
+
+/* The process said that it exits. Kept if it turns out to be true. */
+void procslot_exiting(int status);
+
+/* The calling thread's fork gave no child: gives back the slot that was made ready for it. */
+void fork_failed(void);
+
+/* Register what must run around fork and at exit. Called once a process image, during init. */
+void fork_watch(void);
+void procslot_watch_exit(void);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The real functions behind the hooks: the next definition of each name in the host's search order, which may be libc's, or
+ * that of another preloaded library (an allocator).
+ *
+ * real.NAME is valid once real_resolve has run, which the first hook that is called makes sure of.
+ */
+#ifndef PERFSHIM_REAL_H
+#define PERFSHIM_REAL_H
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "undeclared.h"
+
+struct real_table {
+#define HOOK(name, subject) __typeof__(name) *name;
+#include "hooks.def"
+#undef HOOK
+};
+
+extern struct real_table real;
+
+/* Fills the table. May allocate through the bootstrap allocator (hook_heap.c) if the dynamic linker does. */
+void real_resolve(void);
+
+/* Whether malloc and malloc_usable_size come from the same library: if not, no allocation's size can be known. */
+bool real_heap_is_whole(void);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of processes and threads as seen from outside. A process ends when its pidfd says so, when the same pid enters
+ * the arena again (it has exec'd a program that carries the shim), or when it has exec'd one that does not. A thread ends when
+ * it said that it would and the kernel knows it no more, or with its process. What they wrote until then is drained first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "recorder.h"
+
+#define CLAIM_PATIENCE_NS 10000000000ull /* a forked child that did not come alive by then is none */
+
+static void event_text(struct event *e, const char *text)
+{
+    e->data = (const uint8_t *)text;
+    e->data_bytes = (uint32_t)strlen(text);
+}
+
+static uint32_t host_of(const struct recorder *r, uint32_t slot)
+{
+    uint32_t index = atomic_load(&r->threads[slot].proc);
+
+    return index < r->proc_capacity ? index : 0;
+}
+
+/* --- threads --- */
+
+static void read_name(uint32_t pid, uint32_t tid, char *out, size_t size)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%u/task/%u/comm", pid, tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, out, size - 1);
+    if (fd >= 0)
+        close(fd);
+    out[n > 0 ? n : 0] = 0;
+    out[strcspn(out, "\n")] = 0;
+}
+
+static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
+{
+    struct arena_thread *t = &r->threads[slot];
+    struct guest *g = &r->guests[slot];
+    uint32_t index = host_of(r, slot);
+    struct host *h = &r->hosts[index];
+    char name[32];
+
+    if (!h->known || h->pid != atomic_load(&t->pid))
+        return; /* its process is not known yet: next time */
+    *g = (struct guest){
+        .serial = atomic_load(&t->serial), .tid = atomic_load(&t->tid), .pid = h->pid, .host = index, .known = true};
+    g->tail = atomic_load(&t->tail);
+    g->track = (struct track){.sink = r->sink, .proc = h->serial, .thread = g->serial, .pid = g->pid, .tid = g->tid};
+    struct event e = {.time = clock_ticks(), .type = EVENT_thread};
+    e.u.thread.thread = g->serial;
+    e.u.thread.tid = g->tid;
+    read_name(g->pid, g->tid, name, sizeof name);
+    event_text(&e, name);
+    track_add(&h->track, &e, now_ns);
+}
+
+static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns);
+
+void hosts_find_threads(struct recorder *r, uint64_t now_ns)
+{
+    uint32_t procs = atomic_load(&r->arena->procs_high), threads = atomic_load(&r->arena->threads_high);
+
+    for (uint32_t i = 0; i < procs && i < r->proc_capacity; i++)
+        if (atomic_load(&r->procs[i].state) == ARENA_LIVE && !r->hosts[i].known)
+            host_begin(r, i, now_ns);
+    for (uint32_t i = 0; i < threads && i < r->thread_capacity; i++)
+        if (atomic_load(&r->threads[i].state) >= ARENA_LIVE && !r->guests[i].known)
+            thread_begin(r, i, now_ns);
+}
+
+/* The ring is empty and will stay so. */
+static void thread_end(struct recorder *r, uint32_t slot, uint64_t now_ns)
+{
+    struct arena_thread *t = &r->threads[slot];
+    struct guest *g = &r->guests[slot];
+    struct host *h = &r->hosts[g->host];
+    struct event e = {.time = clock_ticks(), .type = EVENT_thread_end};
+    struct event_thread_end *end = &e.u.thread_end;
+
+    track_flush(&g->track, now_ns, true);
+    *end = (struct event_thread_end){
+        .thread = g->serial,
+        .tid = g->tid,
+        .events = g->track.events,
+        .lost_events = t->lost_events + g->track.lost,
+        .stalled = t->stalled_ticks,
+        .cost_heap = t->cost_heap_ticks,
+        .cost_io = t->cost_io_ticks,
+        .alloc_count = t->ledger.alloc_count,
+        .alloc_bytes = t->ledger.alloc_bytes,
+        .free_count = t->ledger.free_count,
+        .free_bytes = t->ledger.free_bytes,
+    };
+    track_add(&h->track, &e, now_ns);
+    h->ended.alloc_count += end->alloc_count;
+    h->ended.alloc_bytes += end->alloc_bytes;
+    h->ended.free_count += end->free_count;
+    h->ended.free_bytes += end->free_bytes;
+    h->ended_cost_heap += end->cost_heap;
+    h->ended_cost_io += end->cost_io;
+    h->ended_lost += end->lost_events;
+    g->known = false;
+    atomic_store_explicit(&t->tail, g->tail, memory_order_relaxed);
+    atomic_store_explicit(&t->head, g->tail, memory_order_relaxed);
+    atomic_store_explicit(&t->state, ARENA_FREE, memory_order_release);
+}
+
+static bool ring_is_empty(const struct recorder *r, uint32_t slot)
+{
+    return atomic_load_explicit(&r->threads[slot].head, memory_order_acquire) == r->guests[slot].tail;
+}
+
+/* Threads that are gone while their process lives on. Asking the kernel is a system call each, so threads that did not say
+ * that they end are asked about only now and then. */
+static void end_threads(struct recorder *r, bool ask_all, uint64_t now_ns)
+{
+    uint32_t high = atomic_load(&r->arena->threads_high);
+
+    for (uint32_t i = 0; i < high && i < r->thread_capacity; i++) {
+        struct guest *g = &r->guests[i];
+        if (!g->known || (!ask_all && atomic_load(&r->threads[i].state) != ARENA_ENDING))
+            continue;
+        if (syscall(SYS_tgkill, g->pid, g->tid, 0) == 0 || errno != ESRCH)
+            continue;
+        if (ring_is_empty(r, i))
+            thread_end(r, i, now_ns);
+    }
+}
+
+/* --- processes --- */
+
+static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
+{
+    struct arena_proc *p = &r->procs[slot];
+    struct host *h = &r->hosts[slot];
+    char path[64], exe[4096];
+
+    *h = (struct host){.serial = atomic_load(&p->serial), .pid = atomic_load(&p->pid), .known = true};
+    h->pidfd = (int)syscall(SYS_pidfd_open, h->pid, 0);
+    h->track = (struct track){.sink = r->sink, .proc = h->serial, .pid = h->pid};
+    snprintf(path, sizeof path, "/proc/%u/exe", h->pid);
+    ssize_t n = readlink(path, exe, sizeof exe - 1);
+    exe[n > 0 ? n : 0] = 0;
+    struct event e = {.time = atomic_load(&p->start_ticks), .type = EVENT_process};
+    e.u.process.pid = h->pid;
+    e.u.process.ppid = atomic_load(&p->ppid);
+    e.u.process.parent = atomic_load(&p->parent);
+    e.u.process.flags = 0;
+    event_text(&e, exe);
+    track_add(&h->track, &e, now_ns);
+    gauge_modules(r, slot, now_ns);
+    gauge_host(r, slot, now_ns);
+}
+
+static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum process_how how, uint64_t now_ns)
+{
+    struct host *h = &r->hosts[slot];
+    uint32_t high = atomic_load(&r->arena->threads_high);
+
+    drain_pass(d, now_ns); /* what it wrote last */
+    for (uint32_t i = 0; i < high && i < r->thread_capacity; i++)
+        if (r->guests[i].known && r->guests[i].host == slot)
+            thread_end(r, i, now_ns);
+    struct event e = {.time = clock_ticks(), .type = EVENT_process_end};
+    e.u.process_end.how = how;
+    e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&r->procs[slot].status);
+    track_add(&h->track, &e, now_ns);
+    track_flush(&h->track, now_ns, true);
+    if (h->pidfd >= 0)
+        close(h->pidfd);
+    free(h->modules);
+    *h = (struct host){.pidfd = -1};
+    atomic_store(&r->procs[slot].state, ARENA_FREE);
+}
+
+static bool is_dead(const struct host *h)
+{
+    struct pollfd p = {h->pidfd, POLLIN, 0};
+
+    if (h->pidfd < 0)
+        return kill((pid_t)h->pid, 0) != 0 && errno == ESRCH;
+    return poll(&p, 1, 0) == 1;
+}
+
+/* After an exec of a program without the shim the process lives on, but the arena is not mapped any more. */
+static bool left_by_exec(uint32_t pid)
+{
+    char path[64], line[4352];
+    bool mapped = false;
+
+    snprintf(path, sizeof path, "/proc/%u/maps", pid);
+    FILE *maps = fopen(path, "re");
+    if (!maps)
+        return false;
+    while (!mapped && fgets(line, sizeof line, maps))
+        mapped = strstr(line, "/memfd:perfshim") != NULL;
+    fclose(maps);
+    return !mapped;
+}
+
+static bool came_again(const struct recorder *r, uint32_t slot)
+{
+    uint32_t high = atomic_load(&r->arena->procs_high);
+
+    for (uint32_t i = 0; i < high && i < r->proc_capacity; i++)
+        if (i != slot && r->hosts[i].known && r->hosts[i].pid == r->hosts[slot].pid &&
+            r->hosts[i].serial > r->hosts[slot].serial)
+            return true;
+    return false;
+}
+
+/* HOW_running while it goes on. */
+static enum process_how fate(const struct recorder *r, uint32_t slot)
+{
+    const struct arena_proc *p = &r->procs[slot];
+
+    if (came_again(r, slot))
+        return HOW_exec;
+    if (is_dead(&r->hosts[slot]))
+        return atomic_load(&p->how) == HOW_exit ? HOW_exit : HOW_killed;
+    if (atomic_load(&p->exec_pending) && left_by_exec(r->hosts[slot].pid))
+        return HOW_exec;
+    return HOW_running;
+}
+
+static bool child_may_come(const struct recorder *r, uint32_t slot)
+{
+    uint64_t age = clock_ticks() - atomic_load(&r->procs[slot].start_ticks);
+
+    return atomic_load(&r->procs[slot].state) == ARENA_CLAIMED && age < CLAIM_PATIENCE_NS; /* a tick is at most 1 ns */
+}
+
+bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns)
+{
+    static uint64_t asked_ns;
+    uint32_t high = atomic_load(&r->arena->procs_high);
+    bool alive = false, ask_all = now_ns - asked_ns > 1000000000;
+
+    if (ask_all)
+        asked_ns = now_ns;
+    end_threads(r, ask_all, now_ns);
+    for (uint32_t i = 0; i < high && i < r->proc_capacity; i++) {
+        if (!r->hosts[i].known) {
+            alive |= child_may_come(r, i) || atomic_load(&r->procs[i].state) == ARENA_LIVE;
+            continue;
+        }
+        enum process_how how = fate(r, i);
+        if (how == HOW_running)
+            alive = true;
+        else
+            host_end(r, d, i, how, now_ns);
+    }
+    return alive;
+}

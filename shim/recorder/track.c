@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Large chunks compress better and small ones are sooner safe: a chunk is closed when it is large, or after two seconds.
+ */
+#include "track.h"
+
+#define CHUNK_BYTES (256u << 10)
+#define CHUNK_AGE_NS 2000000000ull
+
+static void write_out(struct track *t)
+{
+    uint32_t events = column_writer_events(t->writer);
+    struct trace_chunk_header h = {
+        .proc = t->proc,
+        .thread = t->thread,
+        .pid = t->pid,
+        .tid = t->tid,
+        .first_ticks = column_writer_first_ticks(t->writer),
+        .last_ticks = column_writer_last_ticks(t->writer),
+        .events = events,
+    };
+    size_t bytes;
+    const uint8_t *content = column_writer_finish(t->writer, &bytes);
+
+    if (!content || !sink_chunk(t->sink, &h, content, bytes))
+        t->lost += events;
+}
+
+static bool add(struct track *t, const struct event *e, uint64_t now_ns)
+{
+    if (!t->writer) {
+        t->writer = column_writer_new();
+        if (!t->writer)
+            return false;
+    }
+    if (column_writer_events(t->writer) == 0)
+        t->since_ns = now_ns;
+    if (column_writer_add(t->writer, e))
+        return true;
+    if (column_writer_events(t->writer) == 0)
+        return false;
+    write_out(t); /* it may only have been full */
+    t->since_ns = now_ns;
+    return column_writer_add(t->writer, e);
+}
+
+void track_add(struct track *t, const struct event *e, uint64_t now_ns)
+{
+    if (!add(t, e, now_ns)) {
+        t->lost++;
+        return;
+    }
+    t->events++;
+    if (column_writer_bytes(t->writer) >= CHUNK_BYTES)
+        write_out(t);
+}
+
+void track_flush(struct track *t, uint64_t now_ns, bool all)
+{
+    if (!t->writer || (!all && now_ns - t->since_ns < CHUNK_AGE_NS))
+        return;
+    if (column_writer_events(t->writer) > 0)
+        write_out(t);
+    column_writer_free(t->writer);
+    t->writer = NULL;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Settings from the environment (settings.def). A bad value is named on standard error and its default is used.
+ */
+#ifndef PERFSHIM_SETTINGS_H
+#define PERFSHIM_SETTINGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum setting {
+#define SETTING(name, kind, standard, low, high, text) SETTING_##name,
+#include "settings.def"
+#undef SETTING
+    SETTING_COUNT
+};
+
+/* Values of SIZE, NUMBER, FLAG and HEAP rows are numbers; of PATH rows texts, borrowed from the environment. */
+struct settings {
+    uint64_t number[SETTING_COUNT];
+    const char *text[SETTING_COUNT];
+};
+
+void settings_read(struct settings *s, char *const *environment);
+
+/* The value of a variable in an environment, or NULL. */
+const char *settings_lookup(char *const *environment, const char *name);
+
+/* Writes the path of the trace: the pattern with %p and %e filled in (%% is a percent sign). Always ends it with NUL. */
+void settings_expand_path(char *out, size_t size, const char *pattern, uint32_t pid, const char *program);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this process knows of its shim. Written during init (and by fork.c in a child, while it has one thread), read-only
+ * afterwards.
+ */
+#ifndef PERFSHIM_STATE_H
+#define PERFSHIM_STATE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "arena.h"
+
+enum shim_phase {
+    SHIM_EARLY,    /* nothing was tried yet, or libc is not ready for it */
+    SHIM_STARTING, /* one thread is inside init */
+    SHIM_ON,
+    SHIM_OFF,      /* for good: the host runs on, unrecorded */
+};
+
+struct shim_state {
+    _Atomic uint32_t phase; /* enum shim_phase; its release publishes the rest */
+    struct arena_header *arena;
+    struct arena_thread *threads;
+    struct arena_proc *procs, *proc; /* proc: this process's slot */
+    uint8_t *rings;
+    uint64_t ring_bytes;
+    uint32_t heap_mode; /* enum arena_heap_mode */
+    uint32_t capture_bytes;
+};
+
+extern struct shim_state shim;
+
+/* Tries to begin recording; called by the first hook, and again while the phase is EARLY. Afterwards the phase is ON or OFF,
+ * unless another thread is at it, or libc has no environment yet. */
+void shim_start(void);
+
+/* Points the state at a mapped arena. */
+void shim_use_arena(struct arena_header *arena);
+
+/* Stops recording in this process for good. */
+void shim_off(void);
+
+#endif
