@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <time.h>
 
-extern bool clock_uses_tsc; /* the arena's choice, set before the first event */
+extern bool clock_uses_tsc __attribute__((visibility("hidden"))); /* the arena's choice, set before the first event */
 
 /* Whether this machine's counter may be trusted: invariant by CPUID, and not given up by the kernel. */
 bool clock_tsc_is_sound(void);

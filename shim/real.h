@@ -37,7 +37,7 @@ struct real_table {
 #undef HOOK
 };
 
-extern struct real_table real;
+extern struct real_table real __attribute__((visibility("hidden")));
 
 /* Fills the table. May allocate through the bootstrap allocator (hook_heap.c) if the dynamic linker does. */
 void real_resolve(void);

@@ -29,7 +29,7 @@ struct shim_state {
     uint32_t capture_bytes;
 };
 
-extern struct shim_state shim;
+extern struct shim_state shim __attribute__((visibility("hidden")));
 
 /* Tries to begin recording; called by the first hook, and again while the phase is EARLY. Afterwards the phase is ON or OFF,
  * unless another thread is at it, or libc has no environment yet. */

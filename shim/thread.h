@@ -15,7 +15,7 @@
 
 /* The only thread-local storage of the shim: static TLS of preloaded libraries is scarce, and initial-exec is the one model
  * that never allocates on first use. */
-extern __thread struct arena_thread *thread_slot;
+extern __thread struct arena_thread *thread_slot __attribute__((visibility("hidden")));
 
 /* Claims a slot for the calling thread, beginning recording if that was not done yet. NULL: record nothing now. */
 struct arena_thread *thread_attach(void);
