@@ -143,24 +143,53 @@ static void end_threads(struct recorder *r, bool ask_all, uint64_t now_ns)
 
 /* --- processes --- */
 
+static const struct host *host_by_serial(const struct recorder *r, uint32_t serial)
+{
+    for (uint32_t i = 0; i < r->proc_capacity; i++)
+        if (r->hosts[i].known && r->hosts[i].serial == serial)
+            return &r->hosts[i];
+    return NULL;
+}
+
+static const struct host *host_before(const struct recorder *r, uint32_t slot)
+{
+    for (uint32_t i = 0; i < r->proc_capacity; i++)
+        if (i != slot && r->hosts[i].known && r->hosts[i].pid == r->hosts[slot].pid)
+            return &r->hosts[i];
+    return NULL;
+}
+
+/* A forked child runs its parent's program, whatever /proc says by now: it may have exec'd another or be gone already. An
+ * exec'd one that is gone already runs what its pid asked exec for. */
+static char *find_exe(const struct recorder *r, uint32_t slot, uint32_t parent)
+{
+    const struct host *from = parent ? host_by_serial(r, parent) : NULL;
+    char path[64], exe[4096];
+
+    if (from && from->exe)
+        return strdup(from->exe);
+    snprintf(path, sizeof path, "/proc/%u/exe", r->hosts[slot].pid);
+    ssize_t n = readlink(path, exe, sizeof exe - 1);
+    exe[n > 0 ? n : 0] = 0;
+    from = n > 0 ? NULL : host_before(r, slot);
+    return strdup(from && from->next_exe ? from->next_exe : exe);
+}
+
 static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
 {
     struct arena_proc *p = &r->procs[slot];
     struct host *h = &r->hosts[slot];
-    char path[64], exe[4096];
 
     *h = (struct host){.serial = atomic_load(&p->serial), .pid = atomic_load(&p->pid), .known = true};
     h->pidfd = (int)syscall(SYS_pidfd_open, h->pid, 0);
     h->track = (struct track){.sink = r->sink, .proc = h->serial, .pid = h->pid};
-    snprintf(path, sizeof path, "/proc/%u/exe", h->pid);
-    ssize_t n = readlink(path, exe, sizeof exe - 1);
-    exe[n > 0 ? n : 0] = 0;
+    h->exe = find_exe(r, slot, atomic_load(&p->parent));
     struct event e = {.time = atomic_load(&p->start_ticks), .type = EVENT_process};
     e.u.process.pid = h->pid;
     e.u.process.ppid = atomic_load(&p->ppid);
     e.u.process.parent = atomic_load(&p->parent);
     e.u.process.flags = 0;
-    event_text(&e, exe);
+    event_text(&e, h->exe ? h->exe : "");
     track_add(&h->track, &e, now_ns);
     gauge_modules(r, slot, now_ns);
     gauge_host(r, slot, now_ns);
@@ -183,6 +212,8 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     if (h->pidfd >= 0)
         close(h->pidfd);
     free(h->modules);
+    free(h->exe);
+    free(h->next_exe);
     *h = (struct host){.pidfd = -1};
     atomic_store(&r->procs[slot].state, ARENA_FREE);
 }
