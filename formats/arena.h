@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 1
+#define ARENA_LAYOUT 2
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
@@ -68,6 +68,8 @@ enum arena_state {
     ARENA_ENDING, /* its owner said that it is about to end; it may still write */
 };
 
+#define ARENA_EXE_BYTES 512
+
 struct arena_proc {
     _Alignas(64) _Atomic uint32_t state; /* enum arena_state */
     _Atomic uint32_t serial, parent;     /* run-unique; parent 0: none known */
@@ -76,7 +78,7 @@ struct arena_proc {
     _Atomic uint32_t how;          /* enum process_how: HOW_exit once it said so */
     _Atomic int32_t status;
     _Atomic uint64_t start_ticks;
-    _Atomic uint32_t maps_changed; /* bumped when it loads or unloads code */
+    char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */
 };
 
 /* Objects and usable bytes, since the thread began. */

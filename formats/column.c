@@ -217,10 +217,16 @@ static bool take_column(struct column_cursor *from, struct column_cursor *column
     return true;
 }
 
-static bool take_varint(struct column_cursor *column, uint64_t *v)
+static inline bool take_varint(struct column_cursor *column, uint64_t *v)
 {
-    const uint8_t *p = varint_get(column->p, column->end, v);
+    const uint8_t *p = column->p;
 
+    if (p < column->end && *p < 0x80) { /* most numbers are one byte */
+        *v = *p;
+        column->p = p + 1;
+        return true;
+    }
+    p = varint_get(p, column->end, v);
     if (!p)
         return false;
     column->p = p;

@@ -53,6 +53,7 @@ static void after_fork_in_child(void)
         shim_off();
         return;
     }
+    procslot_name(mine, shim.proc);
     shim.proc = mine;
     procslot_begin(mine);
     thread_attach();

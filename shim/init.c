@@ -59,6 +59,7 @@ static bool enter_run(struct arena_header *a)
     shim.proc = procslot_claim(0);
     if (!shim.proc)
         return false;
+    procslot_name(shim.proc, NULL);
     procslot_begin(shim.proc);
     return atomic_load(&a->recorder_state) == ARENA_RUNNING;
 }

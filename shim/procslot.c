@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "event.h"
 #include "raw.h"
+#include "say.h"
 #include "state.h"
 
 struct arena_proc *procslot_claim(uint32_t parent_serial)
@@ -24,7 +25,7 @@ struct arena_proc *procslot_claim(uint32_t parent_serial)
         p->exec_pending = 0;
         p->how = HOW_running;
         p->status = 0;
-        p->maps_changed = 0;
+        p->exe[0] = 0;
         p->start_ticks = clock_ticks();
         p->parent = parent_serial;
         p->serial = atomic_fetch_add(&shim.arena->next_proc, 1);
@@ -39,6 +40,16 @@ void procslot_begin(struct arena_proc *p)
     p->ppid = (uint32_t)raw0(SYS_getppid);
     p->start_ticks = clock_ticks();
     atomic_store(&p->state, ARENA_LIVE);
+}
+
+void procslot_name(struct arena_proc *p, const struct arena_proc *parent)
+{
+    if (parent) {
+        say_copy(p->exe, sizeof p->exe, parent->exe);
+        return;
+    }
+    long n = raw3(SYS_readlink, (long)"/proc/self/exe", (long)p->exe, sizeof p->exe - 1);
+    p->exe[n > 0 ? n : 0] = 0;
 }
 
 void procslot_release(struct arena_proc *p) { atomic_store(&p->state, ARENA_FREE); }

@@ -13,6 +13,10 @@ struct arena_proc *procslot_claim(uint32_t parent_serial);
 /* Fills in the calling process's ids and makes the slot LIVE. */
 void procslot_begin(struct arena_proc *p);
 
+/* Fills in the name of its program: the parent's, or by asking the kernel. Before procslot_begin: a process may be gone before
+ * the recorder has looked at it. */
+void procslot_name(struct arena_proc *p, const struct arena_proc *parent);
+
 /* Gives back a slot that was only CLAIMED. */
 void procslot_release(struct arena_proc *p);
 

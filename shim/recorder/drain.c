@@ -126,10 +126,6 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
     case EVENT_desc_close:
         note_close(d, (uint32_t)e->u.desc_close.desc);
         break;
-    case EVENT_exec:
-        free(d->r->hosts[g->host].next_exe);
-        d->r->hosts[g->host].next_exe = strndup((const char *)(e->data ? e->data : (const uint8_t *)""), e->data_bytes);
-        break;
     case EVENT_stack:
         for (uint32_t at = 0; at + 8 <= e->data_bytes; at += 8) {
             uint64_t address;

@@ -143,53 +143,23 @@ static void end_threads(struct recorder *r, bool ask_all, uint64_t now_ns)
 
 /* --- processes --- */
 
-static const struct host *host_by_serial(const struct recorder *r, uint32_t serial)
-{
-    for (uint32_t i = 0; i < r->proc_capacity; i++)
-        if (r->hosts[i].known && r->hosts[i].serial == serial)
-            return &r->hosts[i];
-    return NULL;
-}
-
-static const struct host *host_before(const struct recorder *r, uint32_t slot)
-{
-    for (uint32_t i = 0; i < r->proc_capacity; i++)
-        if (i != slot && r->hosts[i].known && r->hosts[i].pid == r->hosts[slot].pid)
-            return &r->hosts[i];
-    return NULL;
-}
-
-/* A forked child runs its parent's program, whatever /proc says by now: it may have exec'd another or be gone already. An
- * exec'd one that is gone already runs what its pid asked exec for. */
-static char *find_exe(const struct recorder *r, uint32_t slot, uint32_t parent)
-{
-    const struct host *from = parent ? host_by_serial(r, parent) : NULL;
-    char path[64], exe[4096];
-
-    if (from && from->exe)
-        return strdup(from->exe);
-    snprintf(path, sizeof path, "/proc/%u/exe", r->hosts[slot].pid);
-    ssize_t n = readlink(path, exe, sizeof exe - 1);
-    exe[n > 0 ? n : 0] = 0;
-    from = n > 0 ? NULL : host_before(r, slot);
-    return strdup(from && from->next_exe ? from->next_exe : exe);
-}
-
 static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
 {
     struct arena_proc *p = &r->procs[slot];
     struct host *h = &r->hosts[slot];
+    char exe[ARENA_EXE_BYTES];
 
+    memcpy(exe, p->exe, sizeof exe);
+    exe[sizeof exe - 1] = 0;
     *h = (struct host){.serial = atomic_load(&p->serial), .pid = atomic_load(&p->pid), .known = true};
     h->pidfd = (int)syscall(SYS_pidfd_open, h->pid, 0);
     h->track = (struct track){.sink = r->sink, .proc = h->serial, .pid = h->pid};
-    h->exe = find_exe(r, slot, atomic_load(&p->parent));
     struct event e = {.time = atomic_load(&p->start_ticks), .type = EVENT_process};
     e.u.process.pid = h->pid;
     e.u.process.ppid = atomic_load(&p->ppid);
     e.u.process.parent = atomic_load(&p->parent);
     e.u.process.flags = 0;
-    event_text(&e, h->exe ? h->exe : "");
+    event_text(&e, exe);
     track_add(&h->track, &e, now_ns);
     gauge_modules(r, slot, now_ns);
     gauge_host(r, slot, now_ns);
@@ -212,8 +182,6 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     if (h->pidfd >= 0)
         close(h->pidfd);
     free(h->modules);
-    free(h->exe);
-    free(h->next_exe);
     *h = (struct host){.pidfd = -1};
     atomic_store(&r->procs[slot].state, ARENA_FREE);
 }
@@ -261,8 +229,8 @@ static enum process_how fate(const struct recorder *r, uint32_t slot)
 
     if (came_again(r, slot))
         return HOW_exec;
-    if (is_dead(&r->hosts[slot]))
-        return atomic_load(&p->how) == HOW_exit ? HOW_exit : HOW_killed;
+    if (is_dead(&r->hosts[slot])) /* exec_pending: it was another program that died, and had no shim or came too fast */
+        return atomic_load(&p->how) == HOW_exit ? HOW_exit : atomic_load(&p->exec_pending) ? HOW_exec : HOW_killed;
     if (atomic_load(&p->exec_pending) && left_by_exec(r->hosts[slot].pid))
         return HOW_exec;
     return HOW_running;
@@ -283,6 +251,7 @@ bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns)
 
     if (ask_all)
         asked_ns = now_ns;
+    hosts_find_threads(r, now_ns); /* a process that exec'd and died since: its new image first */
     end_threads(r, ask_all, now_ns);
     for (uint32_t i = 0; i < high && i < r->proc_capacity; i++) {
         if (!r->hosts[i].known) {

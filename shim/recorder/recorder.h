@@ -30,8 +30,6 @@ struct host {
     uint32_t serial, pid;
     int pidfd; /* -1: not to be had; asked by kill instead */
     bool known; /* its events are being taken */
-    char *exe;  /* path of its program, or "" */
-    char *next_exe; /* what it asked exec for last */
     struct track track;
     struct arena_ledger ended;       /* of threads that are gone */
     uint64_t ended_cost_heap, ended_cost_io, ended_lost;
