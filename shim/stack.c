@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <link.h>
-#include <string.h>
 
 #include "event.h"
 #include "raw.h"
@@ -102,14 +101,22 @@ static uint64_t hash_frames(void *const *frames, uint32_t n)
     return h ? h : 1;
 }
 
+static bool is_own(const void *address) { return address >= (void *)&__ehdr_start && address < (void *)&_etext; }
+
+/* Hooks in the middle of a stack (pthread_create, say, which allocates) are left out as well. */
 static bool write_stack(struct arena_thread *t, uint32_t id, void *const *frames, uint32_t n)
 {
-    uint64_t *field = record_begin(t, EVENT_stack, 1, n * 8, clock_ticks());
+    uint32_t kept = 0;
 
+    for (uint32_t i = 0; i < n; i++)
+        kept += !is_own(frames[i]);
+    uint64_t *field = record_begin(t, EVENT_stack, 1, kept * 8, clock_ticks());
     if (!field)
         return false;
     field[0] = id;
-    memcpy(field + 1, frames, n * sizeof *frames);
+    for (uint32_t i = 0, at = 1; i < n; i++)
+        if (!is_own(frames[i]))
+            field[at++] = (uintptr_t)frames[i];
     record_commit(t);
     return true;
 }
@@ -155,7 +162,7 @@ uint32_t stack_id(struct arena_thread *t)
     t->in_shim++;
     int n = walk(frames, (int)depth + OWN_FRAMES_MAX), own = 0;
     uint32_t id = 0;
-    while (own < n && frames[own] >= (void *)&__ehdr_start && frames[own] < (void *)&_etext)
+    while (own < n && is_own(frames[own]))
         own++;
     if (n > own)
         id = intern(t, frames + own, (uint32_t)(n - own) < depth ? (uint32_t)(n - own) : depth);
