@@ -65,7 +65,8 @@ $(O)/obj/analyzer/%.o:      private INC := -iquote formats -iquote analyzer
 
 # In the shim: fortified wrappers and stack protectors call into libc where the host may not expect it; initial-exec TLS
 # never allocates; -fexceptions keeps hooks cancellation points that unwind. Hosts pass NULL where headers forbid it.
-SHIM_CFLAGS := -fno-delete-null-pointer-checks -Wno-nonnull-compare -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions -fno-builtin-malloc -fno-builtin-free \
+SHIM_CFLAGS := -fno-delete-null-pointer-checks -Wno-unknown-warning-option -Wno-nonnull-compare \
+	-Wno-pointer-bool-conversion -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions -fno-builtin-malloc -fno-builtin-free \
 	-fno-builtin-calloc -fno-builtin-realloc -U_FORTIFY_SOURCE -fno-stack-protector -fno-omit-frame-pointer
 
 # Hooks must be visible to the linker script, which then exports the table's rows and nothing else.

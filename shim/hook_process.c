@@ -37,6 +37,17 @@ pid_t fork(void)
     return child;
 }
 
+/* The parent ends inside libc, by an _exit that no hook sees. */
+int daemon(int keep_directory, int keep_streams)
+{
+    if (hook_enter())
+        procslot_exiting(0);
+    int result = real.daemon(keep_directory, keep_streams);
+    if (result < 0)
+        procslot_not_exiting();
+    return result;
+}
+
 /* --- vfork: the child runs in our memory, on our thread's slot, with descriptors of its own --- */
 
 /* Called by vfork.S before and after; between the two the slot records nothing, so that what the child closes and dups does

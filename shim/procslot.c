@@ -62,6 +62,12 @@ void procslot_exiting(int status)
     atomic_store(&shim.proc->how, HOW_exit);
 }
 
+void procslot_not_exiting(void)
+{
+    if (atomic_load(&shim.phase) == SHIM_ON)
+        atomic_store(&shim.proc->how, HOW_running);
+}
+
 static void on_exit_status(int status, void *unused)
 {
     (void)unused;

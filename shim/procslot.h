@@ -22,6 +22,7 @@ void procslot_release(struct arena_proc *p);
 
 /* The process said that it exits. Kept if it turns out to be true. */
 void procslot_exiting(int status);
+void procslot_not_exiting(void);
 
 /* The calling thread's fork gave no child: gives back the slot that was made ready for it. */
 void fork_failed(void);

@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "recorder.h"
@@ -195,6 +197,51 @@ static bool is_dead(const struct host *h)
     return poll(&p, 1, 0) == 1;
 }
 
+/* The wait status of a process whose parent has reaped it: Linux 6.15 and later tell it to others too (PIDFD_GET_INFO). */
+static bool ask_reaped(const struct host *h, int *status)
+{
+    struct {
+        uint64_t mask, cgroup;
+        uint32_t pid, tgid, ppid, ids[8];
+        int32_t exit_code;
+    } info = {.mask = 1u << 3 /* PIDFD_INFO_EXIT */};
+
+    if (h->pidfd < 0 || ioctl(h->pidfd, _IOWR(0xFF, 11, info), &info) != 0 || !(info.mask & 1u << 3))
+        return false;
+    *status = info.exit_code;
+    return true;
+}
+
+/* The wait status of a zombie: the last field of /proc/PID/stat (proc(5)), behind the name, which may hold anything. */
+static bool ask_zombie(const struct host *h, int *status)
+{
+    char path[64], line[1024];
+
+    snprintf(path, sizeof path, "/proc/%u/stat", h->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+    if (fd >= 0)
+        close(fd);
+    line[n > 0 ? n : 0] = 0;
+    const char *state = strrchr(line, ')'), *last = strrchr(line, ' ');
+    if (!state || state[1] != ' ' || state[2] != 'Z')
+        return false;
+    *status = atoi(last);
+    return true;
+}
+
+/* How a dead process ended: by the kernel's word, else by what it said before. */
+static enum process_how how_it_died(const struct recorder *r, uint32_t slot)
+{
+    struct arena_proc *p = &r->procs[slot];
+    int status;
+
+    if (!ask_zombie(&r->hosts[slot], &status) && !ask_reaped(&r->hosts[slot], &status))
+        return atomic_load(&p->how) == HOW_exit ? HOW_exit : HOW_killed;
+    atomic_store(&p->status, WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    return WIFSIGNALED(status) ? HOW_killed : HOW_exit;
+}
+
 /* After an exec of a program without the shim the process lives on, but the arena is not mapped any more. */
 static bool left_by_exec(uint32_t pid)
 {
@@ -230,7 +277,7 @@ static enum process_how fate(const struct recorder *r, uint32_t slot)
     if (came_again(r, slot))
         return HOW_exec;
     if (is_dead(&r->hosts[slot])) /* exec_pending: it was another program that died, and had no shim or came too fast */
-        return atomic_load(&p->how) == HOW_exit ? HOW_exit : atomic_load(&p->exec_pending) ? HOW_exec : HOW_killed;
+        return atomic_load(&p->exec_pending) ? HOW_exec : how_it_died(r, slot);
     if (atomic_load(&p->exec_pending) && left_by_exec(r->hosts[slot].pid))
         return HOW_exec;
     return HOW_running;
