@@ -24,8 +24,11 @@ struct column_writer {
     struct buffer field[EVENT_TYPES][EVENT_FIELDS];
     struct buffer data[EVENT_TYPES];
     uint64_t previous[EVENT_TYPES][EVENT_FIELDS];
+    uint32_t room[EVENT_TYPES]; /* events of the type for which all its field columns have room */
     bool occurs[EVENT_TYPES];
 };
+
+#define ROOM_EVENTS 64 /* made room for at a time, so that the columns are looked at once for so many events */
 
 static bool buffer_reserve(struct buffer *b, size_t more)
 {
@@ -80,12 +83,15 @@ void column_writer_free(struct column_writer *w)
 
 static bool reserve_event(struct column_writer *w, const struct event *e, const struct event_info *info)
 {
-    if (!buffer_reserve(&w->types, 1) || !buffer_reserve(&w->time, VARINT_MAX_BYTES))
+    if (info->has_data && !buffer_reserve(&w->data[e->type], VARINT_MAX_BYTES + e->data_bytes))
         return false;
+    if (w->room[e->type] > 0)
+        return buffer_reserve(&w->types, 1) && buffer_reserve(&w->time, VARINT_MAX_BYTES);
     for (unsigned f = 0; f < info->fields; f++)
-        if (!buffer_reserve(&w->field[e->type][f], VARINT_MAX_BYTES))
+        if (!buffer_reserve(&w->field[e->type][f], ROOM_EVENTS * VARINT_MAX_BYTES))
             return false;
-    return !info->has_data || buffer_reserve(&w->data[e->type], VARINT_MAX_BYTES + e->data_bytes);
+    w->room[e->type] = ROOM_EVENTS;
+    return buffer_reserve(&w->types, 1) && buffer_reserve(&w->time, VARINT_MAX_BYTES);
 }
 
 static uint64_t code(enum field_coding coding, uint64_t v, uint64_t *previous)
@@ -135,6 +141,7 @@ bool column_writer_add(struct column_writer *w, const struct event *e)
         w->bytes += column->used - before;
     }
     w->occurs[e->type] = true;
+    w->room[e->type]--;
     w->events++;
     return true;
 }

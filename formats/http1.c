@@ -482,8 +482,9 @@ static bool http1_detect(enum wire_side side, const char *text, size_t n, bool w
     return letters <= METHOD_MAX && (letters == n || (letters && text[letters] == ' '));
 }
 
-static bool http1_resync(enum wire_side side, const char *text, size_t n)
+static bool http1_resync(const void *state, enum wire_side side, const char *text, size_t n)
 {
+    (void)state;
     return http1_detect(side, text, n, true);
 }
 

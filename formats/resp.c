@@ -373,10 +373,14 @@ static bool resp_detect(enum wire_side side, const char *text, size_t n, bool wh
     return whole ? IN_TABLE(inline_commands, text, word) : word <= NAME_MAX_KEPT;
 }
 
-static bool resp_resync(enum wire_side side, const char *text, size_t n)
+/* A reply's first line looks like an element's in the middle of one. Without pipelining the next reply comes behind another
+ * request, and not before. */
+static bool resp_resync(const void *state, enum wire_side side, const char *text, size_t n)
 {
     if (side == WIRE_REQUEST)
         return n && *text == '*' && resp_detect(side, text, n, true);
+    if (!((const struct resp *)state)->requests)
+        return false;
     struct wire_line line = {.text = text, .bytes = n};
     uint64_t ignored;
     if (!n)

@@ -363,7 +363,7 @@ static void try_resync(struct feed *f, const char *bytes, size_t n)
     if (line && bytes[line - 1] == '\r')
         line--;
     enum wire_protocol p = f->c->protocol;
-    if (p ? protocols[p]->resync(f->side, bytes, line) : detect(f->side, bytes, line, true))
+    if (p ? protocols[p]->resync(f->c->state, f->side, bytes, line) : detect(f->side, bytes, line, true))
         f->d->mode = MODE_START;
     else if (!p)
         reject(f, f->d->offset);

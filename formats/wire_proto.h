@@ -50,8 +50,8 @@ struct wire_step {
 struct wire_proto {
     /* Can a connection begin like this? whole: text is a line without its end; else only the first n bytes are here. */
     bool (*detect)(enum wire_side side, const char *text, size_t n, bool whole);
-    /* Is this line, at the start of a call's bytes, surely a message's first? */
-    bool (*resync)(enum wire_side side, const char *text, size_t n);
+    /* Is this line, at the start of a call's bytes, surely a lost direction's next message? */
+    bool (*resync)(const void *state, enum wire_side side, const char *text, size_t n);
     /* A line. The step was set to THEN_LINE and nothing else. */
     void (*line)(void *state, enum wire_side side, const struct wire_line *line, struct wire_step *step);
     /* The counted run is over; nothing can be kept. */

@@ -192,8 +192,10 @@ static void take_record(struct drain *d, struct cursor *c)
     const struct arena_record *record = record_at(d, c);
     uint32_t words = record_words(d, c, record);
     struct guest *g = &d->r->guests[c->slot];
-    struct event e = {.time = record->time, .type = record->type};
+    struct event e; /* not cleared: this is once for every event of the host */
 
+    e.time = record->time;
+    e.type = record->type;
     c->position += words * 8ull;
     if (!words || e.type >= 32 || !event_table[e.type].name || words < 2 + event_table[e.type].fields) {
         g->track.lost++;

@@ -19,6 +19,8 @@
 
 #include "recorder.h"
 
+bool clock_uses_tsc;
+
 uint64_t now_raw_ns(void) { return clock_read_raw_ns(); }
 
 static void read_status(uint32_t pid, struct event_gauge *g)

@@ -23,8 +23,6 @@
 #define WATCH_NS 10000000
 #define GAUGE_NS 1000000000
 
-bool clock_uses_tsc;
-
 static struct arena_header *map_arena(int fd)
 {
     struct arena_header *first = mmap(NULL, sizeof *first, PROT_READ, MAP_SHARED, fd, 0);
