@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one pass over a trace that fills every table: processes, exchanges, routes, live heap, footprint.
+ *
+ * Memory is bounded by live objects, open connections, routes, processes and threads, never by events.
+ */
+#ifndef PERFSHIM_ANALYSIS_H
+#define PERFSHIM_ANALYSIS_H
+
+#include <stdint.h>
+
+#include "error.h"
+#include "exchange.h"
+#include "footprint.h"
+#include "heap.h"
+#include "process.h"
+#include "reader.h"
+#include "route.h"
+
+struct analysis {
+    struct reader *reader; /* borrowed */
+    struct process_table *processes;
+    struct route_table *routes;
+    struct exchange_table *exchanges;
+    struct heap *heap;
+    struct footprint footprint;
+    uint64_t events;
+    uint64_t open_by_kind[KIND_COUNT]; /* descriptors, before the first process that had seen the load ended */
+    int64_t next_sample_ns;            /* of the descriptors */
+};
+
+/* Reads the whole trace. NULL with *e filled if it cannot be read or memory is short. The reader must outlive it. */
+struct analysis *analysis_run(struct reader *r, struct error *e);
+void analysis_free(struct analysis *a);
+
+#endif

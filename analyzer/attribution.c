@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules need the thread's batch as it was before the event, and the exchanges that the event touched. What follows the
+ * read of a request is that request's work, also when the thread then reads another connection: event loops read all that
+ * is ready before they write.
+ */
+#include "attribution.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "keymap.h"
+
+struct worker {
+    uint64_t desc; /* the connection of the batch */
+    struct flight **batch;
+    size_t count, room;
+};
+
+struct attribution {
+    struct flight_pool *pool;
+    struct keymap workers; /* by thread */
+};
+
+struct attribution *attribution_new(struct flight_pool *pool)
+{
+    struct attribution *a = calloc(1, sizeof *a);
+
+    if (a)
+        a->pool = pool;
+    return a;
+}
+
+static void batch_drop(struct attribution *a, struct worker *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        flight_drop(a->pool, w->batch[i]);
+    w->count = 0;
+}
+
+void attribution_finish(struct attribution *a)
+{
+    for (size_t i = 0; i < a->workers.capacity; i++)
+        if (a->workers.slots[i].value)
+            batch_drop(a, a->workers.slots[i].value);
+}
+
+void attribution_free(struct attribution *a)
+{
+    if (!a)
+        return;
+    for (size_t i = 0; i < a->workers.capacity; i++) {
+        struct worker *w = a->workers.slots[i].value;
+        if (!w)
+            continue;
+        batch_drop(a, w);
+        free(w->batch);
+        free(w);
+    }
+    keymap_reset(&a->workers);
+    free(a);
+}
+
+void attribution_thread_end(struct attribution *a, uint32_t thread)
+{
+    struct worker *w = keymap_get(&a->workers, thread);
+
+    if (!w)
+        return;
+    batch_drop(a, w);
+    keymap_remove(&a->workers, thread);
+    free(w->batch);
+    free(w);
+}
+
+static struct worker *worker_of(struct attribution *a, uint32_t thread)
+{
+    struct worker *w = keymap_get(&a->workers, thread);
+
+    if (w)
+        return w;
+    w = calloc(1, sizeof *w);
+    if (w && keymap_put(&a->workers, thread, w) < 0) {
+        free(w);
+        return NULL;
+    }
+    return w;
+}
+
+/* The event's exchanges become what the thread works on. */
+static int batch_replace(struct attribution *a, struct worker *w, const struct stretch *s)
+{
+    if (s->count > w->room) {
+        struct flight **grown = realloc(w->batch, s->count * sizeof *grown);
+        if (!grown)
+            return -1;
+        w->batch = grown;
+        w->room = s->count;
+    }
+    for (size_t i = 0; i < s->count; i++)
+        s->flights[i]->holds++;
+    batch_drop(a, w);
+    if (s->count)
+        memcpy(w->batch, s->flights, s->count * sizeof *w->batch);
+    w->count = s->count;
+    w->desc = s->desc;
+    return 0;
+}
+
+static bool all_over(const struct worker *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (!w->batch[i]->over)
+            return false;
+    return true;
+}
+
+/* Whose was the stretch: the event's, or what the thread had worked on before? */
+static bool is_event_s(const struct worker *w, const struct stretch *s)
+{
+    switch (s->count ? s->end : STRETCH_OTHER) {
+    case STRETCH_READ:
+        return !w->count || (all_over(w) && w->desc != s->desc);
+    case STRETCH_WRITE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int32_t share(struct flight **flights, size_t count, const struct stretch *s, double *attributed_bytes)
+{
+    if (!count)
+        return ROUTE_NONE;
+    double objects = (double)s->alloc_count / (double)count, bytes = (double)s->alloc_bytes / (double)count;
+    int32_t route = flights[0]->x.route;
+
+    for (size_t i = 0; i < count; i++) {
+        struct exchange *x = &flights[i]->x;
+        x->alloc_count += objects;
+        x->alloc_bytes += bytes;
+        if (x->route >= 0)
+            *attributed_bytes += bytes;
+        if (x->route != route)
+            route = ROUTE_SHARED;
+    }
+    return route;
+}
+
+int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes)
+{
+    struct worker *w = worker_of(a, s->thread);
+
+    if (!w)
+        return -1;
+    if (is_event_s(w, s))
+        *route = share(s->flights, s->count, s, attributed_bytes);
+    else
+        *route = share(w->batch, w->count, s, attributed_bytes);
+    if (s->count || s->end == STRETCH_WAIT)
+        return batch_replace(a, w, s);
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line: one table of commands and one of options (cli.c), which give the parser and `--help` alike.
+ *
+ * A new option is a field of struct cli and a row of the option table; a new command is a row of the command table.
+ */
+#ifndef PERFSHIM_CLI_H
+#define PERFSHIM_CLI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "reader.h"
+
+enum cli_exit {
+    CLI_FINE = 0,
+    CLI_FAILED = 1,     /* a verdict or target failed */
+    CLI_UNUSABLE = 2,   /* usage, or input that cannot be read */
+    CLI_INCOMPLETE = 3, /* --strict, and the input is truncated or lossy */
+};
+
+struct cli {
+    const char *command; /* as in the table: "report" if none was given */
+    const char *file;    /* NULL only with help or version */
+    bool json;
+    bool strict;  /* CLI_INCOMPLETE rather than a report that is silent towards scripts */
+    bool help;    /* command says of what; NULL: of the program */
+    bool version;
+};
+
+/* 0 and *c, or -1 with *e saying what is wrong and what was perhaps meant. The texts are argv's. */
+int cli_parse(struct cli *c, int argc, char **argv, struct error *e);
+
+/* Help for a command, or for the program if it is NULL; 80 columns. */
+void cli_help(FILE *out, const char *command);
+
+/* Runs c->command; its exit code. */
+int cli_run(const struct cli *c);
+
+/* For the beginning of a command: waits for a recorder that is about to finish (wait.h), and says on standard error if what
+ * there is to read is not the whole run. */
+void cli_wait(const struct cli *c);
+
+/* For the end of a command that has read the whole trace: says on standard error what of it was left out as damaged, and
+ * gives CLI_FINE, or with --strict CLI_INCOMPLETE if that or anything else is missing. */
+enum cli_exit cli_completeness(const struct cli *c, const struct reader *r, uint64_t lost_events);
+
+/* The commands. They print their results to standard output and their errors to standard error, and give an enum
+ * cli_exit. */
+int cmd_report(const struct cli *c);
+int cmd_dump(const struct cli *c);
+int cmd_info(const struct cli *c);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `perfanalyze report`: one trace in, one report out, as text or as JSON.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "analysis.h"
+#include "cli.h"
+#include "error.h"
+#include "report.h"
+
+static bool wants_colour(void)
+{
+    const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && terminal && *terminal;
+}
+
+static int print(const struct cli *c, const struct reader *reader, struct report *r, struct error *e)
+{
+    enum cli_exit completeness = cli_completeness(c, reader, r->lost_events);
+    if (r->exit_code == CLI_FINE)
+        r->exit_code = completeness;
+    if ((c->json ? report_json(r, stdout) : report_text(r, stdout, wants_colour())) || ferror(stdout))
+        return error_set(e, ERROR_NO_OFFSET, "the report could not be written: out of memory, or out of disk space");
+    return r->exit_code;
+}
+
+static int report(const struct cli *c, struct reader *reader, struct error *e)
+{
+    struct analysis *a = analysis_run(reader, e);
+    if (!a)
+        return -1;
+    struct symbols *symbols = symbols_new();
+    struct report *r = symbols ? report_build(a, symbols, c->file) : NULL;
+    int code = r ? print(c, reader, r, e) : error_set(e, ERROR_NO_OFFSET, "not enough memory");
+    if (r)
+        report_free(r);
+    symbols_free(symbols);
+    analysis_free(a);
+    return code;
+}
+
+int cmd_report(const struct cli *c)
+{
+    struct error e = {.offset = ERROR_NO_OFFSET};
+    cli_wait(c);
+    struct reader *reader = reader_open(c->file, &e);
+    int code = reader ? report(c, reader, &e) : -1;
+    if (reader)
+        reader_close(reader);
+    if (code >= 0)
+        return code;
+    error_print(&e, c->file);
+    return CLI_UNUSABLE;
+}

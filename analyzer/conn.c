@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The child of a fork appears in the stream before or after its parent's `fork` event, and its first events may be older
+ * than the recorder's word of who its parent is. So the table is copied at whichever comes first of the parent's `fork`
+ * event, which makes a process that has a pid and no serial yet, and the child's `process` event. Numbers that the child
+ * has already opened or closed by then are left as it left them.
+ *
+ * A process that appears under the pid of a living one is its next image (exec); one whose parent started it by vfork or
+ * posix_spawn has been exec'd, too. Neither inherits.
+ */
+#include "conn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "keymap.h"
+
+#define NUMBERS_MAX (1u << 20) /* as in the shim; higher ones are not tracked */
+#define OPS_MAX 4096
+
+enum number_state { NUMBER_UNSEEN, NUMBER_OPEN, NUMBER_CLOSED };
+
+struct number {
+    uint32_t desc;
+    uint8_t state; /* enum number_state */
+    uint8_t kind;
+    bool inherited;
+};
+
+struct conn_proc {
+    uint32_t serial, pid, parent; /* serial 0: forked, not seen yet */
+    bool complete; /* its table was inherited, or there is nothing to inherit */
+    struct number *numbers;
+    uint32_t size, high; /* no number at or above high was ever seen */
+    uint64_t by_kind[KIND_COUNT];
+    int64_t half_closed;
+};
+
+struct conn_table {
+    void (*gone)(void *context, struct description *d);
+    void *context;
+    struct keymap descriptions, procs, pids; /* procs by serial, pids: the living process with that pid */
+    uint8_t ops[OPS_MAX];
+};
+
+struct conn_table *conn_table_new(void (*gone)(void *, struct description *), void *context)
+{
+    struct conn_table *t = calloc(1, sizeof *t);
+
+    if (t) {
+        t->gone = gone;
+        t->context = context;
+    }
+    return t;
+}
+
+/* --- descriptions --- */
+
+struct description *conn_find(const struct conn_table *t, uint64_t desc)
+{
+    return desc ? keymap_get(&t->descriptions, desc) : NULL;
+}
+
+static struct description *description_make(struct conn_table *t, uint32_t desc, enum desc_kind kind)
+{
+    struct description *d = conn_find(t, desc);
+
+    if (d)
+        return d;
+    d = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    d->desc = desc;
+    d->kind = (uint8_t)kind;
+    if (keymap_put(&t->descriptions, desc, d) < 0) {
+        free(d);
+        return NULL;
+    }
+    return d;
+}
+
+static void description_release(struct conn_table *t, uint32_t desc)
+{
+    struct description *d = conn_find(t, desc);
+
+    if (!d || --d->refs)
+        return;
+    t->gone(t->context, d);
+    keymap_remove(&t->descriptions, desc);
+    free(d);
+}
+
+/* --- numbers --- */
+
+static struct number *number_at(struct conn_proc *p, uint64_t fd)
+{
+    if (fd >= NUMBERS_MAX)
+        return NULL;
+    if (fd >= p->size) {
+        uint32_t size = p->size ? p->size : 64;
+        while (size <= fd)
+            size *= 2;
+        struct number *grown = realloc(p->numbers, size * sizeof *grown);
+        if (!grown)
+            return NULL;
+        memset(grown + p->size, 0, (size - p->size) * sizeof *grown);
+        p->numbers = grown;
+        p->size = size;
+    }
+    if (fd >= p->high)
+        p->high = (uint32_t)fd + 1;
+    return &p->numbers[fd];
+}
+
+static void number_clear(struct conn_table *t, struct conn_proc *p, struct number *n)
+{
+    bool open = n->state == NUMBER_OPEN;
+
+    n->state = NUMBER_CLOSED;
+    if (!open)
+        return;
+    p->by_kind[n->kind]--;
+    description_release(t, n->desc);
+}
+
+static void number_set(struct conn_table *t, struct conn_proc *p, struct number *n, struct description *d)
+{
+    d->refs++;
+    number_clear(t, p, n);
+    *n = (struct number){.desc = d->desc, .state = NUMBER_OPEN, .kind = d->kind};
+    p->by_kind[d->kind]++;
+}
+
+/* --- processes --- */
+
+static void proc_end(struct conn_table *t, struct conn_proc *p)
+{
+    for (uint32_t fd = 0; fd < p->high; fd++)
+        number_clear(t, p, &p->numbers[fd]);
+    if (keymap_get(&t->pids, p->pid) == p)
+        keymap_remove(&t->pids, p->pid);
+    if (p->serial)
+        keymap_remove(&t->procs, p->serial);
+    free(p->numbers);
+    free(p);
+}
+
+/* Takes the place of whatever had the pid before. */
+static struct conn_proc *proc_make(struct conn_table *t, uint32_t serial, uint32_t pid)
+{
+    struct conn_proc *p = calloc(1, sizeof *p), *before = keymap_get(&t->pids, pid);
+
+    if (!p)
+        return NULL;
+    p->serial = serial;
+    p->pid = pid;
+    if (before) {
+        p->complete = true;
+        proc_end(t, before);
+    }
+    if (keymap_put(&t->pids, pid, p) < 0 || (serial && keymap_put(&t->procs, serial, p) < 0)) {
+        p->serial = 0;
+        proc_end(t, p);
+        return NULL;
+    }
+    return p;
+}
+
+static struct conn_proc *proc_of(struct conn_table *t, const struct item *item)
+{
+    struct conn_proc *p = keymap_get(&t->procs, item->proc);
+
+    if (p)
+        return p;
+    p = keymap_get(&t->pids, item->pid);
+    if (!p || p->serial)
+        return proc_make(t, item->proc, item->pid);
+    if (keymap_put(&t->procs, item->proc, p) < 0)
+        return NULL;
+    p->serial = item->proc;
+    return p;
+}
+
+static int proc_inherit(struct conn_table *t, struct conn_proc *child, const struct conn_proc *parent)
+{
+    child->complete = true;
+    for (uint32_t fd = 0; fd < parent->high; fd++) {
+        struct description *d =
+            parent->numbers[fd].state == NUMBER_OPEN ? conn_find(t, parent->numbers[fd].desc) : NULL;
+        if (!d)
+            continue;
+        struct number *n = number_at(child, fd);
+        if (!n)
+            return -1;
+        if (n->state != NUMBER_UNSEEN)
+            continue;
+        number_set(t, child, n, d);
+        n->inherited = true;
+    }
+    return 0;
+}
+
+static void proc_disinherit(struct conn_table *t, struct conn_proc *p)
+{
+    p->complete = true;
+    for (uint32_t fd = 0; fd < p->high; fd++)
+        if (p->numbers[fd].inherited)
+            number_clear(t, p, &p->numbers[fd]);
+}
+
+void conn_table_free(struct conn_table *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->pids.capacity;) { /* a removal may move another entry here */
+        struct conn_proc *p = t->pids.slots[i].value;
+        if (p)
+            proc_end(t, p);
+        else
+            i++;
+    }
+    for (size_t i = 0; i < t->descriptions.capacity; i++)
+        if (t->descriptions.slots[i].value) {
+            t->gone(t->context, t->descriptions.slots[i].value);
+            free(t->descriptions.slots[i].value);
+        }
+    keymap_reset(&t->descriptions);
+    keymap_reset(&t->procs);
+    keymap_reset(&t->pids);
+    free(t);
+}
+
+/* --- events --- */
+
+static int feed_open(struct conn_table *t, const struct item *item)
+{
+    const struct event_desc_open *e = &item->event.u.desc_open;
+    struct conn_proc *p = proc_of(t, item);
+    struct number *n = p ? number_at(p, e->fd) : NULL;
+
+    if (!p)
+        return -1;
+    if (!n || !e->desc || e->desc > UINT32_MAX)
+        return 0;
+    struct description *d = description_make(t, (uint32_t)e->desc, e->kind < KIND_COUNT ? e->kind : KIND_unknown);
+    if (!d)
+        return -1;
+    if (e->from || conn_op(t, e->op) == CONN_OP_ACCEPT)
+        d->role = CONN_ACCEPTED;
+    number_set(t, p, n, d);
+    return 0;
+}
+
+static int feed_close(struct conn_table *t, const struct item *item)
+{
+    const struct event_desc_close *e = &item->event.u.desc_close;
+    struct conn_proc *p = proc_of(t, item);
+    struct number *n = p ? number_at(p, e->fd) : NULL;
+
+    if (n && (n->state != NUMBER_OPEN || n->desc == e->desc))
+        number_clear(t, p, n);
+    return p ? 0 : -1;
+}
+
+static int feed_dup(struct conn_table *t, const struct item *item)
+{
+    const struct event_desc_dup *e = &item->event.u.desc_dup;
+    struct conn_proc *p = proc_of(t, item); /* may end another process, and descriptions with it */
+    struct number *n = p ? number_at(p, e->new_fd) : NULL;
+    struct description *d = conn_find(t, e->desc);
+
+    if (n && d)
+        number_set(t, p, n, d);
+    return p ? 0 : -1;
+}
+
+static int feed_sock(struct conn_table *t, const struct item *item)
+{
+    const struct event_sock *e = &item->event.u.sock;
+    enum conn_op op = conn_op(t, e->op);
+    struct conn_proc *p = proc_of(t, item);
+    struct description *d = conn_find(t, e->desc);
+
+    if (!p)
+        return -1;
+    if (d && op == CONN_OP_CONNECT && !d->role)
+        d->role = CONN_CONNECTED;
+    if (!d || op != CONN_OP_LISTEN || e->result)
+        return 0;
+    d->kind = KIND_listener;
+    struct number *n = number_at(p, e->fd);
+    if (n && n->state == NUMBER_OPEN && n->desc == e->desc) {
+        p->by_kind[n->kind]--;
+        n->kind = KIND_listener;
+        p->by_kind[n->kind]++;
+    }
+    return 0;
+}
+
+static int feed_fork(struct conn_table *t, const struct item *item)
+{
+    const struct event_fork *e = &item->event.u.fork;
+    struct conn_proc *parent = proc_of(t, item);
+
+    if (!parent)
+        return -1;
+    if (e->child_pid == 0 || e->child_pid > UINT32_MAX || e->child_pid == parent->pid)
+        return 0;
+    bool spawned = conn_op(t, e->op) == CONN_OP_SPAWN;
+    struct conn_proc *child = keymap_get(&t->pids, e->child_pid);
+    if (child && child->serial && (child->parent == parent->serial || !child->complete)) {
+        if (spawned)
+            proc_disinherit(t, child);
+        return spawned || child->complete ? 0 : proc_inherit(t, child, parent);
+    }
+    child = proc_make(t, 0, (uint32_t)e->child_pid);
+    if (!child)
+        return -1;
+    child->parent = parent->serial;
+    child->complete = true;
+    return spawned ? 0 : proc_inherit(t, child, parent);
+}
+
+static int feed_process(struct conn_table *t, const struct item *item)
+{
+    struct conn_proc *p = proc_of(t, item);
+
+    if (!p)
+        return -1;
+    p->parent = item->event.u.process.parent <= UINT32_MAX ? (uint32_t)item->event.u.process.parent : 0;
+    struct conn_proc *parent = p->parent ? keymap_get(&t->procs, p->parent) : NULL;
+    if (p->complete || !parent || parent == p)
+        return 0;
+    return proc_inherit(t, p, parent);
+}
+
+static const struct {
+    const char *name;
+    enum conn_op op;
+} op_names[] = {
+    {"accept", CONN_OP_ACCEPT},     {"accept4", CONN_OP_ACCEPT}, {"connect", CONN_OP_CONNECT},
+    {"listen", CONN_OP_LISTEN},     {"vfork", CONN_OP_SPAWN},    {"shutdown", CONN_OP_SHUTDOWN},
+    {"posix_spawn", CONN_OP_SPAWN}, {"posix_spawnp", CONN_OP_SPAWN},
+};
+
+static void feed_op(struct conn_table *t, const struct event *e)
+{
+    for (size_t i = 0; e->u.op.op < OPS_MAX && i < sizeof op_names / sizeof *op_names; i++)
+        if (strlen(op_names[i].name) == e->data_bytes && memcmp(op_names[i].name, e->data, e->data_bytes) == 0)
+            t->ops[e->u.op.op] = (uint8_t)op_names[i].op;
+}
+
+enum conn_op conn_op(const struct conn_table *t, uint64_t op)
+{
+    return op < OPS_MAX ? t->ops[op] : CONN_OP_OTHER;
+}
+
+int conn_feed(struct conn_table *t, const struct item *item)
+{
+    switch (item->event.type) {
+    case EVENT_desc_open:
+        return feed_open(t, item);
+    case EVENT_desc_close:
+        return feed_close(t, item);
+    case EVENT_desc_dup:
+        return feed_dup(t, item);
+    case EVENT_sock:
+        return feed_sock(t, item);
+    case EVENT_fork:
+        return feed_fork(t, item);
+    case EVENT_process:
+        return feed_process(t, item);
+    case EVENT_process_end: {
+        struct conn_proc *p = keymap_get(&t->procs, item->proc);
+        if (p)
+            proc_end(t, p);
+        return 0;
+    }
+    case EVENT_op:
+        feed_op(t, &item->event);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+struct description *conn_use(struct conn_table *t, const struct item *item)
+{
+    const struct event_io *e = &item->event.u.io;
+    struct conn_proc *p = proc_of(t, item);
+    struct number *n = p ? number_at(p, e->fd) : NULL;
+    struct description *d = conn_find(t, e->desc);
+
+    if (!n || n->state != NUMBER_UNSEEN || !e->desc || e->desc > UINT32_MAX)
+        return d;
+    if (!d)
+        d = description_make(t, (uint32_t)e->desc, e->flags & IO_STREAM ? KIND_socket : KIND_unknown);
+    if (d)
+        number_set(t, p, n, d);
+    return d;
+}
+
+void conn_half_closed(struct conn_table *t, uint32_t proc, int change)
+{
+    struct conn_proc *p = keymap_get(&t->procs, proc);
+
+    if (p)
+        p->half_closed += change;
+}
+
+void conn_descriptors(const struct conn_table *t, uint32_t proc, uint64_t by_kind[KIND_COUNT], uint64_t *half_closed)
+{
+    const struct conn_proc *p = keymap_get(&t->procs, proc);
+
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+        by_kind[kind] = p ? p->by_kind[kind] : 0;
+    *half_closed = p && p->half_closed > 0 ? (uint64_t)p->half_closed : 0;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From I/O events to exchanges: connections, their messages (formats/wire.h), requests paired with responses, and whose
+ * work each stretch of a thread was.
+ *
+ * Pairing: on one connection, responses answer requests in order (HTTP/1.1 pipelining, RFC 9112 section 9.3.2; RESP).
+ * Times of an exchange: `in` is when the call that brought its first byte returned, `ready` its last byte; `out` is when
+ * the call that wrote its response's first byte began, `done` when the call that wrote the last byte returned.
+ *
+ * A response whose framing was lost after its head ends with the last bytes written before its connection's next message.
+ *
+ * Attribution: a stretch of a thread between two of its events that carry a ledger change belongs to one route, or to
+ * none. ARCHITECTURE.md ("Whose memory") has the rules.
+ *
+ * Memory is bounded by open connections and exchanges in flight.
+ */
+#ifndef PERFSHIM_EXCHANGE_H
+#define PERFSHIM_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "merge.h"
+#include "route.h"
+#include "wire.h"
+
+#define ROUTE_NONE (-1)   /* no exchange */
+#define ROUTE_SHARED (-2) /* several exchanges of different routes in one stretch: split, owned by none */
+
+struct exchange {
+    uint32_t proc;
+    int32_t route; /* index into the route table */
+    bool upstream; /* the host was the client */
+    bool error;    /* status 5xx, or a Redis error reply */
+    uint16_t status; /* 0: the protocol has none */
+    int64_t in_ns, ready_ns, out_ns, done_ns;
+    uint64_t request_bytes, response_bytes;
+    double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
+};
+
+struct exchange_stats {
+    uint64_t accepted, closed, open_peak, open_end; /* accepted connections */
+    uint64_t unfinished;       /* requests without a complete response */
+    uint64_t unpaired;         /* responses without a request */
+    uint64_t lost_framing;     /* times a direction lost its place */
+    double attributed_bytes, total_alloc_bytes; /* allocated in stretches that belong to an exchange, and at all */
+};
+
+struct exchange_table;
+
+/* Routes are added to `routes`, which the caller owns. NULL if memory is short. */
+struct exchange_table *exchange_table_new(struct route_table *routes);
+void exchange_table_free(struct exchange_table *x);
+
+/* Takes the next item of the stream. -1 if memory is short. If the item's event carries a ledger change (io, wait,
+ * desc_open), *stretch_route says to which route the thread's stretch that ends with it belongs: an index, ROUTE_NONE or
+ * ROUTE_SHARED; otherwise it is left alone. */
+int exchange_feed(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route);
+
+/* The next exchange that the items fed so far have finished: 1 and *out, or 0. To be called until 0 after each feed. One
+ * that was answered is held back while a thread may still be cleaning up after it: until that thread's next wait. */
+int exchange_next(struct exchange_table *x, struct exchange *out);
+
+/* Call once, at the end of the stream, and then exchange_next until 0: releases what is held back, and counts requests
+ * that were never answered. */
+void exchange_finish(struct exchange_table *x);
+
+/* Descriptors of a process that are open by what the trace tells, by kind (enum desc_kind); accepted connections whose
+ * peer has closed and the host has not are counted in *half_closed. */
+void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_t by_kind[KIND_COUNT],
+                          uint64_t *half_closed);
+
+struct exchange_stats exchange_stats(const struct exchange_table *x);
+
+#endif

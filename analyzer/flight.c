@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flights are many and short-lived, so they are reused through a list. */
+#include "flight.h"
+
+#include <stdlib.h>
+
+static void free_list(struct flight *f)
+{
+    while (f) {
+        struct flight *next = f->next;
+        free(f);
+        f = next;
+    }
+}
+
+void flight_pool_reset(struct flight_pool *p)
+{
+    free_list(p->unused);
+    free_list(p->first);
+    *p = (struct flight_pool){0};
+}
+
+struct flight *flight_new(struct flight_pool *p)
+{
+    struct flight *f = p->unused;
+
+    if (f)
+        p->unused = f->next;
+    else
+        f = malloc(sizeof *f);
+    if (f)
+        *f = (struct flight){.holds = 1, .x.route = ROUTE_NONE};
+    return f;
+}
+
+void flight_drop(struct flight_pool *p, struct flight *f)
+{
+    if (--f->holds)
+        return;
+    if (f->complete) {
+        f->next = NULL;
+        if (p->last)
+            p->last->next = f;
+        else
+            p->first = f;
+        p->last = f;
+    } else {
+        f->next = p->unused;
+        p->unused = f;
+    }
+}
+
+bool flight_next(struct flight_pool *p, struct exchange *out)
+{
+    struct flight *f = p->first;
+
+    if (!f)
+        return false;
+    p->first = f->next;
+    if (!p->first)
+        p->last = NULL;
+    *out = f->x;
+    f->next = p->unused;
+    p->unused = f;
+    return true;
+}

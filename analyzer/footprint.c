@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The events' ledger lags behind the truth by what threads have not reported yet; the gauge's does not, but sees what
+ * requests borrow at that instant. So the difference is believed only as far as two gauges in a row show it.
+ *
+ * A gauge's descriptors and those of the events differ by what was open before the shim looked; the gauge is right, the
+ * events are quicker.
+ */
+#include "footprint.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOAD_EXCHANGES_MIN 20
+#define LOAD_EDGE 0.01           /* share of the exchanges at either end that is left out */
+#define LIVED_THROUGH 0.05       /* a process may miss this share of the load at either end */
+#define GAUGE_WINDOW_NS 1000000000
+#define FD_MAX (1u << 20)
+
+void footprint_start(struct footprint *f)
+{
+    *f = (struct footprint){.first_exchange_ns = -1, .quiet_ns = -1};
+    f->live.final = f->rss.final = f->fds.final = f->threads.final = NAN;
+}
+
+void footprint_free(struct footprint *f)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        mapping_free(&f->host[i].mappings);
+        free(f->host[i].accepted);
+        for (size_t k = 0; k < FOOTPRINT_KINDS; k++)
+            series_free(&f->host[i].series[k]);
+    }
+    free(f->host);
+    struct series *sum[] = {&f->live.series, &f->rss.series, &f->fds.series, &f->threads.series, &f->work};
+    for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
+        series_free(sum[i]);
+}
+
+/* Hosts are sorted by serial, which is nearly the order in which they appear. */
+static struct footprint_host *host_of(struct footprint *f, uint32_t serial, int64_t time_ns)
+{
+    size_t low = 0, high = f->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (f->host[middle].serial < serial)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < f->count && f->host[low].serial == serial)
+        return &f->host[low];
+    if (f->count == f->room) {
+        size_t room = f->room ? f->room * 2 : 8;
+        struct footprint_host *host = realloc(f->host, room * sizeof *host);
+        if (!host)
+            return NULL;
+        f->host = host;
+        f->room = room;
+    }
+    struct footprint_host *h = &f->host[low];
+    memmove(h + 1, h, (f->count - low) * sizeof *h);
+    f->count++;
+    *h = (struct footprint_host){.serial = serial, .start_ns = time_ns, .end_ns = time_ns};
+    return h;
+}
+
+/* A host's share of a sum becomes `value`. */
+static int sum_change(struct footprint_sum *s, double *share, double value, int64_t time_ns)
+{
+    s->now += value - *share;
+    *share = value;
+    if (!s->known)
+        s->initial = s->now;
+    s->known = true;
+    return series_set(&s->series, time_ns, s->now);
+}
+
+static int live_changed(struct footprint *f, struct footprint_host *h, int64_t time_ns)
+{
+    if (sum_change(&f->live, &h->live, h->ledger + h->correction, time_ns))
+        return -1;
+    return series_set(&h->series[FOOTPRINT_LIVE], time_ns, h->live);
+}
+
+static void load_begins(struct footprint *f)
+{
+    struct footprint_sum *sum[] = {&f->live, &f->rss, &f->fds, &f->threads};
+    for (size_t i = 0; i < sizeof sum / sizeof sum[0] && !f->begun; i++)
+        sum[i]->initial = sum[i]->now;
+    f->begun = true;
+}
+
+#define LEDGER_CHANGE(name) ((double)e->u.name.alloc_bytes - (double)e->u.name.free_bytes)
+
+static int ledger_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+{
+    double change = e->type == EVENT_io     ? LEDGER_CHANGE(io)
+                    : e->type == EVENT_wait ? LEDGER_CHANGE(wait)
+                                            : LEDGER_CHANGE(desc_open);
+    bool idle = e->type == EVENT_wait || (e->type == EVENT_desc_open && e->u.desc_open.from);
+    if (e->type == EVENT_desc_open && e->u.desc_open.from)
+        load_begins(f);
+    h->ledger += change;
+    if (change != 0 && live_changed(f, h, time_ns))
+        return -1;
+    if (idle && !footprint_quiet(f)) {
+        f->waited = true;
+        f->live.final = f->live.known ? f->live.now : NAN;
+    }
+    return 0;
+}
+
+static int gauge_ledger(struct footprint *f, struct footprint_host *h, const struct event_gauge *g, int64_t time_ns)
+{
+    if (g->heap_alloc_bytes == EVENT_UNKNOWN || g->heap_free_bytes == EVENT_UNKNOWN || !g->heap_alloc_bytes)
+        return 0; /* a heap without an allocation is one that was not recorded */
+    double gap = (double)g->heap_alloc_bytes - (double)g->heap_free_bytes - h->ledger;
+    h->correction = h->has_gauge ? fmin(gap, h->gap) : gap;
+    h->gap = gap;
+    if (live_changed(f, h, time_ns))
+        return -1;
+    if (!footprint_quiet(f) && !f->waited)
+        f->live.final = f->live.now;
+    return 0;
+}
+
+static int gauge_of(struct footprint *f, struct footprint_host *h, const struct event_gauge *g, int64_t time_ns)
+{
+    if (gauge_ledger(f, h, g, time_ns))
+        return -1;
+    h->has_gauge = true;
+    if (g->vm_size == 0) /* a process that is just ending has none left */
+        return 0;
+    if (g->rss_anon != EVENT_UNKNOWN && g->rss_file != EVENT_UNKNOWN && g->rss_shared != EVENT_UNKNOWN) {
+        double shim = g->shim_bytes != EVENT_UNKNOWN ? (double)g->shim_bytes : 0;
+        double rss = fmax(0, (double)g->rss_anon + (double)g->rss_file + (double)g->rss_shared - shim);
+        h->anon = (double)g->rss_anon;
+        if (sum_change(&f->rss, &h->rss, rss, time_ns) || series_set(&h->series[FOOTPRINT_ANON], time_ns, h->anon))
+            return -1;
+    }
+    if (g->fds != EVENT_UNKNOWN) {
+        h->has_fds = true;
+        h->gauge_fds = (double)g->fds;
+        h->open_at_gauge = h->open;
+        if (sum_change(&f->fds, &h->fds, h->gauge_fds, time_ns))
+            return -1;
+    }
+    if (g->threads != EVENT_UNKNOWN && (sum_change(&f->threads, &h->threads, (double)g->threads, time_ns) ||
+                                        series_set(&h->series[FOOTPRINT_THREADS], time_ns, h->threads)))
+        return -1;
+    if (!footprint_quiet(f)) {
+        struct footprint_sum *sum[] = {&f->rss, &f->fds, &f->threads};
+        for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
+            sum[i]->final = sum[i]->known ? sum[i]->now : NAN;
+    }
+    return 0;
+}
+
+static int map_event(struct footprint_host *h, const char *op, const struct event_map *m, int64_t time_ns)
+{
+    int failed = 0;
+    bool own = (m->flags & MAPPING_ANONYMOUS) && !(m->flags & (MAPPING_IN_HEAP | MAPPING_STACK));
+    if (m->flags & MAPPING_FAILED)
+        return 0;
+    if (strncmp(op, "mmap", 4) == 0 && own)
+        failed = mapping_add(&h->mappings, m->addr, m->length);
+    else if (strncmp(op, "mmap", 4) == 0 || strcmp(op, "munmap") == 0)
+        failed = mapping_remove(&h->mappings, m->addr, m->length);
+    else if (strcmp(op, "mremap") == 0 && m->old_length) {
+        uint64_t before = h->mappings.bytes;
+        failed = mapping_remove(&h->mappings, m->old_addr, m->old_length);
+        if (!failed && h->mappings.bytes < before)
+            failed = mapping_add(&h->mappings, m->addr, m->length);
+    }
+    return failed ? -1 : series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)h->mappings.bytes);
+}
+
+/* The descriptor now is, or is not, an accepted connection. */
+static int mark_accepted(struct footprint_host *h, uint64_t fd, bool is)
+{
+    if (fd >= FD_MAX || (!is && fd >= h->accepted_room))
+        return 0;
+    if (fd >= h->accepted_room) {
+        size_t room = h->accepted_room ? h->accepted_room : 64;
+        while (room <= fd)
+            room *= 2;
+        uint8_t *accepted = realloc(h->accepted, room);
+        if (!accepted)
+            return -1;
+        memset(accepted + h->accepted_room, 0, room - h->accepted_room);
+        h->accepted = accepted;
+        h->accepted_room = room;
+    }
+    h->accepted_count += (double)is - h->accepted[fd];
+    h->accepted[fd] = is;
+    return 0;
+}
+
+static int host_ended(struct footprint *f, struct footprint_host *h, int64_t time_ns)
+{
+    bool saw_load = f->first_exchange_ns < 0 || h->start_ns <= f->first_exchange_ns;
+    if (saw_load && !footprint_quiet(f))
+        f->quiet_ns = time_ns;
+    h->ended = true;
+    mapping_free(&h->mappings);
+    if ((f->live.known && sum_change(&f->live, &h->live, 0, time_ns)) ||
+        (f->rss.known && sum_change(&f->rss, &h->rss, 0, time_ns)) ||
+        (f->fds.known && sum_change(&f->fds, &h->fds, 0, time_ns)) ||
+        (f->threads.known && sum_change(&f->threads, &h->threads, 0, time_ns)))
+        return -1;
+    return 0;
+}
+
+int footprint_feed(struct footprint *f, const struct process_table *processes, const struct item *item)
+{
+    const struct event *e = &item->event;
+    if (item->time_ns > f->last_ns)
+        f->last_ns = item->time_ns;
+    if (!item->proc)
+        return 0;
+    struct footprint_host *h = host_of(f, item->proc, item->time_ns);
+    if (!h)
+        return -1;
+    if (h->ended)
+        return 0;
+    h->end_ns = item->time_ns;
+    switch (e->type) {
+    case EVENT_io:
+    case EVENT_wait: return ledger_event(f, h, e, item->time_ns);
+    case EVENT_desc_open:
+        if (mark_accepted(h, e->u.desc_open.fd, e->u.desc_open.from != 0))
+            return -1;
+        return ledger_event(f, h, e, item->time_ns);
+    case EVENT_desc_close: return mark_accepted(h, e->u.desc_close.fd, false);
+    case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, item->time_ns);
+    case EVENT_map: return map_event(h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
+    case EVENT_process_end: return host_ended(f, h, item->time_ns);
+    default: return 0;
+    }
+}
+
+int footprint_exchange(struct footprint *f, int64_t in_ns, int64_t done_ns)
+{
+    if (f->first_exchange_ns < 0) {
+        f->first_exchange_ns = in_ns;
+        load_begins(f);
+        if (series_set(&f->work, in_ns, 0))
+            return -1;
+    }
+    f->exchanges++;
+    f->quiet_ns = -1;
+    return series_set(&f->work, done_ns, (double)f->exchanges);
+}
+
+int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns, double open, double half_closed,
+                          bool ending)
+{
+    struct footprint_host *h = host_of(f, serial, time_ns);
+    if (!h)
+        return -1;
+    h->open = open;
+    if (h->ended)
+        return 0;
+    double rightly_open = fmax(0, h->accepted_count - half_closed);
+    if (series_set(&h->series[FOOTPRINT_OPEN], time_ns, open) ||
+        series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, open - rightly_open)))
+        return -1;
+    if (ending || !h->has_fds)
+        return 0;
+    if (sum_change(&f->fds, &h->fds, fmax(0, h->gauge_fds + open - h->open_at_gauge), time_ns))
+        return -1;
+    if (!footprint_quiet(f))
+        f->fds.final = f->fds.now;
+    return 0;
+}
+
+struct footprint_load footprint_load(const struct footprint *f)
+{
+    struct footprint_load load = {0, f->last_ns, f->quiet_ns >= 0 ? f->quiet_ns : f->last_ns};
+    if (f->exchanges < LOAD_EXCHANGES_MIN) {
+        load.from_ns = series_empty(&f->live.series) ? 0 : f->live.series.start_ns;
+        load.to_ns = load.quiet_ns;
+        return load;
+    }
+    double edge = LOAD_EDGE * (double)f->exchanges;
+    load.from_ns = series_reached_ns(&f->work, edge);
+    load.to_ns = series_reached_ns(&f->work, (double)f->exchanges - edge);
+    if (load.quiet_ns < load.to_ns)
+        load.quiet_ns = load.to_ns;
+    return load;
+}
+
+static bool lived_through(const struct footprint_host *h, const struct footprint *f, const struct footprint_load *load)
+{
+    int64_t slack_ns = (int64_t)(LIVED_THROUGH * (double)(load->to_ns - load->from_ns));
+    return h->start_ns <= load->from_ns + slack_ns && (h->ended ? h->end_ns : f->last_ns) >= load->to_ns - slack_ns;
+}
+
+int footprint_lived(const struct footprint *f, struct footprint_lived *out)
+{
+    struct footprint_load load = footprint_load(f);
+    *out = (struct footprint_lived){.ledger = false};
+    const struct series **all = malloc((f->count + 1) * FOOTPRINT_KINDS * sizeof *all);
+    if (!all)
+        return -1;
+    for (size_t k = 0; k < FOOTPRINT_KINDS; k++)
+        out->list[k] = all + k * f->count;
+    for (size_t i = 0; i < f->count; i++) {
+        const struct footprint_host *h = &f->host[i];
+        out->ledger |= !series_empty(&h->series[FOOTPRINT_LIVE]);
+        bool lived = lived_through(h, f, &load);
+        out->left_out += !lived;
+        for (size_t k = 0; lived && k < FOOTPRINT_KINDS; k++)
+            if (!series_empty(&h->series[k]))
+                out->list[k][out->n[k]++] = &h->series[k];
+    }
+    return 0;
+}
+
+void footprint_lived_free(struct footprint_lived *l) { free(l->list[0]); }
+
+struct growth footprint_growth(const struct footprint *f, const struct footprint_lived *l, enum footprint_kind kind)
+{
+    struct footprint_load load = footprint_load(f);
+    const struct series *work = f->exchanges >= LOAD_EXCHANGES_MIN ? &f->work : NULL;
+    int64_t window_ns = kind == FOOTPRINT_ANON || kind == FOOTPRINT_THREADS ? GAUGE_WINDOW_NS : 1;
+    return growth_of(l->list[kind], l->n[kind], work, load.from_ns, load.to_ns, window_ns);
+}
+
+double footprint_gained(const struct footprint *f, const struct footprint_lived *l, enum footprint_kind kind)
+{
+    struct footprint_load load = footprint_load(f);
+    double gained = l->n[kind] ? 0 : NAN;
+    for (size_t i = 0; i < l->n[kind]; i++)
+        gained += series_at(l->list[kind][i], load.to_ns) - series_at(l->list[kind][i], load.from_ns);
+    return gained;
+}

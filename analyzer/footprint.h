@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the run occupies over time: live heap, mappings, resident memory, descriptors and threads, by process and in sum.
+ *
+ * Live heap comes from the ledger changes in events, so it is finer than the gauges, which come once a second; a gauge also
+ * holds what threads without events have allocated, and corrects it.
+ *
+ * A forked child starts at 0: what it inherits is its parent's, and physically shared until written.
+ *
+ * Memory: a few hundred bytes and up to six series (series.h) a process, which are short if its life is.
+ */
+#ifndef PERFSHIM_FOOTPRINT_H
+#define PERFSHIM_FOOTPRINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "growth.h"
+#include "mapping.h"
+#include "merge.h"
+#include "process.h"
+#include "series.h"
+
+/* What is kept over time of each process. */
+enum footprint_kind {
+    FOOTPRINT_LIVE,    /* live heap, bytes */
+    FOOTPRINT_MAPPED,  /* anonymous mappings of its own */
+    FOOTPRINT_ANON,    /* resident anonymous memory */
+    FOOTPRINT_OPEN,    /* descriptors seen to be opened */
+    FOOTPRINT_OWN,     /* of them, those that are not accepted connections that are rightly open */
+    FOOTPRINT_THREADS,
+    FOOTPRINT_KINDS
+};
+
+struct footprint_host {
+    uint32_t serial;
+    bool ended, has_gauge;
+    int64_t start_ns, end_ns;
+    double ledger;      /* bytes, by the events */
+    double gap, correction; /* gauge's ledger minus the events', at the last gauge; the part that is believed */
+    double live, rss, anon, fds, threads; /* now */
+    bool has_fds;
+    double gauge_fds, open, open_at_gauge; /* open: descriptors by the events, which began to look later */
+    uint8_t *accepted; /* by descriptor: 1 for an accepted connection */
+    size_t accepted_room;
+    double accepted_count;
+    struct mapping_set mappings;
+    struct series series[FOOTPRINT_KINDS];
+};
+
+/* A quantity summed over the processes that live. */
+struct footprint_sum {
+    struct series series;
+    double now;
+    double initial; /* when the first connection came, else the first request, else what was first known */
+    double final;   /* before the first process that had seen the load ended; NaN if never known */
+    bool known;
+};
+
+struct footprint {
+    struct footprint_host *host;
+    size_t count, room;
+    struct footprint_sum live, rss, fds, threads;
+    struct series work;      /* finished exchanges */
+    uint64_t exchanges;
+    int64_t first_exchange_ns, last_ns;
+    int64_t quiet_ns; /* when, after the last exchange, the first process that had seen the load ended; -1: none has */
+    bool waited;      /* any wait or accept was seen */
+    bool begun;       /* a connection or a request was seen: initial values stand */
+};
+
+void footprint_start(struct footprint *f);
+void footprint_free(struct footprint *f);
+
+/* Every item goes through here. -1 if memory is short. */
+int footprint_feed(struct footprint *f, const struct process_table *processes, const struct item *item);
+
+/* An exchange as server was finished. */
+int footprint_exchange(struct footprint *f, int64_t in_ns, int64_t done_ns);
+
+/* A process's open descriptors now, by the events; half_closed: accepted connections among them whose peer has gone. The
+ * gauge's number is carried on by it until the next one, except if the process is ending: what it closes on its way out is
+ * not given back. */
+int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns, double open, double half_closed,
+                          bool ending);
+
+/* Is the run over as far as final values go? Exchanges after a process's end undo it. */
+static inline bool footprint_quiet(const struct footprint *f) { return f->quiet_ns >= 0; }
+
+/* The loaded phase: from the first to the last per cent of the exchanges; the whole run if there are too few. */
+struct footprint_load {
+    int64_t from_ns, to_ns, quiet_ns; /* quiet_ns: end of what can be looked at after it */
+};
+struct footprint_load footprint_load(const struct footprint *f);
+
+/* The processes that lived through the load, as lists of their series, those without a value left out. A process that comes
+ * or goes changes sums in a step that says nothing about a leak. */
+struct footprint_lived {
+    const struct series **list[FOOTPRINT_KINDS];
+    size_t n[FOOTPRINT_KINDS];
+    unsigned left_out; /* processes that did not */
+    bool ledger;       /* any process has a live heap that is known */
+};
+int footprint_lived(const struct footprint *f, struct footprint_lived *out); /* -1 if memory is short */
+void footprint_lived_free(struct footprint_lived *l);
+
+/* Growth of one quantity of theirs. */
+struct growth footprint_growth(const struct footprint *f, const struct footprint_lived *l, enum footprint_kind kind);
+
+/* Change of one quantity of theirs between the load's ends; NaN if it is not known. */
+double footprint_gained(const struct footprint *f, const struct footprint_lived *l, enum footprint_kind kind);
+
+#endif

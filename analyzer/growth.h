@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Does a quantity grow, how fast, and how sure is that: slope by Theil (1950) and Sen (1968) of the floor, i.e. of minima
+ * over windows, after the warm-up, with a 95 % interval that is honest where neighbouring points depend on each other.
+ *
+ * Units: the quantity's per second. MB means 1e6 bytes everywhere.
+ */
+#ifndef PERFSHIM_GROWTH_H
+#define PERFSHIM_GROWTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "series.h"
+
+#define GROWTH_POINTS_MAX 200 /* at most so many windows: 19,900 pairs */
+#define GROWTH_POINTS_MIN 8   /* fewer say nothing */
+#define GROWTH_QUARTERS 4
+
+struct growth {
+    bool known;              /* false: too few points; then only points is filled */
+    double per_s, low, high; /* slope and its 95 % interval */
+    double gained;           /* slope times the time judged */
+    double first, last;      /* floor at the beginning and end of the time judged */
+    unsigned points;         /* windows after the warm-up */
+    int64_t from_ns, warm_ns, to_ns; /* the loaded phase; from warm_ns on is what was judged */
+    bool steady;             /* grew in each quarter of the time judged, and never fell back by half of what it gained */
+    bool slowing;            /* the second half grows clearly less than the first: per unit of work where that is known */
+};
+
+/* The quantity is the sum of n series over the same time [from_ns, to_ns). work: a counter of work done (finished
+ * exchanges), which tells a leak under a falling load from growth that slows down; NULL if there is none. Series are
+ * sampled in windows no narrower than min_window_ns. */
+struct growth growth_of(const struct series *const *series, size_t n, const struct series *work, int64_t from_ns,
+                        int64_t to_ns, int64_t min_window_ns);
+
+/* The same for points that are at hand: value[i], overwritten, and work[i] or NULL, in windows of window_ns from from_ns
+ * on. */
+struct growth growth_fit(double *value, const double *work, unsigned n, int64_t from_ns, int64_t window_ns);
+
+/* Theil-Sen slope of y over x with its 95 % interval, widened for a variance `inflation` times that of independent points.
+ * NaN for fewer than two points. */
+struct slope {
+    double value, low, high;
+};
+struct slope growth_slope(const double *x, const double *y, unsigned n, double inflation);
+
+static inline double growth_mb_per_hour(double bytes_per_s) { return bytes_per_s * 3600 / 1e6; }
+
+#endif

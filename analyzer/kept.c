@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The time in which a route was loaded is cut into up to 24 blocks of about equally many requests. For each site that
+ * allocated for it, a block has the bytes allocated in it that are still live at the end. Whether they are *kept* or merely
+ * *not freed yet* is told by the site itself: L is the oldest age that any freed object of the site ever reached, and only
+ * blocks that were over at least L before the end are used. A site with an L beyond half of the loaded time, or with fewer
+ * than 6 blocks left, is undecided: what it holds widens the interval upwards and nothing else.
+ *
+ * Bytes per request are the ratio of two sums over blocks, kept bytes and requests: the ratio estimator (Cochran, Sampling
+ * Techniques, 3rd edition, section 6.3). The variance of the sum of several sites' ratios is taken by linearisation
+ * (section 6.6; Wolter, Introduction to Variance Estimation, chapter 6): the sites' residuals are added block by block, so
+ * that sites which rise and fall together are not taken for independent ones. The interval is Student's over the blocks.
+ *
+ * What is allocated once and stays (a lazy table, the memory of connections that stay open) is not kept per request. It
+ * betrays itself by its place: it lies in the first blocks. So leading blocks, up to a third, are left out while the first
+ * holds more per request than any after it, or one of them more than twice as much; of a steady leak this takes a block now
+ * and then, and does no harm. And what is found in fewer than three of the remaining blocks gives no value, only its share of
+ * the interval.
+ */
+#include "kept.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "idmap.h"
+
+#define BINS 1024       /* of a route's requests over time; merged in pairs when the run outgrows them */
+#define BLOCKS 24
+#define BLOCKS_MIN 6
+#define BLOCK_REQUESTS 5 /* a block has at least so many */
+#define ROUTES_MAX 32767 /* what an object can name */
+#define NO_BLOCK 255
+#define NO_PAIR UINT32_MAX
+
+struct kept_route {
+    uint32_t *bins;      /* requests in each, NULL: no request */
+    uint64_t requests;
+    unsigned blocks;
+    uint8_t *block_of;   /* for each bin; NO_BLOCK outside the loaded time */
+    double block_requests[BLOCKS];
+    uint32_t first;            /* unit in which the loaded time begins */
+    uint32_t last[BLOCKS];     /* first unit behind the block */
+    uint32_t pairs;            /* index of the first, NO_PAIR: none */
+};
+
+/* What a site allocated for a route and is still live. */
+struct kept_pair {
+    struct kept_site site;
+    uint32_t next; /* pair of the same route */
+    double bytes[BLOCKS];
+};
+
+struct kept {
+    struct kept_route *routes;
+    size_t route_count;
+    unsigned shift; /* a bin is 1 << shift units wide */
+    uint32_t end;   /* of the trace, in units */
+    struct kept_pair *pairs;
+    size_t pair_count, pair_room;
+    struct idmap pair_of; /* by route and site */
+};
+
+struct kept *kept_new(void)
+{
+    return calloc(1, sizeof(struct kept));
+}
+
+void kept_free(struct kept *k)
+{
+    if (!k)
+        return;
+    for (size_t i = 0; i < k->route_count; i++) {
+        free(k->routes[i].bins);
+        free(k->routes[i].block_of);
+    }
+    idmap_reset(&k->pair_of);
+    free(k->pairs);
+    free(k->routes);
+    free(k);
+}
+
+static struct kept_route *route_make(struct kept *k, int32_t route)
+{
+    if ((size_t)route >= k->route_count) {
+        struct kept_route *grown = realloc(k->routes, ((size_t)route + 1) * sizeof *grown);
+        if (!grown)
+            return NULL;
+        for (size_t i = k->route_count; i <= (size_t)route; i++)
+            grown[i] = (struct kept_route){.pairs = NO_PAIR};
+        k->routes = grown;
+        k->route_count = (size_t)route + 1;
+    }
+    struct kept_route *r = &k->routes[route];
+    if (!r->bins)
+        r->bins = calloc(BINS, sizeof *r->bins);
+    return r->bins ? r : NULL;
+}
+
+static void bins_widen(struct kept *k)
+{
+    k->shift++;
+    for (size_t i = 0; i < k->route_count; i++) {
+        uint32_t *bins = k->routes[i].bins;
+        for (size_t b = 0; bins && b < BINS; b++)
+            bins[b] = b < BINS / 2 ? bins[2 * b] + bins[2 * b + 1] : 0;
+    }
+}
+
+static uint32_t to_units(int64_t time_ns)
+{
+    int64_t units = time_ns > 0 ? time_ns >> LIVE_UNIT_SHIFT : 0;
+
+    return units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+}
+
+int kept_exchange(struct kept *k, int32_t route, int64_t time_ns)
+{
+    uint32_t unit = to_units(time_ns);
+
+    if (route < 0 || route > ROUTES_MAX)
+        return 0;
+    struct kept_route *r = route_make(k, route);
+    if (!r)
+        return -1;
+    while (unit >> k->shift >= BINS)
+        bins_widen(k);
+    r->bins[unit >> k->shift]++;
+    r->requests++;
+    return 0;
+}
+
+/* Cuts the loaded time of a route into blocks. */
+static void blocks_cut(struct kept *k, struct kept_route *r)
+{
+    uint64_t wanted = r->requests / BLOCK_REQUESTS < BLOCKS ? r->requests / BLOCK_REQUESTS : BLOCKS;
+    uint64_t seen = 0, until = r->requests / (wanted ? wanted : 1);
+    unsigned block = 0;
+
+    r->block_of = wanted < BLOCKS_MIN ? NULL : malloc(BINS);
+    if (!r->block_of)
+        return;
+    for (size_t b = 0; b < BINS; b++) {
+        bool inside = r->bins[b] || (seen && seen < r->requests);
+        r->block_of[b] = inside ? (uint8_t)block : NO_BLOCK;
+        if (!inside)
+            continue;
+        if (!seen)
+            r->first = (uint32_t)(b << k->shift);
+        seen += r->bins[b];
+        r->block_requests[block] += r->bins[b];
+        uint64_t behind = ((uint64_t)b + 1) << k->shift;
+        r->last[block] = behind < k->end ? (uint32_t)behind : k->end;
+        if (seen >= until && seen < r->requests) {
+            block++;
+            until = seen + (r->requests - seen) / (wanted - block);
+        }
+    }
+    r->blocks = block + 1;
+}
+
+void kept_begin(struct kept *k, int64_t end_ns)
+{
+    k->end = to_units(end_ns);
+    for (size_t i = 0; i < k->route_count; i++)
+        if (k->routes[i].bins)
+            blocks_cut(k, &k->routes[i]);
+}
+
+static struct kept_pair *pair_of(struct kept *k, uint32_t route, const struct kept_site *site)
+{
+    uint64_t id = (uint64_t)route << 32 | site->index;
+    uint32_t index = idmap_get(&k->pair_of, id);
+
+    if (index != IDMAP_NONE)
+        return &k->pairs[index];
+    if (k->pair_count == k->pair_room) {
+        size_t room = k->pair_room ? k->pair_room + k->pair_room / 2 : 64;
+        struct kept_pair *grown = realloc(k->pairs, room * sizeof *grown);
+        if (!grown)
+            return NULL;
+        k->pairs = grown;
+        k->pair_room = room;
+    }
+    if (idmap_put(&k->pair_of, id, (uint32_t)k->pair_count) < 0)
+        return NULL;
+    k->pairs[k->pair_count] = (struct kept_pair){.site = *site, .next = k->routes[route].pairs};
+    k->routes[route].pairs = (uint32_t)k->pair_count;
+    return &k->pairs[k->pair_count++];
+}
+
+int kept_object(struct kept *k, const struct kept_site *site, const struct live_object *object, uint32_t process_end)
+{
+    int16_t route = (int16_t)object->route;
+    uint32_t bin = object->time >> k->shift;
+
+    if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of || bin >= BINS)
+        return 0;
+    uint8_t block = k->routes[route].block_of[bin];
+    /* the judgement takes all processes for alive at the trace's end: an object of one that was not has to be old enough */
+    if (block == NO_BLOCK || (process_end < k->end && (uint64_t)object->time + site->freed_age > process_end))
+        return 0;
+    struct kept_pair *pair = pair_of(k, (uint32_t)route, site);
+    if (!pair)
+        return -1;
+    pair->bytes[block] += (double)object->size;
+    return 0;
+}
+
+/* --- the estimate --- */
+
+/* The blocks [from, to) of a pair say something; decided: enough of them to go by. */
+struct judged {
+    bool decided, several;
+    unsigned from, to;
+    double ratio, requests, bytes;
+};
+
+static double block_ratio(const struct kept_route *r, const struct kept_pair *p, unsigned block)
+{
+    return p->bytes[block] / r->block_requests[block];
+}
+
+/* The block of [from, to) that holds most for a request, the first of several. */
+static unsigned richest(const struct kept_route *r, const struct kept_pair *p, unsigned from, unsigned to)
+{
+    unsigned best = from;
+
+    for (unsigned b = from + 1; b < to; b++)
+        if (block_ratio(r, p, b) > block_ratio(r, p, best))
+            best = b;
+    return best;
+}
+
+/* The first block of [0, to) that is not part of a start-up: see the head of this file. */
+static unsigned skip_start(const struct kept_route *r, const struct kept_pair *p, unsigned to)
+{
+    unsigned from = 0;
+
+    while (from < to / 3) {
+        unsigned peak = richest(r, p, from, to / 3);
+        double later = block_ratio(r, p, richest(r, p, peak + 1, to));
+        if (block_ratio(r, p, peak) <= (peak == from ? 1 : 2) * later || block_ratio(r, p, peak) <= 0)
+            break;
+        from = peak + 1;
+    }
+    return from;
+}
+
+static struct judged judge(const struct kept *k, const struct kept_route *r, const struct kept_pair *p)
+{
+    struct judged j = {.to = r->blocks};
+    uint32_t age = p->site.freed_age, loaded = k->end > r->first ? k->end - r->first : 0;
+    unsigned holding = 0;
+
+    while (j.to && (uint64_t)r->last[j.to - 1] + age > k->end)
+        j.to--;
+    j.from = skip_start(r, p, j.to);
+    j.decided = age <= loaded / 2 && j.to >= j.from + BLOCKS_MIN;
+    for (unsigned b = j.from; b < j.to; b++) {
+        j.requests += r->block_requests[b];
+        j.bytes += p->bytes[b];
+        holding += p->bytes[b] > 0;
+    }
+    j.several = holding >= 3;
+    j.ratio = j.requests > 0 ? j.bytes / j.requests : 0;
+    return j;
+}
+
+/* The 97.5 % point of Student's distribution (Abramowitz and Stegun, 26.7.5): within 0.1 % from 5 degrees on. */
+static double student_95(double df)
+{
+    const double z = 1.959964, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
+
+    return z + (z3 + z) / (4 * df) + (5 * z5 + 16 * z3 + 3 * z) / (96 * df * df) +
+           (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * df * df * df);
+}
+
+/* Adds the pair's part of each block's residual, scaled to give the variance of a mean over its blocks. */
+static void add_residuals(double residual[BLOCKS], const struct kept_route *r, const struct kept_pair *p,
+                          const struct judged *j)
+{
+    double blocks = j->to - j->from;
+
+    for (unsigned b = j->from; b < j->to; b++)
+        residual[b] += sqrt(blocks / (blocks - 1)) * (p->bytes[b] - j->ratio * r->block_requests[b]) / j->requests;
+}
+
+struct heap_kept kept_estimate(const struct kept *k, int32_t route)
+{
+    struct heap_kept kept = {NAN, NAN, NAN, 0, 0};
+    double residual[BLOCKS] = {0}, value = 0, undecided = 0, variance = 0, most = 0;
+    unsigned fewest = BLOCKS;
+
+    if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of)
+        return kept;
+    const struct kept_route *r = &k->routes[route];
+    if (r->blocks < BLOCKS_MIN)
+        return kept;
+    kept.requests = r->requests;
+    for (uint32_t i = r->pairs; i != NO_PAIR; i = k->pairs[i].next) {
+        const struct kept_pair *p = &k->pairs[i];
+        struct judged j = judge(k, r, p);
+        if (!j.decided) {
+            for (unsigned b = 0; b < r->blocks; b++)
+                undecided += p->bytes[b];
+            continue;
+        }
+        if (j.bytes <= 0)
+            continue;
+        add_residuals(residual, r, p, &j);
+        fewest = j.to - j.from < fewest ? j.to - j.from : fewest;
+        if (!j.several)
+            continue;
+        value += j.ratio;
+        if (j.ratio > most) {
+            most = j.ratio;
+            kept.top_stack = p->site.stack;
+            kept.requests = (uint64_t)j.requests;
+        }
+    }
+    for (unsigned b = 0; b < BLOCKS; b++)
+        variance += residual[b] * residual[b];
+    double reach = student_95(fewest - 1) * sqrt(variance);
+    kept.bytes_per_request = value;
+    kept.low = fmax(0, value - reach);
+    kept.high = value + reach + undecided / (double)r->requests;
+    return kept;
+}

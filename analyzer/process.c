@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Processes stand in an array sorted by serial, which grows at its end in a trace that no one has forged. Every event looks
+ * its process up, so the one found last is tried first.
+ *
+ * Losses, stalls and costs are told more than once: by the thread as it goes, at its end, and in the gauges of the
+ * process. Each telling is complete only if nothing was cut off, so the largest counts.
+ *
+ * What a trace can make us keep is bounded: MODULES_MAX, TEXT_MAX, OPS_MAX.
+ */
+#include "process.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MODULES_MAX 4096 /* of a process */
+#define TEXT_MAX 4096    /* of a path */
+#define OPS_MAX 1024
+#define OP_NAME_MAX 64
+
+/* Sums of what threads told. */
+struct tally {
+    uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io;
+};
+
+struct entry {
+    struct process process;
+    struct tally tally;
+};
+
+struct process_table {
+    struct entry **entries;
+    size_t count, size, last; /* last: the index found last */
+    uint64_t *threads; /* an open-addressed set of serials of threads that recorded anything; 0: free */
+    size_t thread_count, thread_size;
+    uint64_t last_thread;
+    struct event_recorder recorder;
+    char *op_names[OPS_MAX];
+    char *op_number; /* text of a number that has no name */
+};
+
+struct process_table *process_table_new(void)
+{
+    struct process_table *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return NULL;
+    memset(&t->recorder, 0xff, sizeof t->recorder); /* EVENT_UNKNOWN */
+    t->op_number = malloc(32);
+    if (!t->op_number) {
+        process_table_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void process_table_free(struct process_table *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->count; i++) {
+        struct process *p = &t->entries[i]->process;
+        for (size_t j = 0; j < p->module_count; j++)
+            free(p->modules[j].path);
+        free(p->modules);
+        free(p->exe);
+        free(t->entries[i]);
+    }
+    for (size_t op = 0; op < OPS_MAX; op++)
+        free(t->op_names[op]);
+    free(t->op_number);
+    free(t->threads);
+    free(t->entries);
+    free(t);
+}
+
+/* A known number added without wrapping. */
+static void add(uint64_t *sum, uint64_t v)
+{
+    if (v != EVENT_UNKNOWN && __builtin_add_overflow(*sum, v, sum))
+        *sum = EVENT_UNKNOWN - 1;
+}
+
+static void raise_to(uint64_t *v, uint64_t other)
+{
+    if (other != EVENT_UNKNOWN && other > *v)
+        *v = other;
+}
+
+static char *copy_text(const struct event *e)
+{
+    return strndup(e->data ? (const char *)e->data : "", e->data_bytes < TEXT_MAX ? e->data_bytes : TEXT_MAX);
+}
+
+/* --- processes --- */
+
+/* Where the serial is or belongs. */
+static size_t find_place(const struct process_table *t, uint32_t serial)
+{
+    size_t low = 0, high = t->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (t->entries[middle]->process.serial < serial)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static struct entry *add_entry(struct process_table *t, size_t place, const struct item *item)
+{
+    if (t->count == t->size) {
+        size_t size = t->size ? t->size * 2 : 16;
+        struct entry **entries = realloc(t->entries, size * sizeof *entries);
+        if (!entries)
+            return NULL;
+        t->entries = entries;
+        t->size = size;
+    }
+    struct entry *entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return NULL;
+    struct process *p = &entry->process;
+    p->exe = strdup("");
+    if (!p->exe) {
+        free(entry);
+        return NULL;
+    }
+    p->serial = item->proc;
+    p->pid = item->pid;
+    p->start_ns = p->end_ns = item->time_ns;
+    memset(&p->last_gauge, 0xff, sizeof p->last_gauge);
+    memmove(t->entries + place + 1, t->entries + place, (t->count - place) * sizeof *t->entries);
+    t->entries[place] = entry;
+    t->count++;
+    return entry;
+}
+
+static struct entry *find_entry(struct process_table *t, const struct item *item)
+{
+    if (t->last < t->count && t->entries[t->last]->process.serial == item->proc)
+        return t->entries[t->last];
+    t->last = find_place(t, item->proc);
+    if (t->last < t->count && t->entries[t->last]->process.serial == item->proc)
+        return t->entries[t->last];
+    return add_entry(t, t->last, item);
+}
+
+/* --- threads --- */
+
+static size_t thread_slot(const uint64_t *threads, size_t size, uint64_t key)
+{
+    size_t i = (size_t)(key * 0x9E3779B97F4A7C15u >> 32) & (size - 1);
+
+    while (threads[i] != 0 && threads[i] != key)
+        i = (i + 1) & (size - 1);
+    return i;
+}
+
+static bool grow_threads(struct process_table *t)
+{
+    size_t size = t->thread_size ? t->thread_size * 2 : 64;
+    uint64_t *threads = calloc(size, sizeof *threads);
+
+    if (!threads)
+        return false;
+    for (size_t i = 0; i < t->thread_size; i++)
+        if (t->threads[i])
+            threads[thread_slot(threads, size, t->threads[i])] = t->threads[i];
+    free(t->threads);
+    t->threads = threads;
+    t->thread_size = size;
+    return true;
+}
+
+static bool count_thread(struct process_table *t, struct process *p, const struct item *item)
+{
+    uint64_t key = (uint64_t)item->proc << 32 | item->thread;
+
+    if (key == t->last_thread)
+        return true;
+    if (t->thread_count * 2 >= t->thread_size && !grow_threads(t))
+        return false;
+    size_t slot = thread_slot(t->threads, t->thread_size, key);
+    if (t->threads[slot] == 0) {
+        t->threads[slot] = key;
+        t->thread_count++;
+        p->threads++;
+    }
+    t->last_thread = key;
+    return true;
+}
+
+/* --- modules --- */
+
+/* The first module that ends behind the address. */
+static size_t module_place(const struct process *p, uint64_t address)
+{
+    size_t low = 0, high = p->module_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (p->modules[middle].end <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool same_module(const struct module *m, const struct event *e)
+{
+    return m->start == e->u.module.start && m->end == e->u.module.end && m->file_offset == e->u.module.file_offset &&
+           strlen(m->path) == e->data_bytes && memcmp(m->path, e->data, e->data_bytes) == 0;
+}
+
+/* Takes the place of the modules that it overlaps: they were unloaded. */
+static bool add_module(struct process *p, const struct event *e)
+{
+    const struct event_module *m = &e->u.module;
+    size_t at = module_place(p, m->start), behind = at;
+
+    if (m->start >= m->end || m->end == EVENT_UNKNOWN || (at < p->module_count && same_module(&p->modules[at], e)))
+        return true;
+    while (behind < p->module_count && p->modules[behind].start < m->end)
+        free(p->modules[behind++].path);
+    if (behind > at)
+        memmove(p->modules + at, p->modules + behind, (p->module_count - behind) * sizeof *p->modules);
+    p->module_count -= behind - at;
+    if (p->module_count == MODULES_MAX)
+        return true;
+    if ((p->module_count & (p->module_count - 1)) == 0) { /* sizes are powers of two */
+        struct module *modules = realloc(p->modules, (p->module_count ? p->module_count * 2 : 1) * sizeof *modules);
+        if (!modules)
+            return false;
+        p->modules = modules;
+    }
+    char *path = copy_text(e);
+    if (!path)
+        return false;
+    memmove(p->modules + at + 1, p->modules + at, (p->module_count - at) * sizeof *p->modules);
+    p->modules[at] = (struct module){m->start, m->end, m->file_offset, path};
+    p->module_count++;
+    return true;
+}
+
+/* --- what the recorder tells --- */
+
+/* Names of calls go to terminals as they are, so only what C could name is taken. */
+static bool take_op(struct process_table *t, const struct event *e)
+{
+    if (e->u.op.op >= OPS_MAX || e->data_bytes == 0 || e->data_bytes > OP_NAME_MAX)
+        return true;
+    for (uint32_t i = 0; i < e->data_bytes; i++) {
+        uint8_t c = e->data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
+            return true;
+    }
+    char *name = copy_text(e);
+    if (!name)
+        return false;
+    free(t->op_names[e->u.op.op]);
+    t->op_names[e->u.op.op] = name;
+    return true;
+}
+
+static bool take_process(struct process *p, const struct item *item)
+{
+    const struct event_process *told = &item->event.u.process;
+    char *exe = copy_text(&item->event);
+
+    if (!exe)
+        return false;
+    free(p->exe);
+    p->exe = exe;
+    if (told->pid <= UINT32_MAX)
+        p->pid = (uint32_t)told->pid;
+    p->ppid = told->ppid <= UINT32_MAX ? (uint32_t)told->ppid : 0;
+    p->parent = told->parent <= UINT32_MAX ? (uint32_t)told->parent : 0;
+    return true;
+}
+
+static void take_process_end(struct process *p, const struct event_process_end *told)
+{
+    if (told->how >= HOW_COUNT)
+        return;
+    p->how = (enum process_how)told->how;
+    p->status = (int64_t)told->status;
+}
+
+static void take_thread_end(struct tally *tally, const struct merge *m, const struct event_thread_end *told)
+{
+    add(&tally->lost_ended, told->lost_events);
+    add(&tally->stalled_ended, (uint64_t)merge_ticks_to_ns(m, told->stalled));
+    add(&tally->cost_heap, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
+    add(&tally->cost_io, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
+}
+
+static void take_gauge(struct process *p, const struct merge *m, const struct event_gauge *told)
+{
+    p->last_gauge = *told;
+    p->has_gauge = true;
+    raise_to(&p->lost_events, told->lost_events);
+    raise_to(&p->cost_heap_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
+    raise_to(&p->cost_io_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
+}
+
+static bool take_recorder_event(struct entry *entry, const struct merge *m, const struct item *item)
+{
+    struct process *p = &entry->process;
+
+    switch (item->event.type) {
+    case EVENT_process:
+        return take_process(p, item);
+    case EVENT_process_end:
+        take_process_end(p, &item->event.u.process_end);
+        return true;
+    case EVENT_thread_end:
+        take_thread_end(&entry->tally, m, &item->event.u.thread_end);
+        return true;
+    case EVENT_module:
+        return add_module(p, &item->event);
+    case EVENT_gauge:
+        take_gauge(p, m, &item->event.u.gauge);
+        return true;
+    default:
+        return true;
+    }
+}
+
+static void take_lost(struct tally *tally, const struct merge *m, const struct event_lost *told)
+{
+    add(&tally->lost_seen, told->events);
+    add(&tally->stalled_seen, (uint64_t)merge_ticks_to_ns(m, told->stalled));
+}
+
+static void settle_tally(struct entry *entry)
+{
+    struct process *p = &entry->process;
+    const struct tally *tally = &entry->tally;
+
+    raise_to(&p->lost_events, tally->lost_seen);
+    raise_to(&p->lost_events, tally->lost_ended);
+    raise_to(&p->stalled_ns, tally->stalled_seen);
+    raise_to(&p->stalled_ns, tally->stalled_ended);
+    raise_to(&p->cost_heap_ns, tally->cost_heap);
+    raise_to(&p->cost_io_ns, tally->cost_io);
+}
+
+static bool feed_run(struct process_table *t, const struct item *item)
+{
+    if (item->event.type == EVENT_op)
+        return take_op(t, &item->event);
+    if (item->event.type == EVENT_recorder)
+        t->recorder = item->event.u.recorder;
+    return true;
+}
+
+int process_table_feed(struct process_table *t, const struct merge *m, const struct item *item)
+{
+    if (item->proc == 0)
+        return feed_run(t, item) ? 0 : -1;
+    struct entry *entry = find_entry(t, item);
+    if (!entry)
+        return -1;
+    struct process *p = &entry->process;
+    if (item->time_ns > p->end_ns)
+        p->end_ns = item->time_ns;
+    if (item->thread != 0) {
+        p->events++;
+        if (!count_thread(t, p, item))
+            return -1;
+        if (item->event.type != EVENT_lost)
+            return 0;
+        take_lost(&entry->tally, m, &item->event.u.lost);
+    } else if (!take_recorder_event(entry, m, item)) {
+        return -1;
+    }
+    settle_tally(entry);
+    return 0;
+}
+
+int process_table_read(struct process_table *t, struct reader *r, struct error *e)
+{
+    struct merge *m = merge_open_recorder(r, e);
+    struct item item;
+    int got = m ? 1 : -1;
+
+    while (got == 1 && (got = merge_next(m, &item, e)) == 1)
+        if (process_table_feed(t, m, &item) < 0)
+            got = error_set(e, ERROR_NO_OFFSET, "memory is short");
+    merge_close(m);
+    return got;
+}
+
+/* --- asking --- */
+
+size_t process_count(const struct process_table *t) { return t->count; }
+const struct process *process_at(const struct process_table *t, size_t i) { return &t->entries[i]->process; }
+
+const struct process *process_find(const struct process_table *t, uint32_t serial)
+{
+    size_t i = find_place(t, serial);
+
+    return i < t->count && t->entries[i]->process.serial == serial ? &t->entries[i]->process : NULL;
+}
+
+const struct event_recorder *process_recorder(const struct process_table *t) { return &t->recorder; }
+
+const char *process_op_name(const struct process_table *t, uint64_t op)
+{
+    if (op < OPS_MAX && t->op_names[op])
+        return t->op_names[op];
+    snprintf(t->op_number, 32, "op%" PRIu64, op);
+    return t->op_number;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processes and threads of a run, and what the recorder said about them: a table filled from the merged stream.
+ */
+#ifndef PERFSHIM_PROCESS_H
+#define PERFSHIM_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "merge.h"
+
+struct module {
+    uint64_t start, end, file_offset;
+    char *path;
+};
+
+struct process {
+    uint32_t serial, parent; /* of the run; parent 0: not in the trace */
+    uint32_t pid, ppid;
+    char *exe;
+    int64_t start_ns, end_ns; /* end_ns: of its last event, while it runs */
+    enum process_how how;
+    int64_t status;
+    uint64_t events; /* of its own threads, not the recorder's about it */
+    uint64_t lost_events, stalled_ns;
+    uint32_t threads;         /* that recorded anything */
+    struct module *modules;   /* sorted by start; of overlapping ones the latest */
+    size_t module_count;
+    struct event_gauge last_gauge; /* fields EVENT_UNKNOWN before the first */
+    bool has_gauge;
+    uint64_t cost_heap_ns, cost_io_ns; /* what the hooks took, as the shim measured itself */
+};
+
+struct process_table;
+
+struct process_table *process_table_new(void);
+void process_table_free(struct process_table *t);
+
+/* Every item of the stream goes through here. -1 if memory is short. */
+int process_table_feed(struct process_table *t, const struct merge *m, const struct item *item);
+
+size_t process_count(const struct process_table *t);
+const struct process *process_at(const struct process_table *t, size_t i); /* in the order of their serials */
+const struct process *process_find(const struct process_table *t, uint32_t serial); /* NULL: none */
+
+/* Of the recorder itself: EVENT_UNKNOWN fields before its first word. */
+const struct event_recorder *process_recorder(const struct process_table *t);
+
+/* Feeds all that the recorder wrote and nothing else, quickly. For those who only ask about processes, or want the names of
+ * calls before the first event. -1 with *e filled if memory is short. */
+int process_table_read(struct process_table *t, struct reader *r, struct error *e);
+
+/* Name of an intercepted call by the number in this trace's events; "op17" if the trace does not tell, valid until the
+ * next call. Safe to print. */
+const char *process_op_name(const struct process_table *t, uint64_t op);
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From tables to the report. Sums over processes take what is known of each and are unknown only if nothing is.
+ */
+#include "report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Functions that allocate for their callers: a site is named after the first frame that is none of these. */
+static const char *const allocators[] = {
+    "malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign", "strdup", "strndup",
+    "__strdup", "__strndup", "asprintf", "vasprintf", "operator new", "std::allocator", "std::__", "__gnu_cxx::",
+    "__rust_alloc", "__rdl_alloc", "alloc::alloc", "alloc::raw_vec", "<alloc::", "_Zn", "xmalloc", "xcalloc", "xrealloc",
+};
+
+static bool is_allocator(const char *frame)
+{
+    for (size_t i = 0; i < sizeof allocators / sizeof allocators[0]; i++) {
+        size_t n = strlen(allocators[i]);
+        if (strncmp(frame, allocators[i], n) == 0 && (strchr(":w_<", allocators[i][n - 1]) || strchr(" (", frame[n])))
+            return true;
+    }
+    return false;
+}
+
+static const char *site_name(const struct report_site *s)
+{
+    for (size_t i = 0; i < s->frames; i++)
+        if (!is_allocator(s->frame[i]))
+            return s->frame[i];
+    return s->frames ? s->frame[0] : NULL;
+}
+
+static double known(uint64_t value) { return value == EVENT_UNKNOWN ? NAN : (double)value; }
+
+static void add_known(double *sum, double value)
+{
+    if (!isnan(value))
+        *sum = isnan(*sum) ? value : *sum + value;
+}
+
+/* --- processes, losses, cost --- */
+
+static const char *ended(enum process_how how)
+{
+    return how == HOW_running ? "running" : how == HOW_killed ? "killed" : "exit";
+}
+
+static int build_processes(struct report *r, const struct analysis *a)
+{
+    size_t n = process_count(a->processes);
+    double stalled_ns = 0;
+    r->process = calloc(n ? n : 1, sizeof *r->process);
+    if (!r->process)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        const struct process *p = process_at(a->processes, i);
+        struct report_process *out = &r->process[r->processes++];
+        *out = (struct report_process){.pid = p->pid, .ppid = p->ppid, .events = p->events, .lost_events = p->lost_events,
+                                       .threads = p->threads, .ended = ended(p->how)};
+        out->exe = p->exe ? strdup(p->exe) : NULL;
+        if (p->exe && !out->exe)
+            return -1;
+        r->lost_events += p->lost_events;
+        stalled_ns += (double)p->stalled_ns;
+        add_known(&r->hooks_cpu_s, ((double)p->cost_heap_ns + (double)p->cost_io_ns) / 1e9);
+        if (p->has_gauge)
+            add_known(&r->process_cpu_s, known(p->last_gauge.cpu_ns) / 1e9);
+    }
+    r->stalled_s = stalled_ns / 1e9;
+    return 0;
+}
+
+static void build_trace(struct report *r, const struct analysis *a)
+{
+    const struct event_recorder *recorder = process_recorder(a->processes);
+    struct reader_damage damage = reader_damage(a->reader);
+
+    if (recorder->unslotted_events != EVENT_UNKNOWN)
+        r->lost_events += recorder->unslotted_events;
+    r->duration_s = (double)a->footprint.last_ns / 1e9;
+    r->events = a->events;
+    r->truncated_bytes = damage.skipped_bytes;
+    r->bad_chunks = damage.bad_chunks;
+    r->closed = damage.ended;
+    r->recorder_cpu_s = known(recorder->cpu_ns) / 1e9;
+    add_known(&r->shim_cpu_s, r->hooks_cpu_s);
+    add_known(&r->shim_cpu_s, r->recorder_cpu_s);
+    if (r->process_cpu_s > 0)
+        r->shim_share = r->shim_cpu_s / r->process_cpu_s;
+}
+
+/* --- routes --- */
+
+static struct report_times times_of(const struct hist *h)
+{
+    return (struct report_times){
+        .min = hist_min(h), .mean = hist_mean(h), .stddev = hist_stddev(h), .p50 = hist_quantile(h, 0.5),
+        .p90 = hist_quantile(h, 0.9), .p95 = hist_quantile(h, 0.95), .p99 = hist_quantile(h, 0.99),
+        .p999 = hist_quantile(h, 0.999), .max = hist_max(h),
+    };
+}
+
+static int build_route(struct report_route *out, const struct route *in, struct heap_kept kept, bool ledger)
+{
+    double n = (double)in->requests, seconds = (double)(in->last_ns - in->first_ns) / 1e9;
+    *out = (struct report_route){
+        .name = strdup(in->name), .protocol = wire_protocol_name[in->protocol], .upstream = in->upstream,
+        .requests = in->requests, .errors = in->errors, .rps = in->requests > 1 && seconds > 0 ? n / seconds : NAN,
+        .latency = times_of(in->total_ns), .first_byte = times_of(in->first_byte_ns),
+        .request_bytes_mean = n > 0 ? in->request_bytes_sum / n : NAN,
+        .response_bytes_mean = n > 0 ? in->response_bytes_sum / n : NAN,
+        .request_bytes_max = n > 0 ? (double)in->request_bytes_max : NAN,
+        .response_bytes_max = n > 0 ? (double)in->response_bytes_max : NAN,
+        .allocations_per_request = ledger && n > 0 ? in->alloc_count / n : NAN,
+        .allocated_bytes_per_request = ledger && n > 0 ? in->alloc_bytes / n : NAN,
+        .kept_bytes_per_request = {kept.bytes_per_request, kept.low, kept.high},
+    };
+    return out->name ? 0 : -1;
+}
+
+static int by_requests(const void *a, const void *b)
+{
+    const struct report_route *x = a, *y = b;
+    if (x->requests != y->requests)
+        return x->requests < y->requests ? 1 : -1;
+    return strcmp(x->name, y->name);
+}
+
+static int build_routes(struct report *r, const struct analysis *a, bool ledger)
+{
+    size_t n = route_count(a->routes);
+    r->route = calloc(n ? n : 1, sizeof *r->route);
+    if (!r->route)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        const struct route *in = route_at(a->routes, i);
+        if (in->requests && build_route(&r->route[r->routes++], in, heap_kept(a->heap, (int32_t)i), ledger))
+            return -1;
+    }
+    qsort(r->route, r->routes, sizeof *r->route, by_requests);
+    r->connections = exchange_stats(a->exchanges);
+    double all = r->connections.total_alloc_bytes;
+    r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
+    return 0;
+}
+
+/* --- memory --- */
+
+static int build_site(struct report_site *out, const struct heap_site *in, const struct analysis *a,
+                      struct symbols *symbols)
+{
+    const struct process *p = process_find(a->processes, in->proc);
+    struct symbol_frame frame[REPORT_STACK];
+    *out = (struct report_site){.live_bytes = in->live_bytes, .live_objects = in->live_objects,
+                                .allocations = in->alloc_count, .growth_bytes_per_s = in->growth_bytes_per_s};
+    for (size_t i = 0; p && i < in->frame_count && out->frames < REPORT_STACK; i++) {
+        size_t n = symbols_resolve(symbols, p, in->frames[i], frame, REPORT_STACK - out->frames);
+        for (size_t f = 0; f < n; f++) {
+            out->frame[out->frames] = strdup(frame[f].text);
+            if (!out->frame[out->frames])
+                return -1;
+            out->frames++;
+        }
+    }
+    return 0;
+}
+
+static void site_clear(struct report_site *s)
+{
+    for (size_t i = 0; i < s->frames; i++)
+        free(s->frame[i]);
+    s->frames = 0;
+}
+
+static struct report_range range_of(const struct footprint_sum *s)
+{
+    return s->known ? (struct report_range){s->initial, s->final, s->series.peak} : (struct report_range){NAN, NAN, NAN};
+}
+
+/* The route that keeps most, and the place where it allocates that. */
+struct kept_site {
+    struct verdict_kept kept;
+    struct report_site site;
+};
+
+static int build_kept(struct kept_site *k, const struct analysis *a, struct symbols *symbols,
+                      const struct heap_site *sites, size_t n)
+{
+    double most = 0;
+    uint64_t stack = 0;
+    for (size_t i = 0; i < route_count(a->routes); i++) {
+        struct heap_kept kept = heap_kept(a->heap, (int32_t)i);
+        const struct route *route = route_at(a->routes, i);
+        if (!(kept.low > 0))
+            continue;
+        double bytes = kept.bytes_per_request * (double)kept.requests;
+        k->kept.bytes += bytes;
+        if (bytes <= most)
+            continue;
+        most = bytes;
+        stack = kept.top_stack;
+        k->kept.route = route->name;
+        k->kept.bytes_per_request = kept.bytes_per_request;
+        k->kept.low = kept.low;
+    }
+    for (size_t i = 0; stack && i < n; i++)
+        if (sites[i].stack == stack) {
+            if (build_site(&k->site, &sites[i], a, symbols))
+                return -1;
+            k->kept.site = site_name(&k->site);
+            break;
+        }
+    return 0;
+}
+
+#define SITES_SEARCHED 200
+
+static int build_memory(struct report *r, const struct analysis *a, struct symbols *symbols, const struct growth *live,
+                        struct kept_site *kept)
+{
+    const struct heap_site *sites;
+    struct footprint_load load = footprint_load(&a->footprint);
+    struct heap_totals totals = heap_totals(a->heap);
+    size_t n = heap_top_sites(a->heap, &sites, SITES_SEARCHED);
+
+    r->live_heap = range_of(&a->footprint.live);
+    r->rss = range_of(&a->footprint.rss);
+    r->loaded_s = (double)(load.to_ns - load.from_ns) / 1e9;
+    r->growth = (struct report_interval){NAN, NAN, NAN};
+    r->warm_up_s = NAN;
+    if (live->known) {
+        r->growth = (struct report_interval){live->per_s, live->low, live->high};
+        r->warm_up_s = (double)(live->warm_ns - live->from_ns) / 1e9;
+    }
+    r->unknown_frees = totals.unknown_frees;
+    r->shutdown_bytes = totals.shutdown_bytes;
+    for (size_t i = 0; i < n && r->sites < REPORT_SITES && sites[i].live_bytes; i++)
+        if (build_site(&r->site[r->sites++], &sites[i], a, symbols))
+            return -1;
+    return build_kept(kept, a, symbols, sites, n);
+}
+
+/* --- verdicts --- */
+
+static struct verdict_count count_of(const struct footprint_lived *l, enum footprint_kind kind)
+{
+    return (struct verdict_count){l->list[kind], l->n[kind]};
+}
+
+static void build_verdicts(struct report *r, const struct footprint *f, const struct footprint_lived *lived,
+                           const struct growth *live, const struct verdict_kept *kept)
+{
+    struct footprint_load load = footprint_load(f);
+    struct verdict_run run = {.lost_events = r->lost_events, .damaged = r->truncated_bytes || r->bad_chunks,
+                              .requests = f->exchanges, .from_ns = load.from_ns, .to_ns = load.to_ns,
+                              .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
+    struct verdict_memory memory = {.ledger = lived->ledger, .live = *live,
+                                    .mapped = footprint_growth(f, lived, FOOTPRINT_MAPPED),
+                                    .anon = footprint_growth(f, lived, FOOTPRINT_ANON),
+                                    .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON), .kept = *kept};
+    r->verdict[0] = verdict_memory(&run, &memory);
+    r->verdict[1] = verdict_descriptors(&run, count_of(lived, FOOTPRINT_OPEN), count_of(lived, FOOTPRINT_OWN));
+    r->verdict[2] = verdict_threads(&run, count_of(lived, FOOTPRINT_THREADS));
+    for (size_t i = 0; i < REPORT_VERDICTS; i++)
+        if (r->verdict[i].kind == VERDICT_LEAK)
+            r->exit_code = 1;
+}
+
+static int build(struct report *r, const struct analysis *a, struct symbols *symbols)
+{
+    struct footprint_lived lived;
+    struct kept_site kept = {0};
+    if (footprint_lived(&a->footprint, &lived))
+        return -1;
+    struct growth live = footprint_growth(&a->footprint, &lived, FOOTPRINT_LIVE);
+    int failed = build_processes(r, a) || build_routes(r, a, lived.ledger) || build_memory(r, a, symbols, &live, &kept);
+    if (!failed) {
+        build_trace(r, a);
+        r->descriptors = range_of(&a->footprint.fds);
+        memcpy(r->descriptors_by_kind, a->open_by_kind, sizeof r->descriptors_by_kind);
+        build_verdicts(r, &a->footprint, &lived, &live, &kept.kept);
+    }
+    site_clear(&kept.site);
+    footprint_lived_free(&lived);
+    return failed ? -1 : 0;
+}
+
+struct report *report_build(const struct analysis *a, struct symbols *symbols, const char *path)
+{
+    struct report *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->hooks_cpu_s = r->recorder_cpu_s = r->process_cpu_s = r->shim_cpu_s = r->shim_share = NAN;
+    r->path = strdup(path);
+    if (r->path && !build(r, a, symbols))
+        return r;
+    report_free(r);
+    return NULL;
+}
+
+void report_free(struct report *r)
+{
+    for (size_t i = 0; i < r->processes; i++)
+        free(r->process[i].exe);
+    for (size_t i = 0; i < r->routes; i++)
+        free(r->route[i].name);
+    for (size_t i = 0; i < r->sites; i++)
+        site_clear(&r->site[i]);
+    free(r->process);
+    free(r->route);
+    free(r->path);
+    free(r);
+}

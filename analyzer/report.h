@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The finished report: all that renderers show, and nothing of the trace behind it.
+ *
+ * What is not known is NaN in doubles and REPORT_UNKNOWN in counts; renderers show it as such, never as 0. Texts are owned by
+ * the report and come from the trace: renderers escape them.
+ */
+#ifndef PERFSHIM_REPORT_H
+#define PERFSHIM_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "analysis.h"
+#include "event.h"
+#include "symbols.h"
+#include "verdict.h"
+
+#define REPORT_UNKNOWN UINT64_MAX
+#define REPORT_SITES 10
+#define REPORT_STACK 32 /* frames of a site, inlined ones included */
+#define REPORT_VERDICTS 3
+
+struct report_process {
+    uint32_t pid, ppid;
+    char *exe; /* NULL: unknown */
+    uint64_t events, lost_events;
+    uint32_t threads;
+    const char *ended; /* "exit", "killed", "running" */
+};
+
+struct report_times { /* nanoseconds */
+    double min, mean, stddev, p50, p90, p95, p99, p999, max;
+};
+
+struct report_interval {
+    double value, low, high; /* low, high: 95 % */
+};
+
+struct report_route {
+    char *name;
+    const char *protocol;
+    bool upstream;
+    uint64_t requests, errors;
+    double rps;
+    struct report_times latency, first_byte;
+    double request_bytes_mean, response_bytes_mean;
+    double request_bytes_max, response_bytes_max;
+    double allocations_per_request, allocated_bytes_per_request;
+    struct report_interval kept_bytes_per_request;
+};
+
+struct report_site {
+    uint64_t live_bytes, live_objects, allocations;
+    double growth_bytes_per_s;
+    char *frame[REPORT_STACK];
+    size_t frames;
+};
+
+struct report_range { /* bytes, or a count */
+    double initial, final, peak;
+};
+
+struct report {
+    char *path;
+    double duration_s, loaded_s;
+    uint64_t events, lost_events, truncated_bytes, bad_chunks;
+    bool closed;      /* the recorder ended the file on purpose */
+    double stalled_s; /* that threads waited for a full ring */
+
+    struct report_process *process;
+    size_t processes;
+
+    double hooks_cpu_s, recorder_cpu_s, process_cpu_s, shim_cpu_s, shim_share; /* share: of the processes' CPU time */
+
+    struct report_route *route; /* most requests first */
+    size_t routes;
+    struct exchange_stats connections;
+    double attributed_share; /* of the allocated bytes, to requests */
+
+    struct report_range live_heap, rss;
+    struct report_interval growth; /* of the live heap, bytes a second */
+    double warm_up_s;              /* from the beginning of the load */
+    struct report_site site[REPORT_SITES];
+    size_t sites;
+    uint64_t unknown_frees, shutdown_bytes;
+
+    struct report_range descriptors;
+    uint64_t descriptors_by_kind[KIND_COUNT];
+
+    struct verdict verdict[REPORT_VERDICTS];
+    int exit_code; /* 1 if a verdict is LEAK, else 0; a command may be stricter */
+};
+
+/* NULL if memory is short. */
+struct report *report_build(const struct analysis *a, struct symbols *symbols, const char *path);
+void report_free(struct report *r);
+
+/* The renderers. -1 if memory is short or the output failed. */
+int report_json(const struct report *r, FILE *out);
+int report_text(const struct report *r, FILE *out, bool colour);
+
+#endif

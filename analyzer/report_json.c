@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The report as one JSON object, formats/report.schema.json. Measured values are rounded to nine digits, so that none is
+ * printed as 0.30000000000000004; what is not known is null. Texts that are not UTF-8 (paths may be anything) have their
+ * odd bytes replaced by U+FFFD, as JSON has no other way.
+ *
+ * cJSON's functions give NULL when memory is short, and take NULL: the tree is checked once, by the count of failures.
+ */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+
+struct json {
+    bool failed;
+};
+
+static cJSON *put(struct json *j, cJSON *object, const char *key, cJSON *value)
+{
+    if (!value || !(key ? cJSON_AddItemToObject(object, key, value) : cJSON_AddItemToArray(object, value))) {
+        j->failed = true;
+        cJSON_Delete(value);
+        return NULL;
+    }
+    return value;
+}
+
+static void put_number(struct json *j, cJSON *object, const char *key, double value)
+{
+    char text[32];
+    if (isfinite(value)) {
+        snprintf(text, sizeof text, "%.9g", value);
+        value = strtod(text, NULL);
+    }
+    put(j, object, key, isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull());
+}
+
+static void put_count(struct json *j, cJSON *object, const char *key, uint64_t value)
+{
+    put(j, object, key, value == REPORT_UNKNOWN ? cJSON_CreateNull() : cJSON_CreateNumber((double)value));
+}
+
+/* Bytes of the UTF-8 character at s, or 0 if it is none (RFC 3629: no overlong forms, no surrogates). */
+static size_t utf8_length(const unsigned char *s)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) ||
+        (s[0] == 0xf4 && s[1] >= 0x90))
+        return 0;
+    return n;
+}
+
+static void put_text(struct json *j, cJSON *object, const char *key, const char *text)
+{
+    if (!text) {
+        put(j, object, key, cJSON_CreateNull());
+        return;
+    }
+    char *clean = malloc(3 * strlen(text) + 1), *out = clean;
+    for (const unsigned char *s = (const unsigned char *)text; clean && *s;) {
+        size_t n = utf8_length(s);
+        memcpy(out, n ? (const char *)s : "\xef\xbf\xbd", n ? n : 3);
+        out += n ? n : 3;
+        s += n ? n : 1;
+    }
+    if (clean)
+        *out = '\0';
+    put(j, object, key, clean ? cJSON_CreateString(clean) : NULL);
+    free(clean);
+}
+
+static void put_interval(struct json *j, cJSON *object, const char *key, struct report_interval i, double scale)
+{
+    cJSON *value = put(j, object, key, cJSON_CreateObject());
+    put_number(j, value, "value", i.value * scale);
+    cJSON *ci = put(j, value, "ci95", cJSON_CreateArray());
+    put_number(j, ci, NULL, i.low * scale);
+    put_number(j, ci, NULL, i.high * scale);
+}
+
+static void put_range(struct json *j, cJSON *object, struct report_range r, double scale)
+{
+    put_number(j, object, "initial", r.initial * scale);
+    put_number(j, object, "final", r.final * scale);
+    put_number(j, object, "peak", r.peak * scale);
+}
+
+static void put_trace(struct json *j, cJSON *root, const struct report *r)
+{
+    cJSON *trace = put(j, root, "trace", cJSON_CreateObject());
+    put_text(j, trace, "path", r->path);
+    put_number(j, trace, "duration_s", r->duration_s);
+    put_count(j, trace, "events", r->events);
+    put_count(j, trace, "lost_events", r->lost_events);
+    put_count(j, trace, "truncated_bytes", r->truncated_bytes);
+    cJSON *list = put(j, trace, "processes", cJSON_CreateArray());
+    for (size_t i = 0; i < r->processes; i++) {
+        const struct report_process *p = &r->process[i];
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_count(j, out, "pid", p->pid);
+        put_count(j, out, "ppid", p->ppid);
+        put_text(j, out, "exe", p->exe);
+        put_count(j, out, "events", p->events);
+        put_count(j, out, "lost_events", p->lost_events);
+        put_count(j, out, "threads", p->threads);
+        put_text(j, out, "ended", p->ended);
+    }
+}
+
+static void put_overhead(struct json *j, cJSON *root, const struct report *r)
+{
+    cJSON *overhead = put(j, root, "overhead", cJSON_CreateObject());
+    put_number(j, overhead, "shim_cpu_s", r->shim_cpu_s);
+    put_number(j, overhead, "process_cpu_s", r->process_cpu_s);
+    put_number(j, overhead, "share", r->shim_share);
+}
+
+static void put_times(struct json *j, cJSON *object, const char *key, const struct report_times *t)
+{
+    cJSON *out = put(j, object, key, cJSON_CreateObject());
+    const struct {
+        const char *key;
+        double ns;
+    } row[] = {{"min", t->min}, {"mean", t->mean}, {"stddev", t->stddev}, {"p50", t->p50}, {"p90", t->p90},
+               {"p95", t->p95}, {"p99", t->p99}, {"p999", t->p999}, {"max", t->max}};
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
+        put_number(j, out, row[i].key, row[i].ns / 1e6);
+}
+
+static void put_mean_max(struct json *j, cJSON *object, const char *key, double mean, double max)
+{
+    cJSON *out = put(j, object, key, cJSON_CreateObject());
+    put_number(j, out, "mean", mean);
+    put_number(j, out, "max", max);
+}
+
+static void put_routes(struct json *j, cJSON *root, const struct report *r)
+{
+    cJSON *list = put(j, root, "routes", cJSON_CreateArray());
+    for (size_t i = 0; i < r->routes; i++) {
+        const struct report_route *in = &r->route[i];
+        if (in->upstream)
+            continue;
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_text(j, out, "route", in->name);
+        put_text(j, out, "protocol", in->protocol);
+        put_count(j, out, "requests", in->requests);
+        put_count(j, out, "errors", in->errors);
+        put_number(j, out, "rps", in->rps);
+        put_times(j, out, "latency_ms", &in->latency);
+        put_times(j, out, "first_byte_ms", &in->first_byte);
+        put_mean_max(j, out, "request_bytes", in->request_bytes_mean, in->request_bytes_max);
+        put_mean_max(j, out, "response_bytes", in->response_bytes_mean, in->response_bytes_max);
+        put_number(j, out, "allocations_per_request", in->allocations_per_request);
+        put_number(j, out, "allocated_bytes_per_request", in->allocated_bytes_per_request);
+        put_interval(j, out, "kept_bytes_per_request", in->kept_bytes_per_request, 1);
+    }
+}
+
+static void put_memory(struct json *j, cJSON *root, const struct report *r)
+{
+    cJSON *memory = put(j, root, "memory", cJSON_CreateObject());
+    put_range(j, put(j, memory, "live_heap_mb", cJSON_CreateObject()), r->live_heap, 1e-6);
+    put_range(j, put(j, memory, "rss_mb", cJSON_CreateObject()), r->rss, 1e-6);
+    put_interval(j, memory, "growth_mb_per_hour", r->growth, growth_mb_per_hour(1));
+    cJSON *list = put(j, memory, "sites", cJSON_CreateArray());
+    for (size_t i = 0; i < r->sites; i++) {
+        const struct report_site *in = &r->site[i];
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_count(j, out, "live_bytes", in->live_bytes);
+        put_count(j, out, "live_objects", in->live_objects);
+        put_count(j, out, "allocations", in->allocations);
+        put_number(j, out, "growth_mb_per_hour", growth_mb_per_hour(in->growth_bytes_per_s));
+        cJSON *stack = put(j, out, "stack", cJSON_CreateArray());
+        for (size_t f = 0; f < in->frames; f++)
+            put_text(j, stack, NULL, in->frame[f]);
+    }
+}
+
+static void put_rest(struct json *j, cJSON *root, const struct report *r)
+{
+    cJSON *connections = put(j, root, "connections", cJSON_CreateObject());
+    put_count(j, connections, "accepted", r->connections.accepted);
+    put_count(j, connections, "closed", r->connections.closed);
+    put_count(j, connections, "open_peak", r->connections.open_peak);
+    put_count(j, connections, "open_end", r->connections.open_end);
+    put_memory(j, root, r);
+    cJSON *descriptors = put(j, root, "descriptors", cJSON_CreateObject());
+    put_range(j, descriptors, r->descriptors, 1);
+    cJSON *kinds = put(j, descriptors, "by_kind", cJSON_CreateObject());
+    for (size_t k = 0; k < KIND_COUNT; k++)
+        if (r->descriptors_by_kind[k])
+            put_count(j, kinds, desc_kind_name[k], r->descriptors_by_kind[k]);
+    cJSON *verdicts = put(j, root, "verdicts", cJSON_CreateArray());
+    for (size_t i = 0; i < REPORT_VERDICTS; i++) {
+        cJSON *out = put(j, verdicts, NULL, cJSON_CreateObject());
+        put_text(j, out, "name", r->verdict[i].name);
+        put_text(j, out, "verdict", verdict_kind_name[r->verdict[i].kind]);
+        put_text(j, out, "reason", r->verdict[i].reason);
+    }
+    put_count(j, root, "exit_code", (uint64_t)r->exit_code);
+}
+
+int report_json(const struct report *r, FILE *out)
+{
+    struct json j = {false};
+    cJSON *root = cJSON_CreateObject();
+    put_text(&j, root, "schema", "perfshim.report/1");
+    put_trace(&j, root, r);
+    put_overhead(&j, root, r);
+    put_routes(&j, root, r);
+    put_rest(&j, root, r);
+    char *text = j.failed ? NULL : cJSON_Print(root);
+    cJSON_Delete(root);
+    int failed = !text || fprintf(out, "%s\n", text) < 0 || fflush(out);
+    cJSON_free(text);
+    return failed ? -1 : 0;
+}

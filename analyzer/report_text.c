@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The report for people: 80 columns, the verdict first, then what explains it. Texts from the trace are escaped; long ones
+ * are cut in the middle in tables, where begin and end both tell routes apart, and wrapped elsewhere.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "escape.h"
+#include "report.h"
+#include "units.h"
+
+#define WIDTH 80
+#define NAME_WIDTH 27
+#define ROUTES_SHOWN 20
+#define SITES_SHOWN 5
+#define FRAMES_SHOWN 8
+
+struct page {
+    FILE *out;
+    bool colour;
+};
+
+static void paint(const struct page *p, const char *code)
+{
+    if (p->colour)
+        fprintf(p->out, "\033[%sm", code);
+}
+
+static void heading(const struct page *p, const char *text)
+{
+    putc('\n', p->out);
+    paint(p, "1");
+    fprintf(p->out, "%s", text);
+    paint(p, "0");
+}
+
+/* The escaped form of a text, or NULL if memory is short; to be freed. */
+static char *escaped(const char *text)
+{
+    char *result = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&result, &bytes);
+    if (!f)
+        return NULL;
+    escape_print(f, text, strlen(text));
+    if (fclose(f)) {
+        free(result);
+        return NULL;
+    }
+    return result;
+}
+
+/* Columns of the text: bytes that do not continue a UTF-8 character. */
+static size_t columns(const char *s)
+{
+    size_t n = 0;
+    for (; *s; s++)
+        n += (*s & 0xc0) != 0x80;
+    return n;
+}
+
+static const char *skip_columns(const char *s, size_t n)
+{
+    for (; *s && n; n--)
+        do
+            s++;
+        while ((*s & 0xc0) == 0x80);
+    return s;
+}
+
+/* A name in a column of the given width. */
+static void print_name(FILE *out, const char *name, size_t width)
+{
+    char *text = escaped(name);
+    size_t n = text ? columns(text) : 0;
+    if (text && n <= width) {
+        fprintf(out, "%s%*s", text, (int)(width - n), "");
+    } else if (text) {
+        size_t head = (width - 2) / 2, tail = width - 2 - head;
+        fprintf(out, "%.*s..%s", (int)(skip_columns(text, head) - text), text, skip_columns(text, n - tail));
+    }
+    free(text);
+}
+
+/* A text in lines of WIDTH columns; the first begins at `column`, the others at `indent`. */
+static void print_wrapped(FILE *out, const char *raw, size_t column, size_t indent)
+{
+    char *text = escaped(raw);
+    bool fresh = true;
+    for (char *save, *word = text ? strtok_r(text, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
+        if (!fresh && column + 1 + columns(word) > WIDTH) {
+            fprintf(out, "\n%*s", (int)indent, "");
+            column = indent;
+            fresh = true;
+        }
+        fprintf(out, "%s%s", fresh ? "" : " ", word);
+        column += columns(word) + !fresh;
+        fresh = false;
+    }
+    putc('\n', out);
+    free(text);
+}
+
+/* --- sections --- */
+
+static void print_head(const struct page *p, const struct report *r)
+{
+    char duration[UNITS_MAX], loaded[UNITS_MAX], events[UNITS_MAX], pid[64] = "";
+    char *path = escaped(r->path), *exe = r->processes && r->process[0].exe ? escaped(r->process[0].exe) : NULL;
+    if (r->processes)
+        snprintf(pid, sizeof pid, " pid %u", r->process[0].pid);
+    fprintf(p->out, "perfshim report of %s\n", path ? path : "-");
+    fprintf(p->out, "%s%s", exe ? exe : "unknown program", pid);
+    if (r->processes > 1)
+        fprintf(p->out, " and %zu more process%s", r->processes - 1, r->processes > 2 ? "es" : "");
+    fprintf(p->out, "\n%s recorded, %s of them loaded, %s events\n", units_clock(duration, r->duration_s),
+            units_clock(loaded, r->loaded_s), units_count(events, (double)r->events));
+    free(path);
+    free(exe);
+}
+
+static void print_verdicts(const struct page *p, const struct report *r)
+{
+    static const char *const colour[VERDICT_KINDS] = {"32", "33", "1;31", "36"};
+    heading(p, "VERDICTS\n");
+    for (size_t i = 0; i < REPORT_VERDICTS; i++) {
+        const struct verdict *v = &r->verdict[i];
+        fputs("  ", p->out);
+        paint(p, colour[v->kind]);
+        fprintf(p->out, "%-13s", verdict_kind_name[v->kind]);
+        paint(p, "0");
+        fprintf(p->out, "%-12s ", v->name);
+        print_wrapped(p->out, v->reason, 28, 28);
+    }
+}
+
+static size_t routes_shown(const struct report *r, bool upstream)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->routes; i++)
+        n += r->route[i].upstream == upstream;
+    return n;
+}
+
+/* Calls `row` for the first routes, as server or as client, and says how many there are besides. */
+static void for_routes(const struct page *p, const struct report *r, bool upstream,
+                       void (*row)(FILE *out, const struct report_route *route))
+{
+    size_t shown = 0, n = routes_shown(r, upstream);
+    for (size_t i = 0; i < r->routes && shown < ROUTES_SHOWN; i++)
+        if (r->route[i].upstream == upstream) {
+            print_name(p->out, r->route[i].name, NAME_WIDTH);
+            row(p->out, &r->route[i]);
+            shown++;
+        }
+    if (shown < n)
+        fprintf(p->out, "and %zu routes with fewer requests: see --json\n", n - shown);
+}
+
+static void latency_row(FILE *out, const struct report_route *route)
+{
+    char requests[UNITS_MAX], rps[UNITS_MAX], text[5][UNITS_MAX];
+    const struct report_times *t = &route->latency;
+    fprintf(out, "%10s%8s%7s%7s%7s%7s%7s\n", units_number(requests, (double)route->requests), units_number(rps, route->rps),
+            units_duration(text[0], t->p50), units_duration(text[1], t->p90), units_duration(text[2], t->p99),
+            units_duration(text[3], t->p999), units_duration(text[4], t->max));
+}
+
+static void work_row(FILE *out, const struct report_route *route)
+{
+    char text[6][UNITS_MAX];
+    fprintf(out, "%7s%9s%9s%9s%9s%10s\n", units_number(text[0], (double)route->errors),
+            units_duration(text[1], route->first_byte.p50), units_bytes(text[2], route->response_bytes_mean),
+            units_number(text[3], route->allocations_per_request), units_bytes(text[4], route->allocated_bytes_per_request),
+            units_bytes(text[5], route->kept_bytes_per_request.value));
+}
+
+static void print_routes(const struct page *p, const struct report *r)
+{
+    if (routes_shown(r, false)) {
+        heading(p, "ROUTES: LATENCY            ");
+        fprintf(p->out, "%10s%8s%7s%7s%7s%7s%7s\n", "requests", "req/s", "p50", "p90", "p99", "p99.9", "max");
+        for_routes(p, r, false, latency_row);
+        heading(p, "ROUTES: WORK, PER REQUEST  ");
+        fprintf(p->out, "%7s%9s%9s%9s%9s%10s\n", "errors", "1st byte", "response", "allocs", "bytes", "kept");
+        for_routes(p, r, false, work_row);
+        fputs("Latency: from the request's first byte read to the response's last byte written;\n"
+              "1st byte: median, from the request's last byte read to the response's first.\n", p->out);
+    } else {
+        heading(p, "ROUTES\n");
+        fputs("  none: no request of a known protocol was answered\n", p->out);
+    }
+    if (routes_shown(r, true)) {
+        heading(p, "UPSTREAM (as client)       ");
+        fprintf(p->out, "%10s%8s%7s%7s%7s%7s%7s\n", "requests", "req/s", "p50", "p90", "p99", "p99.9", "max");
+        for_routes(p, r, true, latency_row);
+    }
+}
+
+static void print_range(const struct page *p, const char *name, const struct report_range *range,
+                        char *(*unit)(char *, double))
+{
+    char initial[UNITS_MAX], final[UNITS_MAX], peak[UNITS_MAX], change[UNITS_MAX];
+    double difference = range->final - range->initial;
+    fprintf(p->out, "  %-14s%10s -> %10s   peak %10s   change %s%s\n", name, unit(initial, range->initial),
+            unit(final, range->final), unit(peak, range->peak), difference > 0 ? "+" : "", unit(change, difference));
+}
+
+static void print_site(const struct page *p, const struct report_site *s)
+{
+    char bytes[UNITS_MAX], objects[UNITS_MAX], allocations[UNITS_MAX], growth[UNITS_MAX];
+    fprintf(p->out, "  %s live in %s objects of %s allocated, growing %s/hour\n",
+            units_bytes(bytes, (double)s->live_bytes), units_count(objects, (double)s->live_objects), units_count(allocations, (double)s->allocations),
+            units_bytes(growth, s->growth_bytes_per_s * 3600));
+    for (size_t f = 0; f < s->frames && f < FRAMES_SHOWN; f++) {
+        fputs("      ", p->out);
+        print_name(p->out, s->frame[f], columns(s->frame[f]) < WIDTH - 6 ? columns(s->frame[f]) : WIDTH - 6);
+        putc('\n', p->out);
+    }
+    if (s->frames > FRAMES_SHOWN)
+        fprintf(p->out, "      and %zu more frames\n", s->frames - FRAMES_SHOWN);
+    if (!s->frames)
+        fputs("      no call stack was recorded\n", p->out);
+}
+
+static void print_memory(const struct page *p, const struct report *r)
+{
+    char value[UNITS_MAX], low[UNITS_MAX], high[UNITS_MAX];
+    heading(p, "MEMORY\n");
+    print_range(p, "live heap", &r->live_heap, units_bytes);
+    print_range(p, "resident", &r->rss, units_bytes);
+    if (isnan(r->growth.value)) {
+        fputs("  growth        not measured: too short a load\n", p->out);
+    } else {
+        fprintf(p->out, "  growth        %s/hour, 95 %% interval %s to %s", units_bytes(value, r->growth.value * 3600),
+                units_bytes(low, r->growth.low * 3600), units_bytes(high, r->growth.high * 3600));
+        if (r->warm_up_s > 0)
+            fprintf(p->out, ",\n                after a warm-up of %s", units_clock(value, r->warm_up_s));
+        putc('\n', p->out);
+    }
+    if (!isnan(r->attributed_share))
+        fprintf(p->out, "  attributed    %s of the allocated bytes to requests\n",
+                units_percent(value, r->attributed_share));
+    if (r->sites)
+        heading(p, "WHAT IS LIVE, BY CALL STACK\n");
+    for (size_t i = 0; i < r->sites && i < SITES_SHOWN; i++)
+        print_site(p, &r->site[i]);
+}
+
+static void print_descriptors(const struct page *p, const struct report *r)
+{
+    char accepted[UNITS_MAX], closed[UNITS_MAX];
+    heading(p, "DESCRIPTORS\n");
+    print_range(p, "open", &r->descriptors, units_count);
+    char line[1024] = "";
+    size_t used = 0;
+    for (size_t k = 0; k < KIND_COUNT; k++)
+        if (r->descriptors_by_kind[k] && used < sizeof line)
+            used += (size_t)snprintf(line + used, sizeof line - used, "%s%llu %s", used ? ", " : "",
+                                     (unsigned long long)r->descriptors_by_kind[k], desc_kind_name[k]);
+    if (used) {
+        fputs("  by kind       ", p->out);
+        print_wrapped(p->out, line, 16, 16);
+    }
+    fprintf(p->out, "  connections   %s accepted, %s closed, %llu open at most, %llu at the end\n",
+            units_count(accepted, (double)r->connections.accepted), units_count(closed, (double)r->connections.closed),
+            (unsigned long long)r->connections.open_peak, (unsigned long long)r->connections.open_end);
+}
+
+static void print_losses(const struct page *p, const struct report *r)
+{
+    const struct {
+        uint64_t n;
+        const char *what;
+    } row[] = {{r->lost_events, "events dropped because a ring stayed full"},
+               {r->truncated_bytes, "bytes of the file damaged or cut off, and left out"},
+               {r->bad_chunks, "chunks of the file whose content is damaged"},
+               {r->connections.unfinished, "requests without a complete response"},
+               {r->connections.unpaired, "responses without a request"},
+               {r->connections.lost_framing, "places where a connection's messages could not be followed"},
+               {r->unknown_frees, "frees of objects not seen allocated"}};
+    char count[UNITS_MAX];
+    bool any = false;
+    heading(p, "LOST\n");
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
+        if (row[i].n) {
+            fprintf(p->out, "  %s %s\n", units_count(count, (double)row[i].n), row[i].what);
+            any = true;
+        }
+    if (!r->closed)
+        fputs("  the end, perhaps: the recorder did not close the file\n", p->out);
+    if (!any && r->closed)
+        fputs("  nothing\n", p->out);
+}
+
+static void print_cost(const struct page *p, const struct report *r)
+{
+    char hooks[UNITS_MAX], recorder[UNITS_MAX], process[UNITS_MAX], share[UNITS_MAX], stalled[UNITS_MAX];
+    heading(p, "WHAT RECORDING COST\n");
+    fprintf(p->out, "  hooks %s CPU (within the program), recorder %s CPU (beside it)\n",
+            units_duration(hooks, r->hooks_cpu_s * 1e9), units_duration(recorder, r->recorder_cpu_s * 1e9));
+    fprintf(p->out, "  together %s of the program's %s CPU", units_percent(share, r->shim_share),
+            units_duration(process, r->process_cpu_s * 1e9));
+    if (r->stalled_s > 0)
+        fprintf(p->out, "; waits for a full ring %s", units_duration(stalled, r->stalled_s * 1e9));
+    putc('\n', p->out);
+}
+
+int report_text(const struct report *r, FILE *out, bool colour)
+{
+    const struct page p = {out, colour};
+    print_head(&p, r);
+    print_verdicts(&p, r);
+    print_routes(&p, r);
+    print_memory(&p, r);
+    print_descriptors(&p, r);
+    print_losses(&p, r);
+    print_cost(&p, r);
+    return fflush(out) || ferror(out) ? -1 : 0;
+}

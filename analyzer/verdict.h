@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From measurements to verdicts: a word, and a sentence that a person can act on.
+ *
+ * A wrong LEAK and a wrong NORMAL are the two worst things that this program can say. LEAK needs slope, steadiness and
+ * amount together; NORMAL needs enough data and none of it lost; what lies between, and what the run was too short for, is
+ * MONITOR or INCONCLUSIVE with what to do next.
+ */
+#ifndef PERFSHIM_VERDICT_H
+#define PERFSHIM_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "growth.h"
+#include "series.h"
+
+enum verdict_kind { VERDICT_NORMAL, VERDICT_MONITOR, VERDICT_LEAK, VERDICT_INCONCLUSIVE, VERDICT_KINDS };
+extern const char *const verdict_kind_name[VERDICT_KINDS];
+
+struct verdict {
+    const char *name; /* "memory", "descriptors", "threads" */
+    enum verdict_kind kind;
+    char reason[640]; /* one sentence, no line end; may hold names from the trace, unescaped */
+};
+
+/* Thresholds. Memory in MB (1e6 bytes) an hour of the slope's bound; counts as a change over the judged load. */
+#define VERDICT_MONITOR_MB_PER_HOUR 10
+#define VERDICT_LEAK_MB_PER_HOUR 50
+#define VERDICT_MONITOR_COUNT 20
+#define VERDICT_LEAK_COUNT 50
+
+/* What the run as a whole allows to be said. */
+struct verdict_run {
+    uint64_t lost_events; /* damaged parts of the file count as lost */
+    bool damaged;
+    uint64_t requests;
+    int64_t from_ns, to_ns; /* the loaded phase */
+    int64_t quiet_ns;       /* end of what follows the load, before the first process ended; to_ns if nothing does */
+    unsigned left_out;      /* processes that did not live through the load */
+};
+
+/* The route that keeps most, if any surely keeps something. */
+struct verdict_kept {
+    const char *route, *site; /* NULL: none, unknown */
+    double bytes_per_request, low;
+    double bytes; /* kept by all routes, of bytes_per_request times requests */
+};
+
+struct verdict_memory {
+    bool ledger;                  /* live heap is known */
+    struct growth live;           /* bytes, by the ledgers */
+    struct growth mapped;         /* in anonymous mappings that the program makes itself */
+    struct growth anon;           /* resident, anonymous */
+    double anon_gained;           /* over the load; NaN if not known */
+    struct verdict_kept kept;
+};
+
+struct verdict verdict_memory(const struct verdict_run *run, const struct verdict_memory *m);
+
+/* A count of several processes: the sum of n series. */
+struct verdict_count {
+    const struct series *const *series;
+    size_t n;
+};
+
+/* all: every open descriptor; own: without accepted connections that are rightly open. Either may be empty. */
+struct verdict verdict_descriptors(const struct verdict_run *run, struct verdict_count all, struct verdict_count own);
+struct verdict verdict_threads(const struct verdict_run *run, struct verdict_count threads);
+
+#endif
