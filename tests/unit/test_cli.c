@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line, its help, and text that is safe on a terminal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli.h"
+#include "escape.h"
+
+static struct cli c;
+static struct error e;
+
+/* Up to four arguments; NULL ends them. */
+static int parse(const char *a, const char *b, const char *d, const char *f)
+{
+    char *argv[] = {"perfanalyze", (char *)a, (char *)b, (char *)d, (char *)f, NULL};
+    int argc = 1;
+
+    while (argv[argc])
+        argc++;
+    e.text[0] = '\0';
+    return cli_parse(&c, argc, argv, &e);
+}
+
+static void assert_usage(int parsed, const char *words)
+{
+    assert_int_equal(parsed, -1);
+    if (!strstr(e.text, words))
+        fail_msg("'%s' does not say '%s'", e.text, words);
+}
+
+static void commands_and_files(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("t.zst", NULL, NULL, NULL), 0);
+    assert_string_equal(c.command, "report");
+    assert_string_equal(c.file, "t.zst");
+    assert_false(c.json);
+    assert_int_equal(parse("dump", "t.zst", NULL, NULL), 0);
+    assert_string_equal(c.command, "dump");
+    assert_int_equal(parse("info", "info", NULL, NULL), 0);
+    assert_string_equal(c.file, "info");
+    assert_int_equal(parse("--", "dump", NULL, NULL), 0);
+    assert_string_equal(c.command, "report");
+    assert_string_equal(c.file, "dump");
+    assert_int_equal(parse("--", "--json", NULL, NULL), 0);
+    assert_string_equal(c.file, "--json");
+}
+
+static void options_stand_anywhere(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--json", "t.zst", NULL, NULL), 0);
+    assert_true(c.json);
+    assert_int_equal(parse("t.zst", "--json", "--strict", NULL), 0);
+    assert_true(c.json && c.strict);
+    assert_int_equal(parse("report", "--json", "t.zst", NULL), 0);
+    assert_true(c.json && !c.strict);
+}
+
+static void help_and_version(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--help", NULL, NULL, NULL), 0);
+    assert_true(c.help);
+    assert_null(c.command);
+    assert_int_equal(parse("dump", "-h", NULL, NULL), 0);
+    assert_true(c.help);
+    assert_string_equal(c.command, "dump");
+    assert_int_equal(parse("-V", NULL, NULL, NULL), 0);
+    assert_true(c.version);
+}
+
+static void mistakes(void **state)
+{
+    (void)state;
+    assert_usage(parse(NULL, NULL, NULL, NULL), "no FILE");
+    assert_usage(parse("dump", NULL, NULL, NULL), "no FILE");
+    assert_usage(parse("--jsn", "t", NULL, NULL), "did you mean --json?");
+    assert_usage(parse("--frobnicate", "t", NULL, NULL), "unknown option --frobnicate: see perfanalyze --help");
+    assert_usage(parse("-x", "t", NULL, NULL), "unknown option -x");
+    assert_usage(parse("-", NULL, NULL, NULL), "unknown option -");
+    assert_usage(parse("-hV", NULL, NULL, NULL), "unknown option -hV");
+    assert_usage(parse("dmup", "t", NULL, NULL), "unknown command dmup: did you mean dump?");
+    assert_usage(parse("a.zst", "b.zst", NULL, NULL), "b.zst was given too");
+    assert_usage(parse("dump", "--json", "t", NULL), "--json is no option of dump");
+}
+
+static char *printed(void (*print)(FILE *f, const void *what, size_t n), const void *what, size_t n)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+
+    print(f, what, n);
+    fclose(f);
+    return text;
+}
+
+static void print_help(FILE *f, const void *what, size_t n)
+{
+    (void)n;
+    cli_help(f, what);
+}
+
+static void help_fits_the_screen(void **state)
+{
+    static const char *const names[] = {NULL, "report", "dump", "info"};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        char *text = printed(print_help, names[i], 0);
+        assert_non_null(strstr(text, "--strict"));
+        assert_int_equal(strstr(text, "--json") != NULL, i < 2);
+        for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+            assert_in_range(strlen(line), 1, 79);
+        free(text);
+    }
+}
+
+static void assert_escaped(const char *text, const char *safe)
+{
+    char *got = printed(escape_print, text, strlen(text));
+
+    assert_string_equal(got, safe);
+    free(got);
+}
+
+static void nothing_reaches_the_terminal(void **state)
+{
+    (void)state;
+    assert_escaped("GET /users/{id}", "GET /users/{id}");
+    assert_escaped("caf\xc3\xa9 \xe6\xbc\xa2 \xf0\x9f\x99\x82", "caf\xc3\xa9 \xe6\xbc\xa2 \xf0\x9f\x99\x82");
+    assert_escaped("a\nb\tc\rd\"e\\f", "a\\nb\\tc\\rd\\\"e\\\\f");
+    assert_escaped("\033[2J\a\x7f", "\\x1b[2J\\x07\\x7f");
+    assert_escaped("\xc2\x9b" "31m", "\\xc2\\x9b31m");             /* CSI as one code point */
+    assert_escaped("\xe2\x80\xae" "abc", "\\xe2\\x80\\xae" "abc"); /* right-to-left override */
+    assert_escaped("\xff\xfe", "\\xff\\xfe");
+    assert_escaped("\xc0\xaf", "\\xc0\\xaf");         /* overlong */
+    assert_escaped("\xed\xa0\x80", "\\xed\\xa0\\x80"); /* surrogate */
+    assert_escaped("\xe6\xbc", "\\xe6\\xbc");         /* cut off */
+    assert_escaped("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commands_and_files),   cmocka_unit_test(options_stand_anywhere),
+        cmocka_unit_test(help_and_version),     cmocka_unit_test(mistakes),
+        cmocka_unit_test(help_fits_the_screen), cmocka_unit_test(nothing_reaches_the_terminal),
+    };
+    return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The heap fed by hand: counts, forks and execs, frees during shutdown, stretches, and bytes kept per request for servers
+ * whose behaviour is known.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "heap.h"
+
+#define MS 1000000ll
+#define OP_FREE 1
+#define OP_REALLOC 2
+
+static int64_t now;
+
+static void feed(struct heap *h, uint32_t proc, uint32_t thread, struct event e)
+{
+    struct item item = {.time_ns = now, .proc = proc, .thread = thread, .pid = proc + 1000, .event = e};
+
+    assert_int_equal(heap_feed(h, &item), 0);
+}
+
+static void feed_alloc(struct heap *h, uint32_t proc, uint64_t ptr, uint64_t size, uint64_t stack)
+{
+    feed(h, proc, proc * 10, (struct event){.type = EVENT_alloc, .u.alloc = {.ptr = ptr, .size = size, .slack = 8, .stack = stack}});
+}
+
+static void feed_free(struct heap *h, uint32_t proc, uint64_t ptr, uint64_t op)
+{
+    feed(h, proc, proc * 10, (struct event){.type = EVENT_free, .u.free = {.ptr = ptr, .op = op}});
+}
+
+static void feed_wait(struct heap *h, uint32_t proc)
+{
+    feed(h, proc, proc * 10, (struct event){.type = EVENT_wait});
+}
+
+static void feed_process(struct heap *h, uint32_t proc, uint32_t parent, uint32_t pid)
+{
+    feed(h, proc, 0, (struct event){.type = EVENT_process, .u.process = {.pid = pid, .parent = parent}});
+}
+
+static void feed_process_end(struct heap *h, uint32_t proc, enum process_how how)
+{
+    feed(h, proc, 0, (struct event){.type = EVENT_process_end, .u.process_end = {.how = how}});
+}
+
+static int start(void **state)
+{
+    now = 0;
+    *state = heap_new();
+    return *state ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    heap_free(*state);
+    return 0;
+}
+
+static void adds_up(void **state)
+{
+    struct heap *h = *state;
+    const struct heap_site *sites;
+    uint8_t frames[] = {0x10, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0};
+
+    feed_alloc(h, 1, 0x1000, 100, 7);
+    feed_alloc(h, 1, 0x2000, 50, 7);
+    feed(h, 1, 10, (struct event){.type = EVENT_stack, .data = frames, .data_bytes = sizeof frames, .u.stack.stack = 7});
+    feed_alloc(h, 1, 0x3000, 500, 8);
+    feed_free(h, 1, 0x2000, OP_FREE);
+    feed_free(h, 1, 0x9999, OP_FREE);
+    feed_alloc(h, 1, 0x3000, 300, 8); /* its free was not seen */
+    assert_int_equal(heap_finish(h, 10 * MS), 0);
+
+    struct heap_totals t = heap_totals(h);
+    assert_int_equal(t.alloc_count, 4);
+    assert_int_equal(t.alloc_bytes, 950 + 4 * 8);
+    assert_int_equal(t.free_count, 2);
+    assert_int_equal(t.free_bytes, 58);
+    assert_int_equal(t.unknown_frees, 2);
+    assert_int_equal(t.live_objects, 2);
+    assert_int_equal(t.live_bytes, 400);
+    assert_int_equal(t.shutdown_bytes, 0);
+
+    assert_int_equal(heap_top_sites(h, &sites, 10), 2);
+    assert_int_equal(sites[0].stack, 8);
+    assert_int_equal(sites[0].live_bytes, 300);
+    assert_int_equal(sites[0].alloc_bytes, 800);
+    assert_int_equal(sites[1].stack, 7);
+    assert_int_equal(sites[1].live_objects, 1);
+    assert_int_equal(sites[1].alloc_count, 2);
+    assert_int_equal(sites[1].frame_count, 2);
+    assert_int_equal(sites[1].frames[1], 0x20);
+    assert_true(isnan(sites[1].growth_bytes_per_s));
+    assert_int_equal(heap_top_sites(h, &sites, 1), 1);
+}
+
+static void forks_inherit_and_execs_forget(void **state)
+{
+    struct heap *h = *state;
+
+    feed_process(h, 1, 0, 100);
+    feed_alloc(h, 1, 0x1000, 100, 1);
+    feed_alloc(h, 1, 0x2000, 40, 1);
+    now += 5 * MS;
+    feed_process(h, 2, 1, 101);
+    feed_free(h, 2, 0x1000, OP_FREE); /* the parent's, in the child's memory */
+    feed_free(h, 2, 0x8888, OP_FREE);
+    feed_alloc(h, 2, 0x1000, 7, 2); /* not the parent's */
+    assert_int_equal(heap_totals(h).live_bytes, 147);
+    assert_int_equal(heap_totals(h).free_bytes, 108);
+    feed_process_end(h, 2, HOW_exit);
+    assert_int_equal(heap_totals(h).live_bytes, 147);
+
+    feed_process(h, 3, 1, 102);
+    feed_alloc(h, 3, 0x5000, 1000, 3);
+    assert_int_equal(heap_totals(h).live_bytes, 1147);
+    feed_process_end(h, 3, HOW_exec);
+    assert_int_equal(heap_totals(h).live_bytes, 147);
+    feed_process(h, 4, 3, 102);
+    feed_free(h, 4, 0x5000, OP_FREE); /* of a memory that is no more */
+    feed_alloc(h, 4, 0x5000, 3, 3);
+    feed_process(h, 5, 4, 102); /* exec again, and nobody said so */
+    assert_int_equal(heap_finish(h, 10 * MS), 0);
+    assert_int_equal(heap_totals(h).unknown_frees, 1);
+    assert_int_equal(heap_totals(h).live_bytes, 147);
+    assert_int_equal(heap_totals(h).live_objects, 3);
+}
+
+static void shutdown_frees_are_undone(void **state)
+{
+    struct heap *h = *state;
+    const struct heap_site *sites;
+
+    feed(h, 0, 0, (struct event){.type = EVENT_op, .data = (const uint8_t *)"realloc", .data_bytes = 7, .u.op.op = OP_REALLOC});
+    feed_alloc(h, 1, 0x1000, 100, 1);
+    feed_alloc(h, 1, 0x2000, 200, 1);
+    feed_alloc(h, 1, 0x3000, 400, 1);
+    feed_alloc(h, 1, 0x4000, 800, 1);
+    now += 10 * MS;
+    feed_wait(h, 1);
+    now += 10 * MS;
+    feed_free(h, 1, 0x1000, OP_FREE); /* an ordinary free: work follows */
+    feed_wait(h, 1);
+    now += 10 * MS;
+    feed_free(h, 1, 0x2000, OP_FREE); /* shutdown */
+    feed_free(h, 1, 0x3000, OP_REALLOC);
+    feed_alloc(h, 1, 0x3000, 401, 1);
+    feed_alloc(h, 1, 0x5000, 1600, 1); /* made during shutdown: came and went */
+    feed_free(h, 1, 0x5000, OP_FREE);
+    feed_process_end(h, 1, HOW_exit);
+    assert_int_equal(heap_finish(h, now), 0);
+    assert_int_equal(heap_totals(h).shutdown_bytes, 200);
+    assert_int_equal(heap_totals(h).live_bytes, 200 + 401 + 800);
+    assert_int_equal(heap_totals(h).free_count, 4);
+    heap_top_sites(h, &sites, 1);
+    assert_int_equal(sites[0].live_bytes, 1401);
+    assert_int_equal(sites[0].live_objects, 3);
+}
+
+static void a_program_that_never_waits_has_no_shutdown(void **state)
+{
+    struct heap *h = *state;
+
+    for (int i = 0; i < 1000; i++, now += MS) {
+        feed_alloc(h, 1, 0x1000, 100, 1);
+        feed_free(h, 1, 0x1000, OP_FREE);
+    }
+    assert_int_equal(heap_finish(h, now), 0);
+    assert_int_equal(heap_totals(h).live_bytes, 0);
+    assert_int_equal(heap_totals(h).shutdown_bytes, 0);
+}
+
+static void growth_of_a_site(void **state)
+{
+    struct heap *h = *state;
+    const struct heap_site *sites;
+
+    for (uint64_t i = 0; i < 10000; i++, now += MS) { /* 10 s: 64 bytes a millisecond, and a steady 100 kB */
+        feed_alloc(h, 1, 0x100000 + 64 * i, 64, 1);
+        if (i == 0)
+            feed_alloc(h, 1, 0x1000, 10000000, 2);
+    }
+    assert_int_equal(heap_finish(h, now), 0);
+    assert_int_equal(heap_top_sites(h, &sites, 5), 2);
+    assert_int_equal(sites[0].stack, 2);
+    assert_true(fabs(sites[0].growth_bytes_per_s) < 1);
+    assert_true(fabs(sites[1].growth_bytes_per_s - 64000) < 640);
+}
+
+/* --- kept --- */
+
+enum { LEAKY, CLEAN, BUSY, ROUTES };
+enum { STACK_LEAK = 1, STACK_SCRATCH, STACK_CONNECTION, STACK_LAZY, STACK_CACHE };
+
+struct server {
+    uint64_t next_ptr;
+    uint64_t seed;
+    uint64_t cache[64];
+    unsigned leak_bytes, leak_every;
+    unsigned lazy_requests; /* the first requests leave something that stays */
+    bool connections_close; /* before the end */
+};
+
+static uint64_t server_alloc(struct heap *h, struct server *s, uint64_t size, uint64_t stack)
+{
+    feed_alloc(h, 1, s->next_ptr += 4096, size, stack);
+    return s->next_ptr;
+}
+
+/* One request: scratch memory that is freed again, a cache of 64 entries, and for LEAKY what it leaks. */
+static void server_request(struct heap *h, struct server *s, unsigned i)
+{
+    int32_t route = (int32_t)(i % ROUTES);
+    struct exchange x = {.proc = 1, .route = route, .in_ns = now, .ready_ns = now};
+
+    heap_close_stretch(h, 10, ROUTE_NONE); /* the read */
+    uint64_t scratch = server_alloc(h, s, 300, STACK_SCRATCH);
+    s->seed = s->seed * 6364136223846793005ull + 1442695040888963407ull;
+    uint64_t *entry = &s->cache[s->seed >> 58];
+    if (*entry)
+        feed_free(h, 1, *entry, OP_FREE);
+    *entry = server_alloc(h, s, 500, STACK_CACHE);
+    if (i < s->lazy_requests)
+        server_alloc(h, s, 2000, STACK_LAZY);
+    if (route == LEAKY && s->leak_bytes && i / ROUTES % s->leak_every == 0)
+        server_alloc(h, s, s->leak_bytes, STACK_LEAK);
+    now += MS / 10;
+    feed_free(h, 1, scratch, OP_FREE);
+    heap_close_stretch(h, 10, route);
+    x.out_ns = x.done_ns = now;
+    assert_int_equal(heap_exchange(h, &x), 0);
+    feed_wait(h, 1);
+    now += 2 * MS;
+}
+
+static void run_server(struct heap *h, struct server *s, unsigned requests)
+{
+    uint64_t connection[50];
+
+    s->next_ptr = 0x100000;
+    for (int i = 0; i < 50; i++)
+        connection[i] = server_alloc(h, s, 4096, STACK_CONNECTION);
+    heap_close_stretch(h, 10, BUSY); /* what comes with a connection's first request counts as that request's */
+    now += 20 * MS;
+    for (unsigned i = 0; i < requests; i++)
+        server_request(h, s, i);
+    for (int i = 0; i < 50 && s->connections_close; i++)
+        feed_free(h, 1, connection[i], OP_FREE);
+    feed_wait(h, 1);
+    now += 100 * MS;
+    assert_int_equal(heap_finish(h, now), 0);
+}
+
+static void assert_nothing_kept(struct heap *h, int32_t route)
+{
+    struct heap_kept kept = heap_kept(h, route);
+
+    assert_true(kept.bytes_per_request == 0);
+    assert_true(kept.low <= 0);
+    assert_true(kept.high >= 0);
+    assert_int_equal(kept.top_stack, 0);
+}
+
+static void exact_leak_is_found(void **state)
+{
+    struct server s = {.leak_bytes = 1000, .leak_every = 1, .lazy_requests = 30};
+
+    run_server(*state, &s, 6000);
+    struct heap_kept kept = heap_kept(*state, LEAKY);
+    assert_true(fabs(kept.bytes_per_request - 1000) < 20);
+    assert_true(kept.low > 970 && kept.low <= 1000);
+    assert_true(kept.high < 1030 && kept.high >= 1000);
+    assert_int_equal(kept.top_stack, STACK_LEAK);
+    assert_in_range(kept.requests, 1500, 2000);
+    assert_nothing_kept(*state, CLEAN);
+    assert_nothing_kept(*state, BUSY);
+}
+
+static void now_and_then_is_found(void **state)
+{
+    struct server s = {.leak_bytes = 5000, .leak_every = 10, .connections_close = true};
+
+    run_server(*state, &s, 9000);
+    struct heap_kept kept = heap_kept(*state, LEAKY);
+    assert_true(fabs(kept.bytes_per_request - 500) < 25);
+    assert_true(kept.low > 0 && kept.low <= 500 && kept.high >= 500);
+    assert_nothing_kept(*state, CLEAN);
+}
+
+static void a_clean_server_keeps_nothing(void **state)
+{
+    struct server s = {.leak_every = 1, .lazy_requests = 200};
+
+    run_server(*state, &s, 6000);
+    for (int32_t route = 0; route < ROUTES; route++)
+        assert_nothing_kept(*state, route);
+}
+
+static void too_little_says_nothing(void **state)
+{
+    struct server s = {.leak_bytes = 1000, .leak_every = 1};
+
+    run_server(*state, &s, 60);
+    assert_true(isnan(heap_kept(*state, LEAKY).bytes_per_request));
+    assert_true(isnan(heap_kept(*state, ROUTES).bytes_per_request));
+    assert_true(isnan(heap_kept(*state, -1).bytes_per_request));
+}
+
+static void long_lived_sites_are_undecided(void **state)
+{
+    struct heap *h = *state;
+    struct server s = {.leak_bytes = 1000, .leak_every = 1};
+
+    feed_alloc(h, 1, 0x10, 64, STACK_LEAK); /* of the leak's site, and freed only near the end */
+    s.next_ptr = 0x100000;
+    for (unsigned i = 0; i < 3000; i++)
+        server_request(h, &s, i);
+    feed_free(h, 1, 0x10, OP_FREE);
+    feed_wait(h, 1);
+    assert_int_equal(heap_finish(h, now), 0);
+    struct heap_kept kept = heap_kept(h, LEAKY);
+    assert_true(kept.bytes_per_request == 0);
+    assert_true(kept.low == 0);
+    assert_true(kept.high > 900); /* it may well leak: that cannot be told */
+}
+
+static void big_stretches_are_bounded(void **state)
+{
+    struct heap *h = *state;
+
+    for (uint64_t i = 1; i <= 100000; i++)
+        feed_alloc(h, 1, 16 * i, 10, 1);
+    heap_close_stretch(h, 10, 0);
+    assert_int_equal(heap_totals(h).unrouted_objects, 100000 - 65536);
+    for (uint64_t i = 1; i <= 300000; i++) { /* as many, but freed: they need no place */
+        feed_alloc(h, 1, 0x10000000 + 16 * i, 10, 1);
+        feed_free(h, 1, 0x10000000 + 16 * i, OP_FREE);
+    }
+    heap_close_stretch(h, 10, 0);
+    assert_int_equal(heap_totals(h).unrouted_objects, 100000 - 65536);
+    heap_close_stretch(h, 4711, 0); /* a thread that never allocated */
+}
+
+#define HEAP_TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HEAP_TEST(adds_up),
+        HEAP_TEST(forks_inherit_and_execs_forget),
+        HEAP_TEST(shutdown_frees_are_undone),
+        HEAP_TEST(a_program_that_never_waits_has_no_shutdown),
+        HEAP_TEST(growth_of_a_site),
+        HEAP_TEST(exact_leak_is_found),
+        HEAP_TEST(now_and_then_is_found),
+        HEAP_TEST(a_clean_server_keeps_nothing),
+        HEAP_TEST(too_little_says_nothing),
+        HEAP_TEST(long_lived_sites_are_undecided),
+        HEAP_TEST(big_stretches_are_bounded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
