@@ -2,15 +2,15 @@
 /*
  * One pass over alloc and free events, with a table of live objects a process (live.h) and counters a site (site.h).
  *
- * Fork: a child begins with an empty table and knows that it has a parent. Its parent's objects are in its memory too, but
- * they are not its own: they are never counted as live in the child, and a free of an address that the child does not know
- * is taken for one of them. So a fork costs nothing, however much the parent holds. exec ends a process's memory: its
- * objects vanish, which is neither a free nor an age at which something was freed.
+ * Fork: a child begins with an empty table and knows that it has a parent. Its parent's objects are in its memory too,
+ * but they are not its own: they are never counted as live in the child, and a free of an address that the child does
+ * not know is taken for one of them. So a fork costs nothing, however much the parent holds. exec ends a process's
+ * memory: its objects vanish, which is neither a free nor an age at which something was freed.
  *
- * Shutdown: whatever was live when a process last waited for work (a wait, an accept, or stream bytes read) and is freed
- * after it is remembered, and forgotten again at the next such event: only then was it an ordinary free. What is remembered
- * when the process ends was freed during shutdown. Objects younger than the last wait are no part of this, so the memory
- * stays bounded by what was live then, even for a program that never waits.
+ * Shutdown: whatever was live when a process last waited for work (a wait, an accept, or stream bytes read) and is
+ * freed after it is remembered, and forgotten again at the next such event: only then was it an ordinary free. What is
+ * remembered when the process ends was freed during shutdown. Objects younger than the last wait are no part of this,
+ * so the memory stays bounded by what was live then, even for a program that never waits.
  */
 #include "heap.h"
 

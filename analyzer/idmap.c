@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open addressing with linear probing, at most three quarters full, hashed by multiplication (Knuth, The Art of Computer
- * Programming, volume 3, section 6.4): serials that count upwards spread evenly.
+ * Open addressing with linear probing, at most three quarters full, hashed by multiplication (Knuth, The Art of
+ * Computer Programming, volume 3, section 6.4): serials that count upwards spread evenly.
  */
 #include "idmap.h"
 

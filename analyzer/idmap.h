@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A map from identifiers of a trace (serials, stack ids) to indexes of an array that the caller grows. Nothing is removed.
+ * A map from identifiers of a trace (serials, stack ids) to indexes of an array that the caller grows. Nothing is
+ * removed.
  *
  * Identifiers come from the file and may be anything, so they are hashed, not used as indexes.
  */

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The time in which a route was loaded is cut into up to 24 blocks of about equally many requests. For each site that
- * allocated for it, a block has the bytes allocated in it that are still live at the end. Whether they are *kept* or merely
- * *not freed yet* is told by the site itself: L is the oldest age that any freed object of the site ever reached, and only
- * blocks that were over at least L before the end are used. A site with an L beyond half of the loaded time, or with fewer
- * than 6 blocks left, is undecided: what it holds widens the interval upwards and nothing else.
+ * allocated for it, a block has the bytes allocated in it that are still live at the end. Whether they are *kept* or
+ * merely *not freed yet* is told by the site itself: L is the oldest age that any freed object of the site ever
+ * reached, and only blocks that were over at least L before the end are used. A site with an L beyond half of the
+ * loaded time, or with fewer than 6 blocks left, is undecided: what it holds widens the interval upwards and nothing
+ * else.
  *
- * Bytes per request are the ratio of two sums over blocks, kept bytes and requests: the ratio estimator (Cochran, Sampling
- * Techniques, 3rd edition, section 6.3). The variance of the sum of several sites' ratios is taken by linearisation
- * (section 6.6; Wolter, Introduction to Variance Estimation, chapter 6): the sites' residuals are added block by block, so
- * that sites which rise and fall together are not taken for independent ones. The interval is Student's over the blocks.
+ * Bytes per request are the ratio of two sums over blocks, kept bytes and requests: the ratio estimator (Cochran,
+ * Sampling Techniques, 3rd edition, section 6.3). The variance of the sum of several sites' ratios is taken by
+ * linearisation (section 6.6; Wolter, Introduction to Variance Estimation, chapter 6): the sites' residuals are added
+ * block by block, so that sites which rise and fall together are not taken for independent ones. The interval is
+ * Student's over the blocks.
  *
  * What is allocated once and stays (a lazy table, the memory of connections that stay open) is not kept per request. It
- * betrays itself by its place: it lies in the first blocks. So leading blocks, up to a third, are left out while the first
- * holds more per request than any after it, or one of them more than twice as much; of a steady leak this takes a block now
- * and then, and does no harm. And what is found in fewer than three of the remaining blocks gives no value, only its share of
- * the interval.
+ * betrays itself by its place: it lies in the first blocks. So leading blocks, up to a third, are left out while the
+ * first holds more per request than any after it, or one of them more than twice as much; of a steady leak this takes a
+ * block now and then, and does no harm. And what is found in fewer than three of the remaining blocks gives no value,
+ * only its share of the interval.
  */
 #include "kept.h"
 
@@ -197,7 +199,7 @@ int kept_object(struct kept *k, const struct kept_site *site, const struct live_
     if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of || bin >= BINS)
         return 0;
     uint8_t block = k->routes[route].block_of[bin];
-    /* the judgement takes all processes for alive at the trace's end: an object of one that was not has to be old enough */
+    /* the judgement takes all processes for alive at the trace's end: an object of one that was not must be old enough */
     if (block == NO_BLOCK || (process_end < k->end && (uint64_t)object->time + site->freed_age > process_end))
         return 0;
     struct kept_pair *pair = pair_of(k, (uint32_t)route, site);

@@ -3,8 +3,8 @@
  * How many bytes a request of a route keeps: from the times of its requests and from the objects that are still live at
  * the end.
  *
- * First every request is counted (kept_exchange), then once kept_begin, then every live object (kept_object); from then on
- * kept_estimate gives answers. Memory: 4 KB a route, and some 250 bytes for each pair of a route and a site of which
+ * First every request is counted (kept_exchange), then once kept_begin, then every live object (kept_object); from then
+ * on kept_estimate gives answers. Memory: 4 KB a route, and some 250 bytes for each pair of a route and a site of which
  * objects are live.
  */
 #ifndef PERFSHIM_KEPT_H

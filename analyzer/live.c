@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open addressing with linear probing: an object is found with one cache miss, mostly. Removal moves the followers of a run
- * back (Knuth, The Art of Computer Programming, volume 3, section 6.4, algorithm R), so that there are no tombstones and a
- * table that sees a billion objects, of which a thousand are live, stays small and fast.
+ * Open addressing with linear probing: an object is found with one cache miss, mostly. Removal moves the followers of a
+ * run back (Knuth, The Art of Computer Programming, volume 3, section 6.4, algorithm R), so that there are no
+ * tombstones and a table that sees a billion objects, of which a thousand are live, stays small and fast.
  *
- * The capacity is no power of two, so that the table can grow by three eighths and keeps its memory near to what is live:
- * the place of a hash is its share of the capacity (Lemire, "Fast random integer generation in an interval", 2019).
+ * The capacity is no power of two, so that the table can grow by three eighths and keeps its memory near to what is
+ * live: the place of a hash is its share of the capacity (Lemire, "Fast random integer generation in an interval",
+ * 2019).
  */
 #include "live.h"
 
@@ -40,7 +41,7 @@ static struct live_object *live_slot(const struct live *t, uint64_t ptr)
 
 static int live_grow(struct live *t)
 {
-    struct live grown = {.capacity = t->capacity ? t->capacity + t->capacity / 8 * 3 : FIRST_CAPACITY, .count = t->count};
+    struct live grown = {.capacity = t->capacity ? t->capacity / 8 * 11 : FIRST_CAPACITY, .count = t->count};
 
     grown.slots = calloc(grown.capacity, sizeof *grown.slots);
     if (!grown.slots)

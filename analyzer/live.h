@@ -2,8 +2,8 @@
 /*
  * The live objects of one process, found by address.
  *
- * 32 bytes a slot, between 58 and 80 % of the slots in use once there are more than a few: 40 to 55 bytes an object, and
- * 95 for the moment in which the table grows.
+ * 32 bytes a slot, between 58 and 80 % of the slots in use once there are more than a few: 40 to 55 bytes an object,
+ * and 95 for the moment in which the table grows.
  */
 #ifndef PERFSHIM_LIVE_H
 #define PERFSHIM_LIVE_H

@@ -134,6 +134,7 @@ static struct entry *add_entry(struct process_table *t, size_t place, const stru
     p->pid = item->pid;
     p->start_ns = p->end_ns = item->time_ns;
     memset(&p->last_gauge, 0xff, sizeof p->last_gauge);
+    p->cpu_ns = EVENT_UNKNOWN;
     memmove(t->entries + place + 1, t->entries + place, (t->count - place) * sizeof *t->entries);
     t->entries[place] = entry;
     t->count++;
@@ -290,6 +291,8 @@ static void take_process_end(struct process *p, const struct event_process_end *
         return;
     p->how = (enum process_how)told->how;
     p->status = (int64_t)told->status;
+    if (told->cpu_ns != EVENT_UNKNOWN && (p->cpu_ns == EVENT_UNKNOWN || told->cpu_ns > p->cpu_ns))
+        p->cpu_ns = told->cpu_ns;
 }
 
 static void take_thread_end(struct tally *tally, const struct merge *m, const struct event_thread_end *told)
@@ -304,6 +307,8 @@ static void take_gauge(struct process *p, const struct merge *m, const struct ev
 {
     p->last_gauge = *told;
     p->has_gauge = true;
+    if (told->cpu_ns != EVENT_UNKNOWN)
+        p->cpu_ns = told->cpu_ns;
     raise_to(&p->lost_events, told->lost_events);
     raise_to(&p->cost_heap_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
     raise_to(&p->cost_io_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_io));

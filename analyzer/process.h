@@ -28,6 +28,7 @@ struct process {
     uint32_t threads;         /* that recorded anything */
     struct module *modules;   /* sorted by start; of overlapping ones the latest */
     size_t module_count;
+    uint64_t cpu_ns; /* processor time by the latest word on it, EVENT_UNKNOWN before the first */
     struct event_gauge last_gauge; /* fields EVENT_UNKNOWN before the first */
     bool has_gauge;
     uint64_t cost_heap_ns, cost_io_ns; /* what the hooks took, as the shim measured itself */

@@ -66,8 +66,7 @@ static int build_processes(struct report *r, const struct analysis *a)
         r->lost_events += p->lost_events;
         stalled_ns += (double)p->stalled_ns;
         add_known(&r->hooks_cpu_s, ((double)p->cost_heap_ns + (double)p->cost_io_ns) / 1e9);
-        if (p->has_gauge)
-            add_known(&r->process_cpu_s, known(p->last_gauge.cpu_ns) / 1e9);
+        add_known(&r->process_cpu_s, known(p->cpu_ns) / 1e9);
     }
     r->stalled_s = stalled_ns / 1e9;
     return 0;

@@ -84,19 +84,26 @@ static void print_name(FILE *out, const char *name, size_t width)
     free(text);
 }
 
-/* A text in lines of WIDTH columns; the first begins at `column`, the others at `indent`. */
+/* A text in lines of WIDTH columns; the first begins at `column`, the others at `indent`. A word that no line can hold is
+ * broken. */
 static void print_wrapped(FILE *out, const char *raw, size_t column, size_t indent)
 {
-    char *text = escaped(raw);
+    char *text = escaped(raw), *save = NULL;
     bool fresh = true;
-    for (char *save, *word = text ? strtok_r(text, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
-        if (!fresh && column + 1 + columns(word) > WIDTH) {
+    for (char *word = text ? strtok_r(text, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
+        size_t n = columns(word);
+        if (!fresh && column + 1 + n > WIDTH) {
             fprintf(out, "\n%*s", (int)indent, "");
             column = indent;
             fresh = true;
         }
+        for (; n > WIDTH - column && n > WIDTH - indent; n = columns(word), column = indent) {
+            const char *end = skip_columns(word, WIDTH - column);
+            fprintf(out, "%.*s\n%*s", (int)(end - word), word, (int)indent, "");
+            word += end - word;
+        }
         fprintf(out, "%s%s", fresh ? "" : " ", word);
-        column += columns(word) + !fresh;
+        column += n + !fresh;
         fresh = false;
     }
     putc('\n', out);

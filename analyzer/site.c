@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sites are kept in one growing array, their frames in blocks that are never moved. Each site carries its own samples: all
- * are taken at the same times, at most 64 however long the run, so a tick costs one pass over the sites and there are few
- * ticks: each doubling of the run's length adds half of the samples.
+ * Sites are kept in one growing array, their frames in blocks that are never moved. Each site carries its own samples:
+ * all are taken at the same times, at most 64 however long the run, so a tick costs one pass over the sites and there
+ * are few ticks: each doubling of the run's length adds half of the samples.
  */
 #include "site.h"
 

@@ -38,8 +38,8 @@ int site_define(struct site_table *t, uint64_t stack, uint32_t proc, const uint8
 size_t site_count(const struct site_table *t);
 struct site *site_at(const struct site_table *t, uint32_t index);
 
-/* Takes the samples that are due by time_ns, before its events are counted; gives the time at which the next one is. Where
- * there would be more than SITE_SAMPLES, every other is dropped and the time between them doubled. */
+/* Takes the samples that are due by time_ns, before its events are counted; gives the time at which the next one is.
+ * Where there would be more than SITE_SAMPLES, every other is dropped and the time between them doubled. */
 int64_t site_sample(struct site_table *t, int64_t time_ns);
 size_t site_samples(const struct site_table *t);
 int64_t site_sample_ns(const struct site_table *t, size_t i); /* time of sample i */

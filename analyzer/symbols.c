@@ -4,13 +4,13 @@
  * those of the file itself, whatever process had it mapped wherever: an address becomes an offset in the file by the
  * process's mapping, and that a virtual address by the file's program headers. Answers are cached by (file, offset).
  *
- * A return address is the instruction behind the call, which may belong to the next line, or even the next function, when
- * the call does not return: so one byte before it is looked up.
+ * A return address is the instruction behind the call, which may belong to the next line, or even the next function,
+ * when the call does not return: so one byte before it is looked up.
  *
- * Where DWARF says nothing, the ELF symbol tables do (also those of a separate debug file, found by debug link or build id
- * below /usr/lib/debug); then "module+0x1234"; then the bare address. A file that is missing, no regular file, or does not
- * map the offset as code (it was replaced since) counts as having no symbols. libdw asks a debuginfod server only where the
- * user has named one in DEBUGINFOD_URLS.
+ * Where DWARF says nothing, the ELF symbol tables do (also those of a separate debug file, found by debug link or build
+ * id below /usr/lib/debug); then "module+0x1234"; then the bare address. A file that is missing, no regular file, or
+ * does not map the offset as code (it was replaced since) counts as having no symbols. libdw asks a debuginfod server
+ * only where the user has named one in DEBUGINFOD_URLS.
  */
 #include "symbols.h"
 
@@ -224,8 +224,8 @@ static void frame_add(struct answer *a, char *name, struct place place, bool inl
     a->frames[a->count++] = (struct symbol_frame){text, inlined};
 }
 
-/* The compilation unit that holds an address of the session, and what to take off to have it as DWARF does. The index that
- * libdw searches is .debug_aranges, which clang leaves out: then all units are asked. */
+/* The compilation unit that holds an address of the session, and what to take off to have it as DWARF does. The index
+ * that libdw searches is .debug_aranges, which clang leaves out: then all units are asked. */
 static Dwarf_Die *find_unit(const struct symbol_file *f, GElf_Addr address, Dwarf_Addr *bias)
 {
     Dwarf_Die *unit = dwfl_module_addrdie(f->module, address, bias);
@@ -238,8 +238,8 @@ static Dwarf_Die *find_unit(const struct symbol_file *f, GElf_Addr address, Dwar
     return NULL;
 }
 
-/* The frames that DWARF knows at an address: from the innermost scope outwards to the function. Each is at the place where
- * the one inside it was called, the innermost at the place of the address itself. */
+/* The frames that DWARF knows at an address: from the innermost scope outwards to the function. Each is at the place
+ * where the one inside it was called, the innermost at the place of the address itself. */
 static void dwarf_frames(const struct symbol_file *f, GElf_Addr address, struct answer *a)
 {
     Dwarf_Addr bias;

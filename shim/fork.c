@@ -56,6 +56,7 @@ static void after_fork_in_child(void)
     procslot_name(mine, shim.proc);
     shim.proc = mine;
     procslot_begin(mine);
+    ring_wake_recorder();
     thread_attach();
 }
 

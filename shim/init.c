@@ -11,6 +11,7 @@
 #include "procslot.h"
 #include "raw.h"
 #include "real.h"
+#include "ring.h"
 #include "say.h"
 #include "stack.h"
 #include "state.h"
@@ -61,6 +62,7 @@ static bool enter_run(struct arena_header *a)
         return false;
     procslot_name(shim.proc, NULL);
     procslot_begin(shim.proc);
+    ring_wake_recorder(); /* so that it looks at us while we live, however short that is */
     return atomic_load(&a->recorder_state) == ARENA_RUNNING;
 }
 

@@ -208,6 +208,7 @@ static void take_record(struct drain *d, struct cursor *c)
     e.data = e.data_bytes ? (const uint8_t *)(record->field + fields) : NULL;
     if (e.type == EVENT_io)
         e.u.field[EVENT_FIELDS - 1] = (uintptr_t)e.data; /* scrub_io takes it from there */
+    g->last_ticks = e.time;
     look_at(d, g, &e);
     track_add(&g->track, &e, d->now_ns);
     d->r->drained_events++;
@@ -278,7 +279,8 @@ static void tell_losses(struct drain *d)
         uint64_t lost = r->threads[i].lost_events + g->track.lost, stalled = r->threads[i].stalled_ticks;
         if (lost == g->lost_told && stalled == g->stalled_told)
             continue;
-        struct event e = {.time = clock_ticks(), .type = EVENT_lost};
+        /* at the thread's last record, not now: what is still in its ring is older than now */
+        struct event e = {.time = g->last_ticks, .type = EVENT_lost};
         e.u.lost.events = lost - g->lost_told;
         e.u.lost.stalled = stalled - g->stalled_told;
         g->lost_told = lost;

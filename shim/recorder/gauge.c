@@ -62,7 +62,7 @@ static uint64_t count_descriptors(uint32_t pid)
     return n;
 }
 
-static uint64_t cpu_ns(uint32_t pid)
+uint64_t gauge_cpu_ns(uint32_t pid)
 {
     struct timespec t;
     clockid_t clock;
@@ -188,7 +188,7 @@ void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns)
     add_ledgers(r, index, g);
     read_status(h->pid, g);
     g->fds = count_descriptors(h->pid);
-    g->cpu_ns = cpu_ns(h->pid);
+    g->cpu_ns = gauge_cpu_ns(h->pid);
     if (h->gauge_skip > 0) {
         h->gauge_skip--;
     } else {

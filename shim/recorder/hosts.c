@@ -61,6 +61,7 @@ static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
     *g = (struct guest){
         .serial = atomic_load(&t->serial), .tid = atomic_load(&t->tid), .pid = h->pid, .host = index, .known = true};
     g->tail = atomic_load(&t->tail);
+    g->last_ticks = atomic_load(&r->procs[index].start_ticks);
     g->track = (struct track){.sink = r->sink, .proc = h->serial, .thread = g->serial, .pid = g->pid, .tid = g->tid};
     struct event e = {.time = clock_ticks(), .type = EVENT_thread};
     e.u.thread.thread = g->serial;
@@ -171,6 +172,7 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
 {
     struct host *h = &r->hosts[slot];
     uint32_t high = atomic_load(&r->arena->threads_high);
+    uint64_t cpu_ns = gauge_cpu_ns(h->pid); /* first of all: its parent may reap it at any time */
 
     drain_pass(d, now_ns); /* what it wrote last */
     for (uint32_t i = 0; i < high && i < r->thread_capacity; i++)
@@ -179,6 +181,7 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     struct event e = {.time = clock_ticks(), .type = EVENT_process_end};
     e.u.process_end.how = how;
     e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&r->procs[slot].status);
+    e.u.process_end.cpu_ns = how == HOW_exec ? EVENT_UNKNOWN : cpu_ns;
     track_add(&h->track, &e, now_ns);
     track_flush(&h->track, now_ns, true);
     if (h->pidfd >= 0)

@@ -46,6 +46,7 @@ struct guest { /* a thread of a host */
     bool known;
     struct track track;
     uint64_t tail; /* our own: the arena's copy could be overwritten by a broken host */
+    uint64_t last_ticks; /* of its last record */
     uint64_t lost_told, stalled_told;
 };
 
@@ -81,6 +82,7 @@ void hosts_find_threads(struct recorder *r, uint64_t now_ns);
 
 /* gauge.c */
 void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns);
+uint64_t gauge_cpu_ns(uint32_t pid); /* of a process that was not reaped yet; else EVENT_UNKNOWN */
 void gauge_modules(struct recorder *r, uint32_t index, uint64_t now_ns);
 bool gauge_knows_code(const struct host *h, uint64_t address);
 void gauge_clock(struct recorder *r, uint64_t now_ns);

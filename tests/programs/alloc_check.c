@@ -5,7 +5,8 @@
  *
  *     alloc_check [THREADS [STEPS [SEED]]]
  *
- * Prints live_usable_bytes, live_objects, alloc_count, alloc_bytes, free_count and free_bytes, between two marks (tally.h).
+ * Prints live_usable_bytes, live_objects, alloc_count, alloc_bytes, free_count and free_bytes, between two marks
+ * (tally.h).
  */
 #include <stdint.h>
 
@@ -21,7 +22,7 @@ static struct worker {
     void *blocks[BLOCKS];
 } workers[THREADS_MAX];
 static long steps = 20000;
-static pthread_barrier_t gate; /* passed by all after the first mark and before the second: libc allocates for threads, too */
+static pthread_barrier_t gate; /* passed by all behind the first mark and before the second: libc allocates for threads */
 
 static uint64_t next_random(struct worker *w)
 {
@@ -113,8 +114,9 @@ static void print(const struct worker *w, long threads)
     }
     if (live != sum.alloc_count - sum.free_count || live_bytes != sum.alloc_bytes - sum.free_bytes)
         abort();
-    printf("live_usable_bytes %lu\nlive_objects %lu\nalloc_count %lu\nalloc_bytes %lu\nfree_count %lu\nfree_bytes %lu\n",
-           live_bytes, live, sum.alloc_count, sum.alloc_bytes, sum.free_count, sum.free_bytes);
+    printf("live_usable_bytes %lu\nlive_objects %lu\n", live_bytes, live);
+    printf("alloc_count %lu\nalloc_bytes %lu\n", sum.alloc_count, sum.alloc_bytes);
+    printf("free_count %lu\nfree_bytes %lu\n", sum.free_count, sum.free_bytes);
 }
 
 int main(int argc, char **argv)

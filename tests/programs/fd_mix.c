@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptors of every kind that is not a socket: opened, copied, replaced, closed; reads and writes of files and pipes. */
+/* Descriptors of every kind but sockets: opened, copied, replaced, closed; reads and writes of files and pipes. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every way to read from and write to a socket, the fortified ones by their own names, and how connections begin and end. */
+/* Every way to read from and write to a socket, the fortified ones by their own names; how connections begin and end. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a workload program says what it did: it counts by name, and prints the counts at its end, one "name count" a line.
+ * How a workload program says what it did: it counts by name, and prints the counts at its end, one "name count" a
+ * line.
  *
  * Names are "event:call" as in events.def and hooks.def ("alloc:malloc", "io:readv", "desc_close:dup2"), or sums:
  * alloc_bytes and free_bytes (usable), in_bytes and out_bytes (of I/O that was not peeked at).

@@ -2,17 +2,18 @@
 /*
  * shop: a small HTTP/1.1 server whose memory behaviour is known to the byte, for the demo and the tests.
  *
- * Worker threads share one listening socket, each with an epoll instance of its own (EPOLLEXCLUSIVE wakes one of them for
- * a new connection). A connection belongs to the worker that accepted it. Requests are handled in the order in which they
- * stand in the connection's input, each answered before the next one is looked at, so pipelining works by itself. A client
- * that does not take its response blocks its worker (a bounded poll): this is an example, not a proxy.
+ * Worker threads share one listening socket, each with an epoll instance of its own (EPOLLEXCLUSIVE wakes one of them
+ * for a new connection). A connection belongs to the worker that accepted it. Requests are handled in the order in
+ * which they stand in the connection's input, each answered before the next one is looked at, so pipelining works by
+ * itself. A client that does not take its response blocks its worker (a bounded poll): this is an example, not a proxy.
  *
- * Defects come by option: --leak makes POST /sessions keep so many bytes a request, --fd-leak makes GET /fdleak forget a
- * descriptor now and then. --log writes the server's own truth, one line a request:
+ * Defects come by option: --leak makes POST /sessions keep so many bytes a request, --fd-leak makes GET /fdleak forget
+ * a descriptor now and then. --log writes the server's own truth, one line a request:
  *
  *     IN_NS READY_NS OUT_NS DONE_NS STATUS RESPONSE_BYTES METHOD /route
  *
- * in monotonic nanoseconds: first and last request byte read, first response byte about to be written, last one written.
+ * in monotonic nanoseconds: first and last request byte read, first response byte about to be written, last one
+ * written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -205,7 +206,8 @@ static size_t response_head(struct connection *c, char *head, int status, const 
         snprintf(framing, sizeof framing, "Transfer-Encoding: chunked");
     else
         snprintf(framing, sizeof framing, "Content-Length: %" PRId64, length);
-    return (size_t)snprintf(head, 256, "HTTP/1.1 %d %s\r\nServer: shop\r\nContent-Type: %s\r\n%s\r\nConnection: %s\r\n\r\n",
+    return (size_t)snprintf(head, 256,
+                            "HTTP/1.1 %d %s\r\nServer: shop\r\nContent-Type: %s\r\n%s\r\nConnection: %s\r\n\r\n",
                             status, reason_phrase(status), type, framing, c->keep_alive ? "keep-alive" : "close");
 }
 
@@ -239,7 +241,8 @@ static void handle_item(struct connection *c, const struct request *r)
         respond_text(c, 500, "out of memory\n");
     } else {
         snprintf(name, 64, "item number %.32s", id);
-        int n = snprintf(json, 256, "{\"id\":\"%.32s\",\"name\":\"%s\",\"price_cents\":%d}\n", id, name, atoi(id) % 10000 + 99);
+        int n = snprintf(json, 256, "{\"id\":\"%.32s\",\"name\":\"%s\",\"price_cents\":%d}\n", id, name,
+                         atoi(id) % 10000 + 99);
         respond(c, 200, "application/json", json, (size_t)n);
     }
     free(json);
@@ -663,9 +666,9 @@ static void print_stats(void)
         accepted += workers[i].accepted;
         failed += workers[i].failed;
     }
-    printf("requests %" PRIu64 "\naccepted %" PRIu64 "\nfailed %" PRIu64 "\nkept_sessions %" PRIu64 "\nkept_bytes %" PRIu64
-           "\nleaked_fds %" PRIu64 "\n",
-           requests, accepted, failed, sessions_kept, sessions_kept * config.leak_bytes, fds_leaked);
+    printf("requests %" PRIu64 "\naccepted %" PRIu64 "\nfailed %" PRIu64 "\n", requests, accepted, failed);
+    printf("kept_sessions %" PRIu64 "\nkept_bytes %" PRIu64 "\nleaked_fds %" PRIu64 "\n", sessions_kept,
+           sessions_kept * config.leak_bytes, fds_leaked);
 }
 
 enum { FREE_AT_EXIT = 256, NO_FREE_AT_EXIT, STATS };
@@ -676,7 +679,7 @@ static const struct {
 } options[] = {
     {{"port", required_argument, NULL, 'p'}, "N", "listen on 127.0.0.1:N (8080); 0 takes a free port"},
     {{"threads", required_argument, NULL, 't'}, "N", "worker threads (2)"},
-    {{"leak", required_argument, NULL, 'l'}, "BYTES", "POST /sessions keeps so many bytes a request (0; else at least 8)"},
+    {{"leak", required_argument, NULL, 'l'}, "BYTES", "POST /sessions keeps so many bytes each time (0; else at least 8)"},
     {{"fd-leak", required_argument, NULL, 'f'}, "K", "every K-th GET /fdleak leaks a descriptor (0: none)"},
     {{"slow-us", required_argument, NULL, 's'}, "US", "time that GET /slow sleeps (5000)"},
     {{"file-kb", required_argument, NULL, 'k'}, "KB", "size of GET /file (64)"},

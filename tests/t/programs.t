@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Workload programs say what they did (tests/programs/tally.h); the trace must say the same, call by call and byte by byte."""
+"""Workload programs say what they did (tests/programs/tally.h); the trace must say the same, call by call."""
 
 import collections
 import os
@@ -16,8 +16,8 @@ tap = Tap()
 
 
 class Blocks:
-    """Live blocks: (usable size, whether it is the program's). A forked child may free what its parent allocated. What has
-    no stack was allocated while the shim's own unwinder was started or given its thread-local storage."""
+    """Live blocks: (usable size, whether it is the program's). A forked child may free what its parent allocated. What
+    has no stack was allocated while the shim's own unwinder was started or given its thread-local storage."""
 
     def __init__(self):
         self.live = {}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The heap fed by hand: counts, forks and execs, frees during shutdown, stretches, and bytes kept per request for servers
- * whose behaviour is known.
+ * The heap fed by hand: counts, forks and execs, frees during shutdown, stretches, and bytes kept per request for
+ * servers whose behaviour is known.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -28,7 +28,8 @@ static void feed(struct heap *h, uint32_t proc, uint32_t thread, struct event e)
 
 static void feed_alloc(struct heap *h, uint32_t proc, uint64_t ptr, uint64_t size, uint64_t stack)
 {
-    feed(h, proc, proc * 10, (struct event){.type = EVENT_alloc, .u.alloc = {.ptr = ptr, .size = size, .slack = 8, .stack = stack}});
+    feed(h, proc, proc * 10,
+         (struct event){.type = EVENT_alloc, .u.alloc = {.ptr = ptr, .size = size, .slack = 8, .stack = stack}});
 }
 
 static void feed_free(struct heap *h, uint32_t proc, uint64_t ptr, uint64_t op)
@@ -72,7 +73,8 @@ static void adds_up(void **state)
 
     feed_alloc(h, 1, 0x1000, 100, 7);
     feed_alloc(h, 1, 0x2000, 50, 7);
-    feed(h, 1, 10, (struct event){.type = EVENT_stack, .data = frames, .data_bytes = sizeof frames, .u.stack.stack = 7});
+    feed(h, 1, 10,
+         (struct event){.type = EVENT_stack, .data = frames, .data_bytes = sizeof frames, .u.stack.stack = 7});
     feed_alloc(h, 1, 0x3000, 500, 8);
     feed_free(h, 1, 0x2000, OP_FREE);
     feed_free(h, 1, 0x9999, OP_FREE);
@@ -139,7 +141,8 @@ static void shutdown_frees_are_undone(void **state)
     struct heap *h = *state;
     const struct heap_site *sites;
 
-    feed(h, 0, 0, (struct event){.type = EVENT_op, .data = (const uint8_t *)"realloc", .data_bytes = 7, .u.op.op = OP_REALLOC});
+    feed(h, 0, 0,
+         (struct event){.type = EVENT_op, .data = (const uint8_t *)"realloc", .data_bytes = 7, .u.op.op = OP_REALLOC});
     feed_alloc(h, 1, 0x1000, 100, 1);
     feed_alloc(h, 1, 0x2000, 200, 1);
     feed_alloc(h, 1, 0x3000, 400, 1);

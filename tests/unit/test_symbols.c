@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Symbols of this very program and of files made up for the purpose: return addresses taken at run time, an inlined frame,
- * mappings of files that are missing, changed or no files at all.
+ * Symbols of this very program and of files made up for the purpose: return addresses taken at run time, an inlined
+ * frame, mappings of files that are missing, changed or no files at all.
  */
 #include <limits.h>
 #include <setjmp.h>
@@ -50,7 +50,8 @@ static int own_modules(void **state)
     assert_non_null(maps);
     p->modules = calloc(256, sizeof *p->modules);
     while (fgets(line, sizeof line, maps) && p->module_count < 256) {
-        if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %4000s", &start, &end, rights, &offset, path) == 5 && rights[2] == 'x')
+        int got = sscanf(line, "%lx-%lx %7s %lx %*s %*s %4000s", &start, &end, rights, &offset, path);
+        if (got == 5 && rights[2] == 'x')
             p->modules[p->module_count++] = (struct module){start, end, offset, strdup(path)};
     }
     fclose(maps);
