@@ -285,14 +285,18 @@ static bool take_process(struct process *p, const struct item *item)
     return true;
 }
 
-static void take_process_end(struct process *p, const struct event_process_end *told)
+static void take_process_end(struct process *p, const struct item *item)
 {
+    const struct event_process_end *told = &item->event.u.process_end;
+
     if (told->how >= HOW_COUNT)
         return;
     p->how = (enum process_how)told->how;
     p->status = (int64_t)told->status;
-    if (told->cpu_ns != EVENT_UNKNOWN && (p->cpu_ns == EVENT_UNKNOWN || told->cpu_ns > p->cpu_ns))
+    if (told->cpu_ns != EVENT_UNKNOWN)
         p->cpu_ns = told->cpu_ns;
+    else if (item->time_ns - p->gauge_ns > (item->time_ns - p->start_ns) / 10)
+        p->cpu_ns = EVENT_UNKNOWN; /* the last gauge says too little of such a life */
 }
 
 static void take_thread_end(struct tally *tally, const struct merge *m, const struct event_thread_end *told)
@@ -303,10 +307,13 @@ static void take_thread_end(struct tally *tally, const struct merge *m, const st
     add(&tally->cost_io, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
 }
 
-static void take_gauge(struct process *p, const struct merge *m, const struct event_gauge *told)
+static void take_gauge(struct process *p, const struct merge *m, const struct item *item)
 {
+    const struct event_gauge *told = &item->event.u.gauge;
+
     p->last_gauge = *told;
     p->has_gauge = true;
+    p->gauge_ns = item->time_ns;
     if (told->cpu_ns != EVENT_UNKNOWN)
         p->cpu_ns = told->cpu_ns;
     raise_to(&p->lost_events, told->lost_events);
@@ -322,7 +329,7 @@ static bool take_recorder_event(struct entry *entry, const struct merge *m, cons
     case EVENT_process:
         return take_process(p, item);
     case EVENT_process_end:
-        take_process_end(p, &item->event.u.process_end);
+        take_process_end(p, item);
         return true;
     case EVENT_thread_end:
         take_thread_end(&entry->tally, m, &item->event.u.thread_end);
@@ -330,7 +337,7 @@ static bool take_recorder_event(struct entry *entry, const struct merge *m, cons
     case EVENT_module:
         return add_module(p, &item->event);
     case EVENT_gauge:
-        take_gauge(p, m, &item->event.u.gauge);
+        take_gauge(p, m, item);
         return true;
     default:
         return true;

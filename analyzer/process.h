@@ -31,6 +31,7 @@ struct process {
     uint64_t cpu_ns; /* processor time by the latest word on it, EVENT_UNKNOWN before the first */
     struct event_gauge last_gauge; /* fields EVENT_UNKNOWN before the first */
     bool has_gauge;
+    int64_t gauge_ns; /* when */
     uint64_t cost_heap_ns, cost_io_ns; /* what the hooks took, as the shim measured itself */
 };
 

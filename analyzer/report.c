@@ -117,6 +117,7 @@ static int build_route(struct report_route *out, const struct route *in, struct 
         .allocated_bytes_per_request = ledger && n > 0 ? in->alloc_bytes / n : NAN,
         .kept_bytes_per_request = {kept.bytes_per_request, kept.low, kept.high},
     };
+    memcpy(out->status_class, in->status_class, sizeof out->status_class);
     return out->name ? 0 : -1;
 }
 
@@ -217,6 +218,37 @@ static int build_kept(struct kept_site *k, const struct analysis *a, struct symb
 
 #define SITES_SEARCHED 200
 
+/* The fastest growing of the live sites that are not shown yet; n if none of them grows. */
+static size_t fastest(const struct heap_site *sites, size_t n, const bool *shown)
+{
+    size_t best = n;
+    for (size_t i = 0; i < n; i++)
+        if (!shown[i] && sites[i].live_bytes && sites[i].growth_bytes_per_s > (best < n ? sites[best].growth_bytes_per_s : 0))
+            best = i;
+    return best;
+}
+
+static int build_sites(struct report *r, const struct analysis *a, struct symbols *symbols, const struct heap_site *sites,
+                       size_t n)
+{
+    bool shown[SITES_SEARCHED] = {false};
+    for (size_t i = 0; i < n && r->sites < REPORT_SITES && sites[i].live_bytes; i++) {
+        shown[i] = true;
+        if (build_site(&r->site[r->sites++], &sites[i], a, symbols))
+            return -1;
+    }
+    r->sites_by_bytes = r->sites;
+    for (size_t k = 0; k < REPORT_SITES_GROWING; k++) {
+        size_t i = fastest(sites, n, shown);
+        if (i == n)
+            break;
+        shown[i] = true;
+        if (build_site(&r->site[r->sites++], &sites[i], a, symbols))
+            return -1;
+    }
+    return 0;
+}
+
 static int build_memory(struct report *r, const struct analysis *a, struct symbols *symbols, const struct growth *live,
                         struct kept_site *kept)
 {
@@ -236,10 +268,7 @@ static int build_memory(struct report *r, const struct analysis *a, struct symbo
     }
     r->unknown_frees = totals.unknown_frees;
     r->shutdown_bytes = totals.shutdown_bytes;
-    for (size_t i = 0; i < n && r->sites < REPORT_SITES && sites[i].live_bytes; i++)
-        if (build_site(&r->site[r->sites++], &sites[i], a, symbols))
-            return -1;
-    return build_kept(kept, a, symbols, sites, n);
+    return build_sites(r, a, symbols, sites, n) ? -1 : build_kept(kept, a, symbols, sites, n);
 }
 
 /* --- verdicts --- */

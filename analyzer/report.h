@@ -19,7 +19,8 @@
 #include "verdict.h"
 
 #define REPORT_UNKNOWN UINT64_MAX
-#define REPORT_SITES 10
+#define REPORT_SITES 10         /* with the most live bytes */
+#define REPORT_SITES_GROWING 5  /* and besides, of those that grow fastest */
 #define REPORT_STACK 32 /* frames of a site, inlined ones included */
 #define REPORT_VERDICTS 3
 
@@ -44,6 +45,7 @@ struct report_route {
     const char *protocol;
     bool upstream;
     uint64_t requests, errors;
+    uint64_t status_class[6]; /* as in route.h */
     double rps;
     struct report_times latency, first_byte;
     double request_bytes_mean, response_bytes_mean;
@@ -83,8 +85,8 @@ struct report {
     struct report_range live_heap, rss;
     struct report_interval growth; /* of the live heap, bytes a second */
     double warm_up_s;              /* from the beginning of the load */
-    struct report_site site[REPORT_SITES];
-    size_t sites;
+    struct report_site site[REPORT_SITES + REPORT_SITES_GROWING]; /* by live bytes; then by growth */
+    size_t sites, sites_by_bytes; /* all; those of the first kind */
     uint64_t unknown_frees, shutdown_bytes;
 
     struct report_range descriptors;

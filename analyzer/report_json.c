@@ -139,18 +139,31 @@ static void put_mean_max(struct json *j, cJSON *object, const char *key, double 
     put_number(j, out, "max", max);
 }
 
-static void put_routes(struct json *j, cJSON *root, const struct report *r)
+/* Null where the protocol has no status. */
+static void put_status(struct json *j, cJSON *object, const struct report_route *r)
 {
-    cJSON *list = put(j, root, "routes", cJSON_CreateArray());
+    static const char *const name[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
+    bool none = r->status_class[0] == r->requests;
+    cJSON *out = put(j, object, "status", none ? cJSON_CreateNull() : cJSON_CreateObject());
+    for (size_t i = 1; !none && i < 6; i++)
+        if (r->status_class[i])
+            put_count(j, out, name[i], r->status_class[i]);
+}
+
+static void put_routes(struct json *j, cJSON *root, const char *key, const struct report *r, bool upstream)
+{
+    cJSON *list = put(j, root, key, cJSON_CreateArray());
     for (size_t i = 0; i < r->routes; i++) {
         const struct report_route *in = &r->route[i];
-        if (in->upstream)
+        if (in->upstream != upstream)
             continue;
         cJSON *out = put(j, list, NULL, cJSON_CreateObject());
         put_text(j, out, "route", in->name);
         put_text(j, out, "protocol", in->protocol);
         put_count(j, out, "requests", in->requests);
         put_count(j, out, "errors", in->errors);
+        put_number(j, out, "error_rate", in->requests ? (double)in->errors / (double)in->requests : NAN);
+        put_status(j, out, in);
         put_number(j, out, "rps", in->rps);
         put_times(j, out, "latency_ms", &in->latency);
         put_times(j, out, "first_byte_ms", &in->first_byte);
@@ -189,6 +202,11 @@ static void put_rest(struct json *j, cJSON *root, const struct report *r)
     put_count(j, connections, "closed", r->connections.closed);
     put_count(j, connections, "open_peak", r->connections.open_peak);
     put_count(j, connections, "open_end", r->connections.open_end);
+    cJSON *exchanges = put(j, root, "exchanges", cJSON_CreateObject());
+    put_count(j, exchanges, "unfinished", r->connections.unfinished);
+    put_count(j, exchanges, "unpaired", r->connections.unpaired);
+    put_count(j, exchanges, "lost_framing", r->connections.lost_framing);
+    put_number(j, exchanges, "attributed_share", r->attributed_share);
     put_memory(j, root, r);
     cJSON *descriptors = put(j, root, "descriptors", cJSON_CreateObject());
     put_range(j, descriptors, r->descriptors, 1);
@@ -213,7 +231,8 @@ int report_json(const struct report *r, FILE *out)
     put_text(&j, root, "schema", "perfshim.report/1");
     put_trace(&j, root, r);
     put_overhead(&j, root, r);
-    put_routes(&j, root, r);
+    put_routes(&j, root, "routes", r, false);
+    put_routes(&j, root, "upstream_routes", r, true);
     put_rest(&j, root, r);
     char *text = j.failed ? NULL : cJSON_Print(root);
     cJSON_Delete(root);

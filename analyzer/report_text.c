@@ -184,6 +184,27 @@ static void work_row(FILE *out, const struct report_route *route)
             units_bytes(text[5], route->kept_bytes_per_request.value));
 }
 
+/* Of routes whose answers were not all 2xx, how many of each class there were. */
+static void print_status(const struct page *p, const struct report *r)
+{
+    bool any = false;
+    for (size_t i = 0, shown = 0; i < r->routes && shown < ROUTES_SHOWN; i++) {
+        const struct report_route *route = &r->route[i];
+        char count[UNITS_MAX];
+        if (route->upstream || route->status_class[0] + route->status_class[2] == route->requests)
+            continue;
+        if (!any)
+            heading(p, "ROUTES: ANSWERS OTHER THAN 2xx\n");
+        any = true;
+        shown++;
+        print_name(p->out, route->name, NAME_WIDTH);
+        for (int class = 1; class <= 5; class++)
+            if (route->status_class[class])
+                fprintf(p->out, "  %dxx %s", class, units_count(count, (double)route->status_class[class]));
+        putc('\n', p->out);
+    }
+}
+
 static void print_routes(const struct page *p, const struct report *r)
 {
     if (routes_shown(r, false)) {
@@ -195,6 +216,7 @@ static void print_routes(const struct page *p, const struct report *r)
         for_routes(p, r, false, work_row);
         fputs("Latency: from the request's first byte read to the response's last byte written;\n"
               "1st byte: median, from the request's last byte read to the response's first.\n", p->out);
+        print_status(p, r);
     } else {
         heading(p, "ROUTES\n");
         fputs("  none: no request of a known protocol was answered\n", p->out);
@@ -218,7 +240,7 @@ static void print_range(const struct page *p, const char *name, const struct rep
 static void print_site(const struct page *p, const struct report_site *s)
 {
     char bytes[UNITS_MAX], objects[UNITS_MAX], allocations[UNITS_MAX], growth[UNITS_MAX];
-    fprintf(p->out, "  %s live in %s objects of %s allocated, growing %s/hour\n",
+    fprintf(p->out, "  %s live, objects: %s of %s allocated, growing %s/hour\n",
             units_bytes(bytes, (double)s->live_bytes), units_count(objects, (double)s->live_objects), units_count(allocations, (double)s->allocations),
             units_bytes(growth, s->growth_bytes_per_s * 3600));
     for (size_t f = 0; f < s->frames && f < FRAMES_SHOWN; f++) {
@@ -252,7 +274,11 @@ static void print_memory(const struct page *p, const struct report *r)
                 units_percent(value, r->attributed_share));
     if (r->sites)
         heading(p, "WHAT IS LIVE, BY CALL STACK\n");
-    for (size_t i = 0; i < r->sites && i < SITES_SHOWN; i++)
+    for (size_t i = 0; i < r->sites_by_bytes && i < SITES_SHOWN; i++)
+        print_site(p, &r->site[i]);
+    if (r->sites > r->sites_by_bytes)
+        heading(p, "WHAT GROWS BESIDES\n");
+    for (size_t i = r->sites_by_bytes; i < r->sites; i++)
         print_site(p, &r->site[i]);
 }
 

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 2
+#define ARENA_LAYOUT 3
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
@@ -77,6 +77,7 @@ struct arena_proc {
     _Atomic uint32_t exec_pending; /* it is inside an exec call */
     _Atomic uint32_t how;          /* enum process_how: HOW_exit once it said so */
     _Atomic int32_t status;
+    _Atomic uint64_t cpu_ns;       /* processor time when it said that it exits; 0: it did not */
     _Atomic uint64_t start_ticks;
     char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */
 };

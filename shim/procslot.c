@@ -25,6 +25,7 @@ struct arena_proc *procslot_claim(uint32_t parent_serial)
         p->exec_pending = 0;
         p->how = HOW_running;
         p->status = 0;
+        p->cpu_ns = 0;
         p->exe[0] = 0;
         p->start_ticks = clock_ticks();
         p->parent = parent_serial;
@@ -58,6 +59,10 @@ void procslot_exiting(int status)
 {
     if (atomic_load(&shim.phase) != SHIM_ON)
         return;
+    struct timespec cpu = {0, 0};
+
+    raw2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&cpu);
+    atomic_store(&shim.proc->cpu_ns, (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec);
     atomic_store(&shim.proc->status, status);
     atomic_store(&shim.proc->how, HOW_exit);
 }

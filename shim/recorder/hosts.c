@@ -181,7 +181,8 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     struct event e = {.time = clock_ticks(), .type = EVENT_process_end};
     e.u.process_end.how = how;
     e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&r->procs[slot].status);
-    e.u.process_end.cpu_ns = how == HOW_exec ? EVENT_UNKNOWN : cpu_ns;
+    uint64_t told = atomic_load(&r->procs[slot].cpu_ns);
+    e.u.process_end.cpu_ns = how == HOW_exec ? EVENT_UNKNOWN : cpu_ns != EVENT_UNKNOWN ? cpu_ns : told ? told : EVENT_UNKNOWN;
     track_add(&h->track, &e, now_ns);
     track_flush(&h->track, now_ns, true);
     if (h->pidfd >= 0)
