@@ -51,7 +51,7 @@ ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc)
 RECORDER_LIBS := -lzstd
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit bench install uninstall clean help deps tests-built FORCE
+.PHONY: all demo check check-unit bench install uninstall clean help deps tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -124,6 +124,7 @@ $(O)/tests/%: tests/%.cc $(O)/flags
 	$(Q)$(CXX) -O1 -g -Wall -Wextra $(DEPS) $< -o $@ -lpthread
 
 tests-built: $(unit_bin) $(program_bin)
+programs-built: $(program_bin)
 
 ## deps: install the Debian packages that building and the demo need
 deps:
@@ -131,7 +132,7 @@ deps:
 
 ## demo: install what is missing, build, run nginx and the example server under load, print both reports
 demo: deps
-	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)$(MAKE) --no-print-directory all programs-built
 	$(Q)O=$(O) scripts/demo
 
 ## check: install what tests need, build, run every test (T='tests/t/x.t ...' for some)
@@ -146,9 +147,9 @@ check-unit:
 	$(Q)O=$(abspath $(O)) prove --timer tests/t/unit.t
 
 ## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
-bench: 
+bench:
 	$(Q)scripts/deps build test
-	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)$(MAKE) --no-print-directory all programs-built
 	$(Q)O=$(abspath $(O)) scripts/bench
 
 ## install: into PREFIX (/usr/local), below DESTDIR if that is set

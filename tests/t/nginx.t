@@ -53,7 +53,7 @@ def compare(name, trace, log_path):
     return result
 
 
-# Keep-alive, bodies by sendfile and by write, two workers, and a master that forks them.
+# Keep-alive, bodies by sendfile, two workers, and a master that forks them.
 with start_nginx(FILES, workers=2) as nginx:
     base = f'http://127.0.0.1:{nginx.port}'
     loaded = wrk(f'{base}/small.txt', seconds=3, connections=32)

@@ -24,10 +24,10 @@ def secret(place):
 
 
 def content(trace):
-    """The file as it is, all of it decompressed, and all that perfanalyze prints of it."""
+    """The file as it is, all of it decompressed, and all that perfanalyze prints of it, which waits for its end first."""
+    printed = ''.join(perfanalyze(*arguments, trace).stdout for arguments in ([], ['--json'], ['info'], ['dump']))
     packed = open(trace, 'rb').read()
     raw = subprocess.run(['zstd', '-dcq', trace], capture_output=True, timeout=60, check=True).stdout
-    printed = ''.join(perfanalyze(*arguments, trace).stdout for arguments in ([], ['--json'], ['info'], ['dump']))
     return packed, raw, printed.encode()
 
 
