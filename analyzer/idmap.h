@@ -1,33 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A map from identifiers of a trace (serials, stack ids) to indexes of an array that the caller grows. Nothing is
- * removed.
- *
- * Identifiers come from the file and may be anything, so they are hashed, not used as indexes.
+ * A map from identifiers of a trace (serials, stack ids) to indexes of an array that the caller grows: a keymap whose values
+ * are numbers.
  */
 #ifndef PERFSHIM_IDMAP_H
 #define PERFSHIM_IDMAP_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "keymap.h"
 
 #define IDMAP_NONE UINT32_MAX
 
+/* Begins as all zeros. */
 struct idmap {
-    struct idmap_slot {
-        uint64_t id;
-        uint32_t index; /* plus 1; 0: the slot is empty */
-    } *slots;
-    size_t capacity, count; /* capacity: 0 or a power of two */
+    struct keymap map; /* the index plus one, as a pointer */
 };
 
-/* A map begins as all zeros. */
-void idmap_reset(struct idmap *m);
+static inline void idmap_reset(struct idmap *m) { keymap_reset(&m->map); }
 
 /* The index put in for the id, or IDMAP_NONE. */
-uint32_t idmap_get(const struct idmap *m, uint64_t id);
+static inline uint32_t idmap_get(const struct idmap *m, uint64_t id)
+{
+    return (uint32_t)((uintptr_t)keymap_get(&m->map, id) - 1);
+}
 
-/* Puts in an id, or gives it another index. -1 if memory is short. */
-int idmap_put(struct idmap *m, uint64_t id, uint32_t index);
+/* Puts in an id, or gives it another index (below IDMAP_NONE). -1 if memory is short. */
+static inline int idmap_put(struct idmap *m, uint64_t id, uint32_t index)
+{
+    return keymap_put(&m->map, id, (void *)((uintptr_t)index + 1));
+}
 
 #endif

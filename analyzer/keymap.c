@@ -8,12 +8,13 @@
 
 #include <stdlib.h>
 
+#include "seed.h"
+
 #define FIRST_CAPACITY 64
 
 static size_t home(const struct keymap *m, uint64_t key)
 {
-    uint64_t hash = key * 0x9e3779b97f4a7c15ull;
-    return (size_t)(hash ^ hash >> 32) & (m->capacity - 1);
+    return (size_t)seed_hash(key) & (m->capacity - 1);
 }
 
 /* The slot that holds the key, or the free one where it belongs. */

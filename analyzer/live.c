@@ -12,16 +12,15 @@
 
 #include <stdlib.h>
 
+#include "seed.h"
+
 #define FIRST_CAPACITY 64
 
 _Static_assert(sizeof(struct live_object) == 32, "two objects in a cache line");
 
 static size_t live_home(const struct live *t, uint64_t ptr)
 {
-    unsigned __int128 product = (unsigned __int128)(ptr ^ 0xa0761d6478bd642full) * 0xe7037ed1a0b428dbull;
-    uint64_t hash = (uint64_t)product ^ (uint64_t)(product >> 64);
-
-    return (size_t)((unsigned __int128)hash * t->capacity >> 64);
+    return (size_t)((unsigned __int128)seed_hash(ptr) * t->capacity >> 64);
 }
 
 static size_t live_after(const struct live *t, size_t i)

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "seed.h"
+
 #define MODULES_MAX 4096 /* of a process */
 #define TEXT_MAX 4096    /* of a path */
 #define OPS_MAX 1024
@@ -155,7 +157,7 @@ static struct entry *find_entry(struct process_table *t, const struct item *item
 
 static size_t thread_slot(const uint64_t *threads, size_t size, uint64_t key)
 {
-    size_t i = (size_t)(key * 0x9E3779B97F4A7C15u >> 32) & (size - 1);
+    size_t i = (size_t)seed_hash(key) & (size - 1);
 
     while (threads[i] != 0 && threads[i] != key)
         i = (i + 1) & (size - 1);

@@ -130,6 +130,6 @@ struct arena_record {
     uint64_t field[];
 };
 
-#define ARENA_RECORD_MAX_WORDS 4096 /* 32 KiB: payload captures are bounded so that a record stays below */
+#define ARENA_RECORD_MAX_WORDS 20480 /* 160 KiB: payload captures are bounded so that a record stays below */
 
 #endif

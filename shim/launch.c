@@ -72,7 +72,8 @@ static void arena_fill(struct arena_header *a, uint32_t threads, const struct se
     while (ring < s->number[SETTING_RING])
         ring *= 2;
     a->layout = ARENA_LAYOUT;
-    a->clock = clock_tsc_is_sound() ? TRACE_CLOCK_TSC : TRACE_CLOCK_RAW_NS;
+    bool tsc = s->number[SETTING_CLOCK] == CLOCK_AUTO ? clock_tsc_is_sound() : s->number[SETTING_CLOCK] == CLOCK_TSC;
+    a->clock = tsc ? TRACE_CLOCK_TSC : TRACE_CLOCK_RAW_NS;
     raw3(SYS_getrandom, (long)seed, sizeof seed, 0);
     memcpy(&a->run_id, seed, sizeof seed);
     a->run_id ^= clock_read_tsc();
@@ -84,7 +85,7 @@ static void arena_fill(struct arena_header *a, uint32_t threads, const struct se
     a->rings_offset = round_up(a->threads_offset + threads * sizeof(struct arena_thread), ARENA_PAGE);
     a->ring_bytes = ring;
     a->bytes = a->rings_offset + threads * ring;
-    a->capture_bytes = (uint32_t)s->number[SETTING_CAPTURE];
+    a->capture_bytes = (uint32_t)(s->number[SETTING_CAPTURE] < ring / 4 ? s->number[SETTING_CAPTURE] : ring / 4);
     a->max_stall_ms = (uint32_t)s->number[SETTING_MAX_STALL];
     a->heap_mode = (uint32_t)s->number[SETTING_HEAP];
     a->stack_depth = (uint32_t)s->number[SETTING_STACK_DEPTH];
@@ -181,7 +182,7 @@ static bool start_recorder(struct arena_header *a, long fd, const char *path, co
     return atomic_load_explicit(&a->recorder_state, memory_order_acquire) == ARENA_RUNNING;
 }
 
-static void say_outcome(const struct arena_header *a, bool running)
+static void say_outcome(const struct arena_header *a, bool running, const char *recorder)
 {
     char number[SAY_NUMBER_BYTES];
     int error = (int)atomic_load(&a->recorder_errno);
@@ -193,10 +194,11 @@ static void say_outcome(const struct arena_header *a, bool running)
         return;
     }
     if (atomic_load(&a->recorder_state) == ARENA_STARTING)
-        say((const char *const[]){"the recorder did not start within 3 s: the program runs on, unrecorded", NULL});
+        say((const char *const[]){"the recorder ", recorder, " did not start within 3 s; the program runs on, unrecorded",
+                                  NULL});
     else
-        say((const char *const[]){"not recording: ", a->recorder_detail, ": ", say_errno(error),
-                                  ": the program runs on, unrecorded", NULL});
+        say((const char *const[]){"cannot record: ", a->recorder_detail, ": ", say_errno(error),
+                                  "; the program runs on, unrecorded", NULL});
 }
 
 static const char *program_name(char *out, size_t size)
@@ -226,14 +228,14 @@ struct arena_header *launch_run(char *const *environment)
     long fd = raw2(SYS_memfd_create, (long)"perfshim", MFD_CLOEXEC);
     struct arena_header *a = failed(fd) ? NULL : make_arena(fd, &s);
     if (!a) {
-        say((const char *const[]){"no memory for the rings: the program runs on, unrecorded", NULL});
+        say((const char *const[]){"cannot record: no memory for the rings; the program runs on, unrecorded", NULL});
         if (!failed(fd))
             raw1(SYS_close, fd);
         return NULL;
     }
     bool running = start_recorder(a, fd, recorder, out);
     raw1(SYS_close, fd);
-    say_outcome(a, running);
+    say_outcome(a, running, recorder);
     if (running)
         return a;
     raw2(SYS_munmap, (long)a, (long)a->bytes);

@@ -11,7 +11,15 @@
 #include "arena.h"
 #include "say.h"
 
-enum kind { PATH, SIZE, NUMBER, FLAG, HEAP };
+enum kind { PATH, SIZE, NUMBER, FLAG, HEAP, CLOCK };
+
+#define WORDS_MAX 4
+
+/* The words of a kind; the value is the index. */
+static const char *const words[][WORDS_MAX] = {
+    [HEAP] = {[HEAP_OFF] = "off", [HEAP_LEDGER] = "ledger", [HEAP_EXACT] = "exact"},
+    [CLOCK] = {[CLOCK_AUTO] = "auto", [CLOCK_TSC] = "tsc", [CLOCK_RAW] = "raw"},
+};
 
 static const struct row {
     const char *name;
@@ -55,12 +63,10 @@ static bool parse_number(const char *text, bool suffix, uint64_t *value)
     return *p == 0;
 }
 
-static bool parse_heap(const char *text, uint64_t *value)
+static bool parse_word(enum kind kind, const char *text, uint64_t *value)
 {
-    static const char *const names[] = {[HEAP_OFF] = "off", [HEAP_LEDGER] = "ledger", [HEAP_EXACT] = "exact"};
-
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(text, names[i]) == 0) {
+    for (unsigned i = 0; i < WORDS_MAX && words[kind][i]; i++)
+        if (strcmp(text, words[kind][i]) == 0) {
             *value = i;
             return true;
         }
@@ -73,7 +79,8 @@ static bool parse(const struct row *row, const char *text, uint64_t *value)
     case PATH:
         return true;
     case HEAP:
-        return parse_heap(text, value);
+    case CLOCK:
+        return parse_word(row->kind, text, value);
     default:
         return parse_number(text, row->kind == SIZE, value) && *value >= row->low && *value <= row->high;
     }

@@ -15,7 +15,10 @@ enum setting {
     SETTING_COUNT
 };
 
-/* Values of SIZE, NUMBER, FLAG and HEAP rows are numbers; of PATH rows texts, borrowed from the environment. */
+enum setting_clock { CLOCK_AUTO, CLOCK_TSC, CLOCK_RAW };
+
+/* Values of PATH rows are texts, borrowed from the environment; of all others numbers: of HEAP rows an arena_heap_mode, of
+ * CLOCK rows a setting_clock. */
 struct settings {
     uint64_t number[SETTING_COUNT];
     const char *text[SETTING_COUNT];

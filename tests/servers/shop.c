@@ -62,7 +62,7 @@ struct connection {
     int status;
     bool keep_alive, failed;
     uint64_t sent_bytes;
-    int64_t out_ns;
+    int64_t out_ns, done_ns; /* before its first byte was sent, after its last */
 };
 
 enum route_id {
@@ -130,6 +130,7 @@ static bool send_goes_on(struct connection *c, ssize_t result)
 {
     if (result >= 0) {
         c->sent_bytes += (uint64_t)result;
+        c->done_ns = now_ns();
         return result > 0;
     }
     if (errno == EINTR)
@@ -464,7 +465,7 @@ static void log_request(struct worker *w, const struct connection *c, const stru
         log_flush(w);
     w->log_bytes += (size_t)snprintf(w->log + w->log_bytes, 256,
                                      "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %" PRIu64 " %s\n", r->in_ns,
-                                     r->ready_ns, c->out_ns, now_ns(), c->status, c->sent_bytes, routes[route].name);
+                                     r->ready_ns, c->out_ns, c->done_ns, c->status, c->sent_bytes, routes[route].name);
 }
 
 static void consume(struct connection *c, size_t n)
