@@ -99,13 +99,14 @@ static int ledger_event(struct footprint *f, struct footprint_host *h, const str
     double change = e->type == EVENT_io     ? LEDGER_CHANGE(io)
                     : e->type == EVENT_wait ? LEDGER_CHANGE(wait)
                                             : LEDGER_CHANGE(desc_open);
-    bool idle = e->type == EVENT_wait || (e->type == EVENT_desc_open && e->u.desc_open.from);
+    bool read = e->type == EVENT_io && !e->u.io.dir && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;
+    bool works = read || e->type == EVENT_wait || (e->type == EVENT_desc_open && e->u.desc_open.from);
     if (e->type == EVENT_desc_open && e->u.desc_open.from)
         load_begins(f);
     h->ledger += change;
     if (change != 0 && live_changed(f, h, time_ns))
         return -1;
-    if (idle && !footprint_quiet(f)) {
+    if (works && !footprint_quiet(f)) {
         f->waited = true;
         f->live.final = f->live.known ? f->live.now : NAN;
     }

@@ -66,7 +66,7 @@ struct footprint {
     uint64_t exchanges;
     int64_t first_exchange_ns, last_ns;
     int64_t quiet_ns; /* when, after the last exchange, the first process that had seen the load ended; -1: none has */
-    bool waited;      /* any wait or accept was seen */
+    bool waited;      /* any wait, accept or read of a connection was seen: the live heap's final value is that of the last */
     bool begun;       /* a connection or a request was seen: initial values stand */
 };
 

@@ -132,6 +132,34 @@ static void test_gauges_correct_the_events(void **state)
     footprint_free(&f);
 }
 
+static void feed_read(struct footprint *f, int64_t time_ns, int64_t bytes, uint64_t allocated, uint64_t freed)
+{
+    struct item i = item_of(1, time_ns, EVENT_io);
+    i.event.u.io.bytes = (uint64_t)bytes;
+    i.event.u.io.flags = IO_STREAM;
+    i.event.u.io.alloc_bytes = allocated;
+    i.event.u.io.free_bytes = freed;
+    assert_int_equal(footprint_feed(f, NULL, &i), 0);
+}
+
+/* A server that blocks in read waits for nothing else after its one accept: the final value is still that of its last
+ * request, not of the accept, and not of what it frees on its way out. */
+static void test_final_of_a_blocking_server(void **state)
+{
+    (void)state;
+    struct footprint f;
+    footprint_start(&f);
+    struct item accept = item_of(1, 0, EVENT_desc_open);
+    accept.event.u.desc_open.from = 1;
+    assert_int_equal(footprint_feed(&f, NULL, &accept), 0);
+    for (int64_t t = 1; t <= 1000; t++)
+        feed_read(&f, t * MS, 100, 500, 0);
+    feed_read(&f, 1001 * MS, 0, 0, 400000);
+    feed_end(&f, 1, 1002 * MS);
+    assert_true(f.live.final == 500000);
+    footprint_free(&f);
+}
+
 static void test_descriptors_between_gauges(void **state)
 {
     (void)state;
@@ -174,7 +202,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mapping_against_a_bitmap), cmocka_unit_test(test_growth_of_those_that_lived_through),
-        cmocka_unit_test(test_gauges_correct_the_events), cmocka_unit_test(test_descriptors_between_gauges),
+        cmocka_unit_test(test_gauges_correct_the_events), cmocka_unit_test(test_final_of_a_blocking_server),
+        cmocka_unit_test(test_descriptors_between_gauges),
         cmocka_unit_test(test_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
