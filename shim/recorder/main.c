@@ -19,8 +19,8 @@
 #include "raw.h"
 #include "recorder.h"
 
-#define SLEEP_NS 10000000
-#define WATCH_NS 10000000
+#define SLEEP_NS 25000000
+#define WATCH_NS 25000000
 #define GAUGE_NS 1000000000
 
 static struct arena_header *map_arena(int fd)
