@@ -52,6 +52,8 @@ static int build_processes(struct report *r, const struct analysis *a)
 {
     size_t n = process_count(a->processes);
     double stalled_ns = 0;
+    uint64_t unslotted = process_recorder(a->processes)->unslotted_events;
+    r->lost_events = unslotted != EVENT_UNKNOWN ? unslotted : 0;
     r->process = calloc(n ? n : 1, sizeof *r->process);
     if (!r->process)
         return -1;
@@ -77,8 +79,6 @@ static void build_trace(struct report *r, const struct analysis *a)
     const struct event_recorder *recorder = process_recorder(a->processes);
     struct reader_damage damage = reader_damage(a->reader);
 
-    if (recorder->unslotted_events != EVENT_UNKNOWN)
-        r->lost_events += recorder->unslotted_events;
     r->duration_s = (double)a->footprint.last_ns / 1e9;
     r->events = a->events;
     r->truncated_bytes = damage.skipped_bytes;
@@ -129,6 +129,15 @@ static int by_requests(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* Without the objects nobody knows what a route keeps, and with some of them missing neither: a lost free looks kept, and a
+ * lost allocation does not. */
+static struct heap_kept kept_of(const struct report *r, const struct analysis *a, size_t route)
+{
+    if (heap_totals(a->heap).alloc_count == 0 || r->lost_events)
+        return (struct heap_kept){.bytes_per_request = NAN, .low = NAN, .high = NAN};
+    return heap_kept(a->heap, (int32_t)route);
+}
+
 static int build_routes(struct report *r, const struct analysis *a, bool ledger)
 {
     size_t n = route_count(a->routes);
@@ -137,7 +146,7 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
         return -1;
     for (size_t i = 0; i < n; i++) {
         const struct route *in = route_at(a->routes, i);
-        if (in->requests && build_route(&r->route[r->routes++], in, heap_kept(a->heap, (int32_t)i), ledger))
+        if (in->requests && build_route(&r->route[r->routes++], in, kept_of(r, a, i), ledger))
             return -1;
     }
     qsort(r->route, r->routes, sizeof *r->route, by_requests);
@@ -186,13 +195,13 @@ struct kept_site {
     struct report_site site;
 };
 
-static int build_kept(struct kept_site *k, const struct analysis *a, struct symbols *symbols,
+static int build_kept(struct kept_site *k, const struct report *r, const struct analysis *a, struct symbols *symbols,
                       const struct heap_site *sites, size_t n)
 {
     double most = 0;
     uint64_t stack = 0;
     for (size_t i = 0; i < route_count(a->routes); i++) {
-        struct heap_kept kept = heap_kept(a->heap, (int32_t)i);
+        struct heap_kept kept = kept_of(r, a, i);
         const struct route *route = route_at(a->routes, i);
         if (!(kept.low > 0))
             continue;
@@ -268,7 +277,7 @@ static int build_memory(struct report *r, const struct analysis *a, struct symbo
     }
     r->unknown_frees = totals.unknown_frees;
     r->shutdown_bytes = totals.shutdown_bytes;
-    return build_sites(r, a, symbols, sites, n) ? -1 : build_kept(kept, a, symbols, sites, n);
+    return build_sites(r, a, symbols, sites, n) ? -1 : build_kept(kept, r, a, symbols, sites, n);
 }
 
 /* --- verdicts --- */

@@ -261,7 +261,8 @@ static void print_memory(const struct page *p, const struct report *r)
     print_range(p, "live heap", &r->live_heap, units_bytes);
     print_range(p, "resident", &r->rss, units_bytes);
     if (isnan(r->growth.value)) {
-        fputs("  growth        not measured: too short a load\n", p->out);
+        fprintf(p->out, "  growth        not known: %s\n",
+                isnan(r->live_heap.final) ? "the heap was not recorded" : "too short a load");
     } else {
         fprintf(p->out, "  growth        %s/hour, 95 %% interval %s to %s", units_bytes(value, r->growth.value * 3600),
                 units_bytes(low, r->growth.low * 3600), units_bytes(high, r->growth.high * 3600));

@@ -80,4 +80,15 @@ tap.ok(result['descriptors']['final'] - result['descriptors']['initial'] >= stat
 tap.equal(result['exit_code'], 1, 'descriptor leak: exit code 1')
 route = route_of(result, 'GET /fdleak')
 tap.ok(route and route['kept_bytes_per_request']['value'] == 0, 'descriptor leak: it keeps no memory', route)
+# What was not recorded is null, never 0.
+for mode, known in (('ledger', True), ('off', False)):
+    with start_shop('--leak', LEAK_BYTES, env={'PERFSHIM_HEAP': mode}) as shop:
+        wrk(f'http://127.0.0.1:{shop.port}', seconds=2, connections=4, threads=1, script=wrk_mix(MIX, delay_ms=5))
+        shop.stop()
+    result = report(shop.trace)
+    row = route_of(result, 'POST /sessions')
+    tap.equal(row['kept_bytes_per_request'], {'value': None, 'ci95': [None, None]}, f'{mode}: kept bytes are unknown')
+    tap.equal((row['allocations_per_request'] is not None, result['memory']['live_heap_mb']['final'] is not None),
+              (known, known), f'{mode}: allocations and live heap are {"known" if known else "unknown"}')
+    tap.equal(result['memory']['sites'], [], f'{mode}: no sites')
 tap.done()
