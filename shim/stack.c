@@ -22,6 +22,10 @@
 #define TABLE_SLOTS (1u << 17)
 #define TABLE_MAX_PROBES 64
 #define OWN_FRAMES_MAX 8
+#define MEMBARRIER_EXPEDITED 8           /* private, of <linux/membarrier.h> */
+#define MEMBARRIER_REGISTER_EXPEDITED 16
+#define PAUSE_STEP_NS 100000
+#define PAUSE_STEPS 1000
 
 struct stack_slot {
     _Atomic uint64_t hash; /* 0: free */
@@ -84,10 +88,12 @@ void stack_start(struct arena_thread *t)
     void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
     *(void **)&walk = library ? dlsym(library, "unw_backtrace") : NULL;
     t->in_shim--;
-    if (!walk)
+    if (!walk) {
         say((const char *const[]){"libunwind.so.8 cannot be loaded: allocations are recorded without stacks", NULL});
-    else if (dl_iterate_phdr(note_unwinder, NULL))
+    } else if (dl_iterate_phdr(note_unwinder, NULL)) {
+        raw2(SYS_membarrier, MEMBARRIER_REGISTER_EXPEDITED, 0);
         table = raw_reserve(TABLE_SLOTS * sizeof *table);
+    }
 }
 
 static uint64_t hash_frames(void *const *frames, uint32_t n)
@@ -152,6 +158,42 @@ static uint32_t intern(struct arena_thread *t, void *const *frames, uint32_t n)
     return 0;
 }
 
+/* A walker says that it is inside (in_shim) and then looks at the gate; whoever forks closes the gate and then looks who is
+ * inside. One of the two sees the other, if each store is seen before the load behind it: membarrier(2) makes it so on all
+ * processors at once, and walkers pay for no fence. */
+static _Atomic uint32_t gate; /* forks in progress */
+
+static bool anybody_inside(void)
+{
+    uint32_t high = atomic_load(&shim.arena->threads_high), pid = (uint32_t)raw0(SYS_getpid);
+
+    for (uint32_t i = 0; i < high; i++) {
+        const struct arena_thread *t = &shim.threads[i];
+        if (t != thread_slot && atomic_load(&t->state) >= ARENA_LIVE && atomic_load(&t->pid) == pid &&
+            *(const volatile uint32_t *)&t->in_shim)
+            return true;
+    }
+    return false;
+}
+
+bool stack_pause(void)
+{
+    struct timespec step = {0, PAUSE_STEP_NS};
+
+    atomic_fetch_add(&gate, 1);
+    if (!table || !thread_slot)
+        return true;
+    if (raw2(SYS_membarrier, MEMBARRIER_EXPEDITED, 0) != 0)
+        raw2(SYS_nanosleep, (long)&step, 0); /* no such call: a processor's stores are out long before that */
+    for (int i = 0; i < PAUSE_STEPS && anybody_inside(); i++)
+        raw2(SYS_nanosleep, (long)&step, 0);
+    return !thread_slot->in_shim && !anybody_inside();
+}
+
+void stack_resume(void) { atomic_fetch_sub(&gate, 1); }
+
+void stack_off(void) { table = NULL; }
+
 uint32_t stack_id(struct arena_thread *t)
 {
     void *frames[STACK_MAX_FRAMES + OWN_FRAMES_MAX];
@@ -160,6 +202,11 @@ uint32_t stack_id(struct arena_thread *t)
         return 0;
     int saved_errno = errno;
     t->in_shim++;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(atomic_load_explicit(&gate, memory_order_relaxed) != 0, 0)) {
+        t->in_shim--;
+        return 0;
+    }
     int n = walk(frames, (int)depth + OWN_FRAMES_MAX), own = 0;
     uint32_t id = 0;
     while (own < n && is_own(frames[own]))

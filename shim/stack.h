@@ -29,6 +29,13 @@ bool stack_is_unwinder(const void *return_address);
 ssize_t stack_no_pipe_read(void);
 ssize_t stack_no_pipe_write(const void *address);
 
+/* Around fork: waits, for a bounded time, until no thread of this process is inside the unwinder, whose locks a child would
+ * inherit as held for ever, and keeps them out until stack_resume. False if one stayed, or the caller is inside itself: then the
+ * child must take no stacks. */
+bool stack_pause(void);
+void stack_resume(void);
+void stack_off(void);
+
 /* The id of the caller's stack without the shim's own frames; 0: none could be taken. Keeps errno. */
 uint32_t stack_id(struct arena_thread *t);
 
