@@ -227,6 +227,45 @@ static int build_kept(struct kept_site *k, const struct report *r, const struct 
 
 #define SITES_SEARCHED 200
 
+static bool same_stack(const struct report_site *x, const struct report_site *y)
+{
+    if (x->frames != y->frames)
+        return false;
+    for (size_t i = 0; i < x->frames; i++)
+        if (strcmp(x->frame[i], y->frame[i]) != 0)
+            return false;
+    return true;
+}
+
+/* Each process of a run has stack ids of its own: the workers of one server allocate in the same places, which are shown as
+ * one. False if there is no room for another. */
+static bool add_site(struct report *r, size_t room, struct report_site *site)
+{
+    for (size_t i = 0; i < r->sites; i++) {
+        struct report_site *known = &r->site[i];
+        if (!same_stack(known, site))
+            continue;
+        known->live_bytes += site->live_bytes;
+        known->live_objects += site->live_objects;
+        known->allocations += site->allocations;
+        add_known(&known->growth_bytes_per_s, site->growth_bytes_per_s);
+        site_clear(site);
+        return true;
+    }
+    if (r->sites == room) {
+        site_clear(site);
+        return false;
+    }
+    r->site[r->sites++] = *site;
+    return true;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    const struct report_site *x = a, *y = b;
+    return x->live_bytes < y->live_bytes ? 1 : x->live_bytes > y->live_bytes ? -1 : 0;
+}
+
 /* The fastest growing of the live sites that are not shown yet; n if none of them grows. */
 static size_t fastest(const struct heap_site *sites, size_t n, const bool *shown)
 {
@@ -241,19 +280,22 @@ static int build_sites(struct report *r, const struct analysis *a, struct symbol
                        size_t n)
 {
     bool shown[SITES_SEARCHED] = {false};
-    for (size_t i = 0; i < n && r->sites < REPORT_SITES && sites[i].live_bytes; i++) {
-        shown[i] = true;
-        if (build_site(&r->site[r->sites++], &sites[i], a, symbols))
+    struct report_site site;
+    for (size_t i = 0; i < n && sites[i].live_bytes; i++) {
+        if (build_site(&site, &sites[i], a, symbols))
             return -1;
+        shown[i] = add_site(r, REPORT_SITES, &site);
     }
     r->sites_by_bytes = r->sites;
-    for (size_t k = 0; k < REPORT_SITES_GROWING; k++) {
+    qsort(r->site, r->sites, sizeof *r->site, by_bytes);
+    while (r->sites < REPORT_SITES + REPORT_SITES_GROWING) {
         size_t i = fastest(sites, n, shown);
         if (i == n)
             break;
         shown[i] = true;
-        if (build_site(&r->site[r->sites++], &sites[i], a, symbols))
+        if (build_site(&site, &sites[i], a, symbols))
             return -1;
+        add_site(r, REPORT_SITES + REPORT_SITES_GROWING, &site);
     }
     return 0;
 }
