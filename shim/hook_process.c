@@ -164,17 +164,21 @@ int fexecve(int fd, char *const *arguments, char *const *environment)
 int execv(const char *path, char *const *arguments)
 {
     struct arena_thread *t = hook_enter();
+    size_t entries = entries_needed(environ);
+    char **copy = alloca((entries + 1) * sizeof *copy);
 
     exec_begin(t, path, OP_execv);
-    return exec_failed(t, real.execv(path, arguments));
+    return exec_failed(t, real.execve(path, arguments, extend(copy, environ, entries)));
 }
 
 int execvp(const char *file, char *const *arguments)
 {
     struct arena_thread *t = hook_enter();
+    size_t entries = entries_needed(environ);
+    char **copy = alloca((entries + 1) * sizeof *copy);
 
     exec_begin(t, file, OP_execvp);
-    return exec_failed(t, real.execvp(file, arguments));
+    return exec_failed(t, real.execvpe(file, arguments, extend(copy, environ, entries)));
 }
 
 /* How many arguments follow, the closing NULL included. */

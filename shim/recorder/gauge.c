@@ -19,6 +19,9 @@
 
 #include "recorder.h"
 
+#define MAPS_WAIT_NS 20000000 /* between two looks for new code */
+#define MAPS_WAIT_MAX_NS 5000000000
+
 bool clock_uses_tsc;
 
 uint64_t now_raw_ns(void) { return clock_read_raw_ns(); }
@@ -138,9 +141,18 @@ static void read_maps(struct host *h, struct event_gauge *g, uint64_t now_ns)
     }
 }
 
+/* Code that a JIT made is in no file: looking again and again would only hold the host up, so a look in vain doubles the time
+ * until the next. */
 void gauge_modules(struct recorder *r, uint32_t index, uint64_t now_ns)
 {
-    read_maps(&r->hosts[index], NULL, now_ns);
+    struct host *h = &r->hosts[index];
+    size_t before = h->module_count;
+
+    read_maps(h, NULL, now_ns);
+    if (h->module_count > before || !h->maps_wait_ns)
+        h->maps_wait_ns = MAPS_WAIT_NS;
+    else if (h->maps_wait_ns < MAPS_WAIT_MAX_NS)
+        h->maps_wait_ns *= 2;
 }
 
 /* --- sums --- */

@@ -6,13 +6,11 @@
  * itself when the last of them is gone. Signals to the service do not end it: what ends it is the end of its hosts.
  */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "ops.h"
@@ -120,7 +118,7 @@ static void look_for_code(struct recorder *r, uint64_t now_ns)
     uint32_t high = atomic_load(&r->arena->procs_high);
 
     for (uint32_t i = 0; i < high && i < r->proc_capacity; i++)
-        if (r->hosts[i].known && r->hosts[i].modules_wanted && now_ns - r->hosts[i].maps_read_ns > 20000000)
+        if (r->hosts[i].known && r->hosts[i].modules_wanted && now_ns - r->hosts[i].maps_read_ns > r->hosts[i].maps_wait_ns)
             gauge_modules(r, i, now_ns);
 }
 

@@ -37,7 +37,7 @@ struct host {
     size_t module_count;
     bool modules_wanted; /* a stack named code that we have not seen */
     uint32_t gauge_skip; /* seconds to let pass: its maps are costly to read */
-    uint64_t maps_read_ns;
+    uint64_t maps_read_ns, maps_wait_ns; /* last look at its code, and how long until the next on demand */
 };
 
 struct guest { /* a thread of a host */

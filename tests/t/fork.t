@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A fork while other threads are inside the stack walker leaves no child with a lock that nobody will release."""
+"""A fork while other threads are inside the stack walker leaves no child with a lock that nobody will release; and a program
+that is exec'd with an environment of its own stays in its run."""
 
 import os
 import sys
@@ -15,4 +16,9 @@ tap.equal((said.returncode, said.stdout), (0, f'forks {FORKS}\nfailed 0\n'), 'ev
 info = perfanalyze('info', said.trace)
 tap.equal(info.returncode, 0, 'the trace can be read')
 tap.ok(info.stdout.count('fork_torture') >= FORKS, 'and holds every child', info.stdout[:600])
+
+said = run_shimmed(['/usr/bin/env', '-i', f'LD_PRELOAD={O}/libperfshim.so', '/bin/ls', '/'])
+tap.ok(said.returncode == 0 and 'usr' in said.stdout, 'a program with a new environment runs', said.stderr)
+info = perfanalyze('info', said.trace).stdout
+tap.ok('/bin/env' in info and '/bin/ls' in info, 'and is recorded into the same file', info)
 tap.done()
