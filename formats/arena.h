@@ -2,7 +2,11 @@
 /*
  * The shared arena: one memfd mapping for all hosts of a run and their recorder. Host threads write, the recorder reads.
  *
- *   header | arena_proc[proc_capacity] | arena_thread[thread_capacity] | ring 0 | ring 1 | ...
+ *   header | arena_proc[proc_capacity] | arena_thread[thread_capacity] | bitmap of blocks | blocks
+ *
+ * A thread's ring is a run of blocks (pool.h). It begins with one block, and when it fills faster than it is drained the thread
+ * takes a longer run and goes on there: the last record in the old ring, of type ARENA_SWITCH, says where. Positions count
+ * on; the recorder gives the old run back when it has read that record, and the last one when the thread has ended.
  *
  * Ownership. A thread slot belongs to one host thread from its claim (state FREE to LIVE, by compare-and-swap) until the
  * recorder, having seen the thread's end and drained its ring, gives it back (state FREE, by release). While LIVE, its
@@ -23,7 +27,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 3
+#define ARENA_LAYOUT 4
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
@@ -37,8 +41,10 @@ struct arena_header {
     uint64_t run_id;
     uint64_t bytes; /* of the whole mapping */
     uint32_t proc_capacity, thread_capacity;
-    uint64_t procs_offset, threads_offset, rings_offset;
-    uint64_t ring_bytes; /* a power of two */
+    uint64_t procs_offset, threads_offset, pool_offset, blocks_offset;
+    uint32_t block_bytes; /* of a block of the pool, a power of two: also a thread's first ring */
+    uint32_t blocks;      /* in the pool, a multiple of 256 */
+    uint32_t ring_run;    /* blocks of the longest ring */
 
     /* settings of the run, read once from the first process's environment */
     uint32_t capture_bytes; /* payload copied from one call */
@@ -89,16 +95,24 @@ struct arena_ledger {
 
 struct arena_thread {
     /* producer */
-    _Alignas(64) _Atomic uint64_t head; /* bytes published since the ring's first use; position is head % ring_bytes */
+    _Alignas(64) _Atomic uint64_t head; /* bytes published since the slot's first use; place is head % ring_bytes */
     uint64_t reserved;                  /* bytes handed out; equal to head when no record is being written */
     uint64_t tail_seen;                 /* an old value of tail: what the thread knows to be free */
+    uint64_t ring_bytes;                /* a power of two */
     uint8_t *ring;                      /* where its ring is in its own process; the recorder computes its own */
     uint32_t depth;                     /* records being written: a signal handler may nest inside one */
-    uint32_t in_heap;                   /* inside a real allocator call */
-    uint32_t in_shim;                   /* inside the shim's own work: take no stack */
-    uint32_t lossy;                     /* a stall ran out: drop without waiting until there is room again */
     uint32_t paused;                    /* in a vfork child: record nothing */
+    uint64_t in_heap;                   /* inside a real allocator call: the frame of its hook; else 0 */
+    uint32_t in_shim;                   /* inside the shim's own work: take no stack */
     uint32_t cost_turn;                 /* counts hook calls, to time a thinned share */
+
+    /* producer, seldom but for the first */
+    _Alignas(64) uint64_t depth_frame;  /* the frame that began the outermost record */
+    uint64_t shim_frame;                /* the frame that set in_shim */
+    uint64_t nested, nested_at;         /* records begun inside another while head stood at nested_at */
+    uint64_t ring_start;                /* the position at which the present ring began */
+    uint32_t growing;                   /* its ring is being changed: a signal handler's records are dropped */
+    uint32_t lossy;                     /* a stall ran out: drop without waiting until there is room again */
 
     /* producer: counted by plain single-instruction adds (ledger.h), read by the recorder as gauges */
     _Alignas(64) struct arena_ledger ledger;
@@ -118,6 +132,7 @@ struct arena_thread {
     _Atomic uint32_t serial;             /* run-unique */
     _Atomic uint32_t tid, pid;
     _Atomic uint32_t proc; /* index of its process slot */
+    uint32_t first_block;  /* its first ring is this one block; valid while LIVE */
 };
 
 /* A record in a ring: 8-byte aligned, never split by the ring's end. words counts 8-byte words, all included. type 0 is
@@ -129,6 +144,10 @@ struct arena_record {
     uint64_t time;
     uint64_t field[];
 };
+
+/* Fields: the first block of the thread's next ring, and how many blocks. */
+#define ARENA_SWITCH 0xffff
+#define ARENA_SWITCH_BYTES 32
 
 #define ARENA_RECORD_MAX_WORDS 20480 /* 160 KiB: payload captures are bounded so that a record stays below */
 

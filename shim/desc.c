@@ -130,6 +130,8 @@ enum desc_kind desc_look(int fd)
 {
     struct stat status;
 
+    if (shim.filtered)
+        return KIND_unknown;
     if (raw2(SYS_fstat, fd, (long)&status) != 0)
         return KIND_COUNT;
     switch (status.st_mode & S_IFMT) {

@@ -7,17 +7,22 @@
  * register its own: so the prepare handler runs last, the child handler first, and no handler of the host allocates between
  * fork and the switch to the child's own slots.
  *
+ * A child that was made past the handlers (clone, _Fork, a bare system call) finds the canary wiped and switches then.
+ *
  * The parent claims the child's process slot before the fork: the recorder never believes the run to be over while a child
  * is on its way.
  */
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 
 #include "procslot.h"
 #include "raw.h"
 #include "ring.h"
 #include "stack.h"
 #include "thread.h"
+
+_Alignas(4096) uint32_t fork_canary[1024];
 
 static __thread struct arena_proc *fork_child; /* the slot made ready by this thread's fork in progress */
 static __thread bool fork_stacks_quiet;        /* no thread is inside the unwinder */
@@ -53,14 +58,10 @@ void fork_failed(void)
     fork_last = NULL;
 }
 
-static void after_fork_in_child(void)
+/* In a child: everything that was the parent's becomes its own. `mine`: its slot, or NULL if there was none. */
+static void become_child(struct arena_proc *mine)
 {
-    struct arena_proc *mine = fork_child;
-
-    fork_child = NULL;
-    open_gate();
-    if (!fork_stacks_quiet)
-        stack_off();
+    fork_canary[0] = 1;
     thread_forget();
     if (atomic_load(&shim.phase) != SHIM_ON)
         return;
@@ -75,4 +76,26 @@ static void after_fork_in_child(void)
     thread_attach();
 }
 
-void fork_watch(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
+static void after_fork_in_child(void)
+{
+    struct arena_proc *mine = fork_child;
+
+    fork_child = NULL;
+    open_gate();
+    if (!fork_stacks_quiet)
+        stack_off();
+    become_child(mine);
+}
+
+void fork_unseen(void)
+{
+    stack_off(); /* nobody saw to it that no thread was inside the unwinder */
+    become_child(procslot_claim(shim.proc->serial));
+}
+
+void fork_watch(void)
+{
+    raw3(SYS_madvise, (long)fork_canary, sizeof fork_canary, MADV_WIPEONFORK);
+    fork_canary[0] = 1;
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}

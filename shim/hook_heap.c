@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "event.h"
+#include "frame.h"
 #include "ledger.h"
 #include "ops.h"
 #include "real.h"
@@ -100,9 +101,11 @@ static inline struct arena_thread *heap_enter(void)
 {
     struct arena_thread *t = hook_enter();
 
-    if (__builtin_expect(!t || t->in_heap, 0))
+    if (__builtin_expect(!t, 0))
         return NULL;
-    t->in_heap = 1;
+    if (__builtin_expect(t->in_heap != 0, 0) && !frame_is_gone(t->in_heap, FRAME_HERE()))
+        return NULL;
+    t->in_heap = FRAME_HERE();
     return t;
 }
 

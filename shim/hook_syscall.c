@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "desc.h"
+#include "filter.h"
 #include "ops.h"
 #include "real.h"
 #include "stack.h"
@@ -23,6 +24,8 @@ long syscall(long number, ...)
     va_end(list);
     if (number == SYS_write && (int)a[0] == STACK_NO_PIPE)
         return stack_no_pipe_write((const void *)a[1]);
+    if (number == SYS_seccomp)
+        filter_coming();
     if (number == SYS_close) {
         struct arena_thread *t = hook_enter();
         if (t)

@@ -26,8 +26,8 @@ void shim_use_arena(struct arena_header *a)
     shim.arena = a;
     shim.procs = (void *)((uint8_t *)a + a->procs_offset);
     shim.threads = (void *)((uint8_t *)a + a->threads_offset);
-    shim.rings = (uint8_t *)a + a->rings_offset;
-    shim.ring_bytes = a->ring_bytes;
+    shim.pool = (void *)((uint8_t *)a + a->pool_offset);
+    shim.blocks = (uint8_t *)a + a->blocks_offset;
     shim.heap_mode = a->heap_mode;
     shim.capture_bytes = a->capture_bytes;
     clock_uses_tsc = a->clock == 1;

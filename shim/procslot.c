@@ -61,7 +61,8 @@ void procslot_exiting(int status)
         return;
     struct timespec cpu = {0, 0};
 
-    raw2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&cpu);
+    if (!shim.filtered)
+        raw2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&cpu);
     atomic_store(&shim.proc->cpu_ns, (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec);
     atomic_store(&shim.proc->status, status);
     atomic_store(&shim.proc->how, HOW_exit);

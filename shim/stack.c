@@ -13,6 +13,7 @@
 #include <link.h>
 
 #include "event.h"
+#include "frame.h"
 #include "raw.h"
 #include "real.h"
 #include "ring.h"
@@ -84,10 +85,11 @@ void stack_start(struct arena_thread *t)
     if (frames == 0)
         return;
     depth = frames < STACK_MAX_FRAMES ? frames : STACK_MAX_FRAMES;
-    t->in_shim++;
+    t->in_shim = 1;
+    t->shim_frame = FRAME_HERE();
     void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
     *(void **)&walk = library ? dlsym(library, "unw_backtrace") : NULL;
-    t->in_shim--;
+    t->in_shim = 0;
     if (!walk) {
         say((const char *const[]){"libunwind.so.8 cannot be loaded: allocations are recorded without stacks", NULL});
     } else if (dl_iterate_phdr(note_unwinder, NULL)) {
@@ -198,13 +200,14 @@ uint32_t stack_id(struct arena_thread *t)
 {
     void *frames[STACK_MAX_FRAMES + OWN_FRAMES_MAX];
 
-    if (!table || t->in_shim)
+    if (!table || shim.filtered || (t->in_shim && !frame_is_gone(t->shim_frame, FRAME_HERE())))
         return 0;
     int saved_errno = errno;
-    t->in_shim++;
+    t->in_shim = 1;
+    t->shim_frame = FRAME_HERE();
     atomic_signal_fence(memory_order_seq_cst);
     if (__builtin_expect(atomic_load_explicit(&gate, memory_order_relaxed) != 0, 0)) {
-        t->in_shim--;
+        t->in_shim = 0;
         return 0;
     }
     int n = walk(frames, (int)depth + OWN_FRAMES_MAX), own = 0;
@@ -213,7 +216,7 @@ uint32_t stack_id(struct arena_thread *t)
         own++;
     if (n > own)
         id = intern(t, frames + own, (uint32_t)(n - own) < depth ? (uint32_t)(n - own) : depth);
-    t->in_shim--;
+    t->in_shim = 0;
     errno = saved_errno;
     return id;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ops.h"
+#include "pool.h"
 #include "raw.h"
 #include "recorder.h"
 
@@ -141,15 +142,18 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
 
 /* --- rings --- */
 
+static uint64_t ring_bytes(const struct recorder *r, uint32_t slot) { return (uint64_t)r->guests[slot].run * r->block_bytes; }
+
 static const struct arena_record *record_at(const struct drain *d, const struct cursor *c)
 {
-    return (const void *)(d->r->rings + (uint64_t)c->slot * d->r->ring_bytes + (c->position & (d->r->ring_bytes - 1)));
+    return (const void *)(d->r->blocks + (uint64_t)d->r->guests[c->slot].first_block * d->r->block_bytes +
+                          (c->position & (ring_bytes(d->r, c->slot) - 1)));
 }
 
 /* How many words the record takes if it is sound, else 0. The length is read once: its owner may be broken. */
 static uint32_t record_words(const struct drain *d, const struct cursor *c, const struct arena_record *record)
 {
-    uint64_t to_end = d->r->ring_bytes - (c->position & (d->r->ring_bytes - 1)), left = c->end - c->position;
+    uint64_t ring = ring_bytes(d->r, c->slot), to_end = ring - (c->position & (ring - 1)), left = c->end - c->position;
     uint32_t words = *(const volatile uint16_t *)&record->words;
 
     return words && words <= ARENA_RECORD_MAX_WORDS && words * 8ull <= to_end && words * 8ull <= left ? words : 0;
@@ -165,12 +169,30 @@ static void give_back(struct drain *d, struct cursor *c)
         raw_futex_wake(&t->waiting);
 }
 
+/* The thread goes on in another ring: the old one goes back to the pool. */
+static bool follow_switch(struct drain *d, struct cursor *c, const struct arena_record *record)
+{
+    struct recorder *r = d->r;
+    struct guest *g = &r->guests[c->slot];
+    uint64_t first = record->field[0], run = record->field[1];
+
+    if (first > UINT32_MAX || run > r->ring_run || !pool_is_run((uint32_t)first, (uint32_t)run, r->block_count))
+        return false;
+    c->position += ARENA_SWITCH_BYTES;
+    hosts_free_ring(r, g);
+    g->first_block = (uint32_t)first;
+    g->run = (uint32_t)run;
+    return true;
+}
+
 /* Moves to the next real record: false if the ring is empty, or makes no sense and was emptied. */
 static bool settle(struct drain *d, struct cursor *c)
 {
     while (c->position < c->end) {
         const struct arena_record *record = record_at(d, c);
         uint32_t words = record_words(d, c, record);
+        if (words == ARENA_SWITCH_BYTES / 8 && record->type == ARENA_SWITCH && follow_switch(d, c, record))
+            continue;
         if (!words) {
             d->r->damaged_rings++;
             d->r->guests[c->slot].track.lost++;
@@ -255,7 +277,7 @@ static void open_rings(struct drain *d)
         struct cursor c = {.slot = i, .position = g->tail, .end = head, .given_back = g->tail};
         if ((int64_t)(head - g->tail) <= 0)
             continue;
-        if (head - g->tail > r->ring_bytes || head % 8) {
+        if (head - g->tail > 2 * (uint64_t)r->ring_run * r->block_bytes || head % 8) { /* the last ring and all before it */
             r->damaged_rings++;
             g->track.lost++;
             c.position = c.end = head & ~7ull;

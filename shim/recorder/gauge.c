@@ -181,8 +181,7 @@ static void add_ledgers(const struct recorder *r, uint32_t index, struct event_g
         g->cost_heap += t->cost_heap_ticks;
         g->cost_io += t->cost_io_ticks;
         g->lost_events += t->lost_events + r->guests[i].track.lost;
-        uint64_t used = r->guests[i].tail;
-        g->shim_bytes += used < r->ring_bytes ? used : r->ring_bytes; /* pages of its ring that were ever touched */
+        g->shim_bytes += (uint64_t)r->guests[i].run * r->block_bytes;
     }
     if (r->heap_mode == HEAP_OFF)
         g->heap_alloc_count = g->heap_alloc_bytes = g->heap_free_count = g->heap_free_bytes = EVENT_UNKNOWN;

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "pool.h"
 #include "recorder.h"
 
 #define CLAIM_PATIENCE_NS 10000000000ull /* a forked child that did not come alive by then is none */
@@ -58,8 +59,13 @@ static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
 
     if (!h->known || h->pid != atomic_load(&t->pid))
         return; /* its process is not known yet: next time */
+    uint32_t block = *(const volatile uint32_t *)&t->first_block;
+    if (!pool_is_run(block, 1, r->block_count))
+        return; /* a broken host */
     *g = (struct guest){
         .serial = atomic_load(&t->serial), .tid = atomic_load(&t->tid), .pid = h->pid, .host = index, .known = true};
+    g->first_block = block;
+    g->run = 1;
     g->tail = atomic_load(&t->tail);
     g->last_ticks = atomic_load(&r->procs[index].start_ticks);
     g->track = (struct track){.sink = r->sink, .proc = h->serial, .thread = g->serial, .pid = g->pid, .tid = g->tid};
@@ -83,6 +89,17 @@ void hosts_find_threads(struct recorder *r, uint64_t now_ns)
     for (uint32_t i = 0; i < threads && i < r->thread_capacity; i++)
         if (atomic_load(&r->threads[i].state) >= ARENA_LIVE && !r->guests[i].known)
             thread_begin(r, i, now_ns);
+}
+
+void hosts_free_ring(struct recorder *r, struct guest *g)
+{
+    off_t at = (off_t)((uint64_t)(r->blocks - (uint8_t *)r->arena) + (uint64_t)g->first_block * r->block_bytes);
+
+    if (g->run > 1)
+        fallocate(r->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)g->run * r->block_bytes);
+    if (g->run)
+        pool_give(r->pool, g->first_block, g->run);
+    g->run = 0;
 }
 
 /* The ring is empty and will stay so. */
@@ -117,6 +134,7 @@ static void thread_end(struct recorder *r, uint32_t slot, uint64_t now_ns)
     h->ended_cost_io += end->cost_io;
     h->ended_lost += end->lost_events;
     g->known = false;
+    hosts_free_ring(r, g);
     atomic_store_explicit(&t->tail, g->tail, memory_order_relaxed);
     atomic_store_explicit(&t->head, g->tail, memory_order_relaxed);
     atomic_store_explicit(&t->state, ARENA_FREE, memory_order_release);

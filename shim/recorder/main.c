@@ -44,8 +44,11 @@ static void read_arena(struct recorder *r, struct arena_header *a)
     r->arena = a;
     r->procs = (void *)((uint8_t *)a + a->procs_offset);
     r->threads = (void *)((uint8_t *)a + a->threads_offset);
-    r->rings = (uint8_t *)a + a->rings_offset;
-    r->ring_bytes = a->ring_bytes;
+    r->pool = (void *)((uint8_t *)a + a->pool_offset);
+    r->blocks = (uint8_t *)a + a->blocks_offset;
+    r->block_bytes = a->block_bytes;
+    r->block_count = a->blocks;
+    r->ring_run = a->ring_run;
     r->proc_capacity = a->proc_capacity;
     r->thread_capacity = a->thread_capacity;
     r->capture_bytes = a->capture_bytes;
@@ -94,7 +97,8 @@ static void write_preamble(struct recorder *r)
     for (unsigned op = 0; op < OP_COUNT; op++)
         add_text(r, EVENT_op, op, ops[op]);
     add_text(r, EVENT_setting, r->capture_bytes, "capture");
-    add_text(r, EVENT_setting, r->ring_bytes, "ring");
+    add_text(r, EVENT_setting, (uint64_t)r->ring_run * r->block_bytes, "ring");
+    add_text(r, EVENT_setting, (uint64_t)r->block_count * r->block_bytes, "rings");
     add_text(r, EVENT_setting, r->arena->max_stall_ms, "max_stall_ms");
     add_text(r, EVENT_setting, r->heap_mode, "heap");
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
@@ -200,6 +204,7 @@ int main(int count, char **arguments)
     static struct recorder r;
     ignore_signals();
     read_arena(&r, a);
+    r.arena_fd = fd;
     r.sink = open_trace(a, arguments[2]);
     if (!r.sink) {
         say_state(a, ARENA_FAILED, errno, arguments[2]);

@@ -45,6 +45,7 @@ struct guest { /* a thread of a host */
     uint32_t host; /* index */
     bool known;
     struct track track;
+    uint32_t first_block, run; /* its ring */
     uint64_t tail; /* our own: the arena's copy could be overwritten by a broken host */
     uint64_t last_ticks; /* of its last record */
     uint64_t lost_told, stalled_told;
@@ -54,8 +55,10 @@ struct recorder {
     struct arena_header *arena;
     struct arena_proc *procs;
     struct arena_thread *threads;
-    uint8_t *rings;
-    uint64_t ring_bytes;
+    _Atomic uint64_t *pool; /* the bitmap of blocks (pool.h) */
+    uint8_t *blocks;
+    uint32_t block_bytes, block_count, ring_run;
+    int arena_fd;
     uint32_t proc_capacity, thread_capacity, capture_bytes, heap_mode;
 
     struct sink *sink;
@@ -77,6 +80,8 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns);
 /* hosts.c: finds new processes and threads, and ends those that are gone. True while there is a live process, or one on its
  * way. */
 bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns);
+/* Gives a thread's ring back to the pool, and its memory to the system if it is more than a block. */
+void hosts_free_ring(struct recorder *r, struct guest *g);
 /* Threads that came since the last look. Cheap: called in each pass. */
 void hosts_find_threads(struct recorder *r, uint64_t now_ns);
 
