@@ -3,6 +3,7 @@
  * syscall(2), by number: node and Rust's tokio close descriptors this way, and the unwinder tests addresses by it. What is
  * not named here passes unseen.
  */
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 
@@ -24,8 +25,11 @@ long syscall(long number, ...)
     va_end(list);
     if (number == SYS_write && (int)a[0] == STACK_NO_PIPE)
         return stack_no_pipe_write((const void *)a[1]);
-    if (number == SYS_seccomp)
+    if (number == SYS_seccomp) {
         filter_coming();
+        struct arena_thread *silenced = filter_strict(a[0] == SECCOMP_SET_MODE_STRICT);
+        return filter_strict_done(silenced, real.syscall(number, a[0], a[1], a[2]));
+    }
     if (number == SYS_close) {
         struct arena_thread *t = hook_enter();
         if (t)

@@ -113,6 +113,20 @@ static struct arena_header *map_arena(long fd, uint64_t bytes)
     return (struct arena_header *)at;
 }
 
+/* The limit on the size of files holds for memory files too, and passing it is a signal: it is lifted for a moment. */
+static bool set_size(long fd, uint64_t bytes)
+{
+    struct rlimit limit, lifted;
+
+    if (raw2(SYS_getrlimit, RLIMIT_FSIZE, (long)&limit) != 0 || limit.rlim_max < bytes)
+        return false;
+    lifted = (struct rlimit){limit.rlim_max, limit.rlim_max};
+    raw2(SYS_setrlimit, RLIMIT_FSIZE, (long)&lifted);
+    bool sized = !failed(raw2(SYS_ftruncate, fd, (long)bytes));
+    raw2(SYS_setrlimit, RLIMIT_FSIZE, (long)&limit);
+    return sized;
+}
+
 /* A host may live under RLIMIT_AS: take no more than a small share of what it has. */
 static struct arena_header *make_arena(long fd, const struct settings *s)
 {
@@ -125,7 +139,7 @@ static struct arena_header *make_arena(long fd, const struct settings *s)
         struct arena_header plan;
         memset(&plan, 0, sizeof plan);
         arena_fill(&plan, pool_bytes, s);
-        if (failed(raw2(SYS_ftruncate, fd, (long)plan.bytes)))
+        if (!set_size(fd, plan.bytes))
             continue;
         struct arena_header *a = map_arena(fd, plan.bytes);
         if (a) {
@@ -242,7 +256,7 @@ static void say_outcome(const struct arena_header *a, bool running, const char *
 
 static const char *program_name(char *out, size_t size)
 {
-    char path[4096];
+    static char path[4096];
     long n = raw3(SYS_readlink, (long)"/proc/self/exe", (long)path, sizeof path - 1);
 
     path[failed(n) ? 0 : n] = 0;
@@ -267,7 +281,7 @@ struct arena_header *launch_run(char *const *environment)
     long fd = raw2(SYS_memfd_create, (long)"perfshim", MFD_CLOEXEC);
     struct arena_header *a = failed(fd) ? NULL : make_arena(fd, &s);
     if (!a) {
-        say((const char *const[]){"cannot record: no memory for the rings; the program runs on, unrecorded", NULL});
+        say((const char *const[]){"cannot record: no memory for the rings (see PERFSHIM_RINGS and ulimit -a); the program runs on, unrecorded", NULL});
         if (!failed(fd))
             raw1(SYS_close, fd);
         return NULL;
