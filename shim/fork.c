@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "desc.h"
 #include "procslot.h"
 #include "raw.h"
 #include "ring.h"
@@ -72,7 +73,9 @@ static void after_fork_in_child(void)
     shim.proc = mine;
     procslot_begin(mine);
     ring_wake_recorder();
-    thread_attach();
+    struct arena_thread *t = thread_attach();
+    if (t)
+        desc_forked(t);
 }
 
 void fork_watch(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }

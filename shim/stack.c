@@ -85,7 +85,7 @@ void stack_start(struct arena_thread *t)
         return;
     depth = frames < STACK_MAX_FRAMES ? frames : STACK_MAX_FRAMES;
     t->in_shim++;
-    void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
+    void *library = real.dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
     *(void **)&walk = library ? dlsym(library, "unw_backtrace") : NULL;
     t->in_shim--;
     if (!walk) {
