@@ -71,7 +71,8 @@ extern const struct event_info event_table[EVENT_TYPES];
 /* What kind of thing a descriptor stands for. Numbers are part of the file; the order never changes. */
 #define DESC_KINDS(K)                                                                                                  \
     K(unknown) K(file) K(directory) K(device) K(pipe) K(tcp) K(udp) K(unix) K(netlink) K(socket) K(listener) K(epoll)    \
-    K(eventfd) K(timerfd) K(signalfd) K(inotify) K(memfd) K(pty) K(pidfd)
+    K(eventfd) K(timerfd) K(signalfd) K(inotify) K(memfd) K(pty) K(pidfd) K(mqueue)      \
+    K(fanotify) K(io_uring) K(userfaultfd) K(perf_event) K(bpf)
 enum desc_kind {
 #define K(name) KIND_##name,
     DESC_KINDS(K)
@@ -92,6 +93,11 @@ enum {
     IO_TRUNC = 8,    /* the datagram was longer */
     IO_ERRQUEUE = 16,
     IO_POSITIONED = 32, /* pread and the like: offset is the file's */
+};
+
+/* Bits of desc_unseen.flags. */
+enum {
+    UNSEEN_GONE = 1, /* not an open number of which no event tells, but one that events left open and that is not */
 };
 
 /* Bits of map.flags. */

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 
+#include "desc.h"
 #include "procslot.h"
 #include "raw.h"
 #include "ring.h"
@@ -73,7 +74,9 @@ static void become_child(struct arena_proc *mine)
     shim.proc = mine;
     procslot_begin(mine);
     ring_wake_recorder();
-    thread_attach();
+    struct arena_thread *t = thread_attach();
+    if (t)
+        desc_forked(t);
 }
 
 static void after_fork_in_child(void)

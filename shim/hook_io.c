@@ -152,6 +152,8 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
     ssize_t result = real.recvmsg(fd, m, flags);
 
     leave_message(&c, OP_recvmsg, IO_IN, result, m, recv_flags(flags));
+    if (c.t && result >= 0)
+        desc_received(c.t, m, OP_recvmsg);
     return result;
 }
 
@@ -180,6 +182,8 @@ int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *
     int result = real.recvmmsg(fd, m, n, flags, timeout);
 
     leave_messages(&c, OP_recvmmsg, IO_IN, result, m, recv_flags(flags));
+    for (int i = 0; c.t && i < result; i++)
+        desc_received(c.t, &m[i].msg_hdr, OP_recvmmsg);
     return result;
 }
 

@@ -120,6 +120,8 @@ __attribute__((constructor)) static void constructor(void)
 {
     struct arena_thread *t = hook_enter();
 
+    if (t)
+        desc_inherit(t);
     if (t && shim.heap_mode == HEAP_EXACT)
         stack_start(t);
 }

@@ -87,7 +87,7 @@ void stack_start(struct arena_thread *t)
     depth = frames < STACK_MAX_FRAMES ? frames : STACK_MAX_FRAMES;
     t->in_shim = 1;
     t->shim_frame = FRAME_HERE();
-    void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
+    void *library = real.dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
     *(void **)&walk = library ? dlsym(library, "unw_backtrace") : NULL;
     t->in_shim = 0;
     if (!walk) {

@@ -7,7 +7,9 @@
 #define PERFSHIM_UNDECLARED_H
 
 #include <poll.h>
+#include <mqueue.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -24,5 +26,8 @@ int __openat_2(int dir, const char *path, int flags);
 int __openat64_2(int dir, const char *path, int flags);
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t fds_bytes);
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t fds_bytes);
+mqd_t __mq_open_2(const char *name, int flags);
+void __syslog_chk(int priority, int flag, const char *format, ...);
+void __vsyslog_chk(int priority, int flag, const char *format, va_list arguments);
 
 #endif

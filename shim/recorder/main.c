@@ -89,6 +89,7 @@ static void write_preamble(struct recorder *r)
 {
     static const char *const ops[OP_COUNT] = {
         [OP_unseen] = "unseen",
+        [OP_inherited] = "inherited",
 #define HOOK(name, subject) [OP_##name] = #name,
 #include "hooks.def"
 #undef HOOK
