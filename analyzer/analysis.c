@@ -23,12 +23,13 @@ static bool carries_ledger(const struct event *e)
 /* ending: a process ends, after it has closed what it wanted to. */
 static int sample_descriptors(struct analysis *a, int64_t time_ns, bool ending)
 {
-    uint64_t by_kind[KIND_COUNT] = {0};
+    uint64_t by_kind[KIND_COUNT] = {0}, unseen = 0;
     for (size_t i = 0; i < process_count(a->processes); i++) {
         const struct process *p = process_at(a->processes, i);
-        uint64_t its[KIND_COUNT] = {0}, half_closed = 0, open = 0;
+        uint64_t its[KIND_COUNT] = {0}, half_closed = 0, open = unseen_open(&a->unseen, p->serial);
         if (p->how != HOW_running)
             continue;
+        unseen += open;
         exchange_descriptors(a->exchanges, p->serial, its, &half_closed);
         for (size_t k = 0; k < KIND_COUNT; k++) {
             by_kind[k] += its[k];
@@ -37,8 +38,10 @@ static int sample_descriptors(struct analysis *a, int64_t time_ns, bool ending)
         if (footprint_descriptors(&a->footprint, p->serial, time_ns, (double)open, (double)half_closed, ending))
             return -1;
     }
-    if (!ending && !footprint_quiet(&a->footprint))
+    if (!ending && !footprint_quiet(&a->footprint)) {
         memcpy(a->open_by_kind, by_kind, sizeof by_kind);
+        a->open_unseen = unseen;
+    }
     int64_t apart_ns = time_ns / SERIES_BUCKETS;
     a->next_sample_ns = time_ns + (apart_ns > SAMPLE_FIRST_NS ? apart_ns : SAMPLE_FIRST_NS);
     return 0;
@@ -66,7 +69,7 @@ static int feed(struct analysis *a, const struct merge *m, const struct item *it
     if (due || ending || item->event.type == EVENT_gauge)
         if (sample_descriptors(a, item->time_ns, ending))
             return -1;
-    if (process_table_feed(a->processes, m, item) || heap_feed(a->heap, item) ||
+    if (process_table_feed(a->processes, m, item) || unseen_feed(&a->unseen, item) || heap_feed(a->heap, item) ||
         exchange_feed(a->exchanges, m, item, &stretch_route) || footprint_feed(&a->footprint, a->processes, item))
         return -1;
     if (carries_ledger(&item->event))
@@ -142,5 +145,6 @@ void analysis_free(struct analysis *a)
     if (a->processes)
         process_table_free(a->processes);
     footprint_free(&a->footprint);
+    unseen_free(&a->unseen);
     free(a);
 }

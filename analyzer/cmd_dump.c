@@ -90,6 +90,22 @@ static void print_frames(const struct event *e)
     }
 }
 
+static uint32_t take_u32(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* fd:desc of each number that is open. */
+static void print_table(const struct event *e)
+{
+    const char *separator = " table=";
+
+    for (uint32_t at = 0; at + 8 <= e->data_bytes; at += 8) {
+        printf("%s%" PRIu32 ":%" PRIu32, separator, take_u32(e->data + at), take_u32(e->data + at + 4));
+        separator = ",";
+    }
+}
+
 static void print_hex(const struct event *e)
 {
     for (uint32_t i = 0; i < e->data_bytes; i++)
@@ -124,6 +140,7 @@ static void print_data(const struct event *e)
     switch (e->type) {
     case EVENT_io: print_payload(e); break;
     case EVENT_stack: print_frames(e); break;
+    case EVENT_desc_table: print_table(e); break;
     case EVENT_desc_open:
     case EVENT_sock: print_address(e); break;
     default:

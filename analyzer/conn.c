@@ -29,6 +29,7 @@ struct number {
 
 struct conn_proc {
     uint32_t serial, pid, parent; /* serial 0: forked, not seen yet */
+    bool listed;   /* it has begun to say what it was born with */
     bool complete; /* its table was inherited, or there is nothing to inherit */
     struct number *numbers;
     uint32_t size, high; /* no number at or above high was ever seen */
@@ -245,8 +246,12 @@ static int feed_open(struct conn_table *t, const struct item *item)
     struct description *d = description_make(t, (uint32_t)e->desc, e->kind < KIND_COUNT ? e->kind : KIND_unknown);
     if (!d)
         return -1;
-    if (e->from || conn_op(t, e->op) == CONN_OP_ACCEPT)
+    enum conn_op op = conn_op(t, e->op);
+    if (e->from || op == CONN_OP_ACCEPT)
         d->role = CONN_ACCEPTED;
+    if (op == CONN_OP_INHERITED && !p->listed) /* it lists all that it has: what its parent had is not its own */
+        proc_disinherit(t, p);
+    p->listed |= op == CONN_OP_INHERITED;
     number_set(t, p, n, d);
     return 0;
 }
@@ -321,6 +326,52 @@ static int feed_fork(struct conn_table *t, const struct item *item)
     return spawned ? 0 : proc_inherit(t, child, parent);
 }
 
+static uint32_t take_u32(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* A forked child says what it has: that takes the place of what its parent is believed to have had. */
+static int feed_table(struct conn_table *t, const struct item *item)
+{
+    const struct event *e = &item->event;
+    struct conn_proc *p = proc_of(t, item);
+
+    if (!p)
+        return -1;
+    p->complete = true;
+    uint64_t next = e->u.desc_table.first;
+    for (uint32_t at = 0; at + 8 <= e->data_bytes; at += 8) {
+        uint32_t fd = take_u32(e->data + at), desc = take_u32(e->data + at + 4);
+        if (fd < next || fd > e->u.desc_table.last || !desc)
+            continue;
+        for (; next < fd && next < p->high; next++)
+            number_clear(t, p, &p->numbers[next]);
+        next = (uint64_t)fd + 1;
+        struct number *n = number_at(p, fd);
+        if (!n || (n->state == NUMBER_OPEN && n->desc == desc))
+            continue;
+        struct description *d = description_make(t, desc, KIND_unknown);
+        if (!d)
+            return -1;
+        number_set(t, p, n, d);
+    }
+    for (; next <= e->u.desc_table.last && next < p->high; next++)
+        number_clear(t, p, &p->numbers[next]);
+    return 0;
+}
+
+/* Closed by a call that was not seen. */
+static int feed_unseen(struct conn_table *t, const struct item *item)
+{
+    const struct event_desc_unseen *e = &item->event.u.desc_unseen;
+    struct conn_proc *p = proc_of(t, item);
+
+    if (p && e->flags & UNSEEN_GONE && e->fd < p->high)
+        number_clear(t, p, &p->numbers[e->fd]);
+    return p ? 0 : -1;
+}
+
 static int feed_process(struct conn_table *t, const struct item *item)
 {
     struct conn_proc *p = proc_of(t, item);
@@ -341,6 +392,7 @@ static const struct {
     {"accept", CONN_OP_ACCEPT},     {"accept4", CONN_OP_ACCEPT}, {"connect", CONN_OP_CONNECT},
     {"listen", CONN_OP_LISTEN},     {"vfork", CONN_OP_SPAWN},    {"shutdown", CONN_OP_SHUTDOWN},
     {"posix_spawn", CONN_OP_SPAWN}, {"posix_spawnp", CONN_OP_SPAWN},
+    {"inherited", CONN_OP_INHERITED},
 };
 
 static void feed_op(struct conn_table *t, const struct event *e)
@@ -364,6 +416,10 @@ int conn_feed(struct conn_table *t, const struct item *item)
         return feed_close(t, item);
     case EVENT_desc_dup:
         return feed_dup(t, item);
+    case EVENT_desc_table:
+        return feed_table(t, item);
+    case EVENT_desc_unseen:
+        return feed_unseen(t, item);
     case EVENT_sock:
         return feed_sock(t, item);
     case EVENT_fork:

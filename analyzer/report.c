@@ -360,6 +360,11 @@ static int build(struct report *r, const struct analysis *a, struct symbols *sym
         build_trace(r, a);
         r->descriptors = range_of(&a->footprint.fds);
         memcpy(r->descriptors_by_kind, a->open_by_kind, sizeof r->descriptors_by_kind);
+        for (size_t k = 0; k < KIND_COUNT; k++)
+            r->descriptors_seen += a->open_by_kind[k];
+        r->descriptors_unseen = a->open_unseen;
+        r->closed_unseen = a->unseen.closed;
+        r->unseen = &a->unseen;
         build_verdicts(r, &a->footprint, &lived, &live, &kept.kept);
     }
     site_clear(&kept.site);

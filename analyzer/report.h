@@ -90,7 +90,9 @@ struct report {
     uint64_t unknown_frees, shutdown_bytes;
 
     struct report_range descriptors;
-    uint64_t descriptors_by_kind[KIND_COUNT];
+    uint64_t descriptors_by_kind[KIND_COUNT], descriptors_seen, descriptors_unseen; /* seen: the sum of the kinds */
+    uint64_t closed_unseen; /* times that a descriptor which events told of was found to be gone */
+    const struct unseen *unseen; /* borrowed of the analysis; NULL: none */
 
     struct verdict verdict[REPORT_VERDICTS];
     int exit_code; /* 1 if a verdict is LEAK, else 0; a command may be stricter */

@@ -195,6 +195,29 @@ static void put_memory(struct json *j, cJSON *root, const struct report *r)
     }
 }
 
+static void put_descriptors(struct json *j, cJSON *root, const struct report *r)
+{
+    cJSON *descriptors = put(j, root, "descriptors", cJSON_CreateObject());
+    put_range(j, descriptors, r->descriptors, 1);
+    cJSON *kinds = put(j, descriptors, "by_kind", cJSON_CreateObject());
+    for (size_t k = 0; k < KIND_COUNT; k++)
+        if (r->descriptors_by_kind[k])
+            put_count(j, kinds, desc_kind_name[k], r->descriptors_by_kind[k]);
+    put_count(j, descriptors, "seen", r->descriptors_seen);
+    put_count(j, descriptors, "unseen", r->descriptors_unseen);
+    put_count(j, descriptors, "closed_unseen", r->closed_unseen);
+    cJSON *list = put(j, descriptors, "opened_unseen", cJSON_CreateArray());
+    for (size_t i = 0; r->unseen && i < r->unseen->count; i++) {
+        const struct unseen_row *row = &r->unseen->rows[i];
+        if (row->gone)
+            continue;
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_count(j, out, "pid", row->pid);
+        put_count(j, out, "fd", row->fd);
+        put_text(j, out, "what", row->what);
+    }
+}
+
 static void put_rest(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *connections = put(j, root, "connections", cJSON_CreateObject());
@@ -208,12 +231,7 @@ static void put_rest(struct json *j, cJSON *root, const struct report *r)
     put_count(j, exchanges, "lost_framing", r->connections.lost_framing);
     put_number(j, exchanges, "attributed_share", r->attributed_share);
     put_memory(j, root, r);
-    cJSON *descriptors = put(j, root, "descriptors", cJSON_CreateObject());
-    put_range(j, descriptors, r->descriptors, 1);
-    cJSON *kinds = put(j, descriptors, "by_kind", cJSON_CreateObject());
-    for (size_t k = 0; k < KIND_COUNT; k++)
-        if (r->descriptors_by_kind[k])
-            put_count(j, kinds, desc_kind_name[k], r->descriptors_by_kind[k]);
+    put_descriptors(j, root, r);
     cJSON *verdicts = put(j, root, "verdicts", cJSON_CreateArray());
     for (size_t i = 0; i < REPORT_VERDICTS; i++) {
         cJSON *out = put(j, verdicts, NULL, cJSON_CreateObject());

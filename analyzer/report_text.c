@@ -16,6 +16,7 @@
 #define ROUTES_SHOWN 20
 #define SITES_SHOWN 5
 #define FRAMES_SHOWN 8
+#define UNSEEN_SHOWN 10
 
 struct page {
     FILE *out;
@@ -283,6 +284,30 @@ static void print_memory(const struct page *p, const struct report *r)
         print_site(p, &r->site[i]);
 }
 
+/* What no event tells of: how many, and the first few by name. */
+static void print_unseen(const struct page *p, const struct report *r)
+{
+    size_t shown = 0;
+    if (r->descriptors_unseen)
+        fprintf(p->out, "  not seen      %llu of %llu: opened by calls that were not intercepted\n",
+                (unsigned long long)r->descriptors_unseen,
+                (unsigned long long)(r->descriptors_seen + r->descriptors_unseen));
+    for (size_t i = 0; r->unseen && i < r->unseen->count && shown < UNSEEN_SHOWN; i++) {
+        const struct unseen_row *row = &r->unseen->rows[i];
+        char line[256], *what = row->gone ? NULL : escaped(row->what);
+        if (!what)
+            continue;
+        snprintf(line, sizeof line, "pid %lu descriptor %llu: %s", (unsigned long)row->pid, (unsigned long long)row->fd,
+                 what);
+        fputs("                ", p->out);
+        print_wrapped(p->out, line, 16, 18);
+        free(what);
+        shown++;
+    }
+    if (r->closed_unseen)
+        fprintf(p->out, "  closed unseen %llu\n", (unsigned long long)r->closed_unseen);
+}
+
 static void print_descriptors(const struct page *p, const struct report *r)
 {
     char accepted[UNITS_MAX], closed[UNITS_MAX];
@@ -298,6 +323,7 @@ static void print_descriptors(const struct page *p, const struct report *r)
         fputs("  by kind       ", p->out);
         print_wrapped(p->out, line, 16, 16);
     }
+    print_unseen(p, r);
     fprintf(p->out, "  connections   %s accepted, %s closed, %llu open at most, %llu at the end\n",
             units_count(accepted, (double)r->connections.accepted), units_count(closed, (double)r->connections.closed),
             (unsigned long long)r->connections.open_peak, (unsigned long long)r->connections.open_end);

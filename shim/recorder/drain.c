@@ -119,6 +119,7 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
     case EVENT_desc_open:
         if (e->u.desc_open.from)
             role_slot(d, (uint32_t)e->u.desc_open.desc)->role = ROLE_ACCEPTED;
+        numbers_feed(&d->r->hosts[g->host].numbers, e);
         break;
     case EVENT_sock:
         if (e->u.sock.op == OP_connect)
@@ -126,6 +127,11 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
         break;
     case EVENT_desc_close:
         note_close(d, (uint32_t)e->u.desc_close.desc);
+        numbers_feed(&d->r->hosts[g->host].numbers, e);
+        break;
+    case EVENT_desc_dup:
+    case EVENT_desc_table:
+        numbers_feed(&d->r->hosts[g->host].numbers, e);
         break;
     case EVENT_stack:
         for (uint32_t at = 0; at + 8 <= e->data_bytes; at += 8) {

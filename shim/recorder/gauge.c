@@ -199,6 +199,7 @@ void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns)
     add_ledgers(r, index, g);
     read_status(h->pid, g);
     g->fds = count_descriptors(h->pid);
+    numbers_check(&h->numbers, h->pid, g->fds, &h->track, now_ns);
     g->cpu_ns = gauge_cpu_ns(h->pid);
     if (h->gauge_skip > 0) {
         h->gauge_skip--;

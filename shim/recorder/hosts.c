@@ -206,6 +206,7 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     if (h->pidfd >= 0)
         close(h->pidfd);
     free(h->modules);
+    numbers_free(&h->numbers);
     *h = (struct host){.pidfd = -1};
     atomic_store(&r->procs[slot].state, ARENA_FREE);
 }

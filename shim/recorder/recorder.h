@@ -5,6 +5,7 @@
  *   drain.c  rings -> events, merged by time, scrubbed, into the tracks
  *   hosts.c  which processes and threads there are, from their first to their last event
  *   gauge.c  what /proc says of them, each second
+ *   numbers.c  which descriptors they have open, and which of them no event told of
  *   main.c   the loop
  *
  * Everything read from the arena is a claim of a process that may be broken, and is checked before it is used.
@@ -18,6 +19,7 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "numbers.h"
 #include "scrub.h"
 #include "sink.h"
 #include "track.h"
@@ -31,6 +33,7 @@ struct host {
     int pidfd; /* -1: not to be had; asked by kill instead */
     bool known; /* its events are being taken */
     struct track track;
+    struct numbers numbers;          /* its open descriptors */
     struct arena_ledger ended;       /* of threads that are gone */
     uint64_t ended_cost_heap, ended_cost_io, ended_lost;
     struct module_range *modules;
