@@ -99,19 +99,38 @@ static int child(void)
     _exit(work());
 }
 
+static pid_t raw_fork(const char *how)
+{
+    if (strcmp(how, "syscall_fork") == 0)
+        return (pid_t)syscall(SYS_fork);
+    if (strcmp(how, "syscall_clone") == 0)
+        return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    return strcmp(how, "_Fork") == 0 ? _Fork() : assembly_fork();
+}
+
+/* Parent and child work side by side, each with blocks of a size of its own: parents 54321, children 54322 bytes. */
+static int beside(const char *how)
+{
+    pid_t pid = raw_fork(how);
+
+    if (pid == 0)
+        alarm(CHILD_SECONDS);
+    for (int i = 0; i < 20000; i++) {
+        void *volatile p = malloc(pid ? 54321 : 54322);
+        free(p);
+    }
+    if (pid == 0)
+        _exit(7);
+    ended(how, pid);
+    raise(SIGTERM);
+    return 0;
+}
+
 static int raw(const char *how)
 {
     for (int i = 0; i < 20; i++) {
-        pid_t pid = -1;
         work();
-        if (strcmp(how, "syscall_fork") == 0)
-            pid = (pid_t)syscall(SYS_fork);
-        else if (strcmp(how, "syscall_clone") == 0)
-            pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-        else if (strcmp(how, "_Fork") == 0)
-            pid = _Fork();
-        else if (strcmp(how, "assembly") == 0)
-            pid = assembly_fork();
+        pid_t pid = raw_fork(how);
         if (pid == 0)
             child();
         work();
@@ -448,7 +467,7 @@ static int just_work(const char *unused)
 static const struct row {
     const char *name;
     int (*run)(const char *);
-} rows[] = {{"raw", raw}, {"clones", clones}, {"vforks", vforks}, {"spawns", spawns}, {"daemons", daemons},
+} rows[] = {{"raw", raw}, {"beside", beside}, {"clones", clones}, {"vforks", vforks}, {"spawns", spawns}, {"daemons", daemons},
             {"closes", closes}, {"storm", storm}, {"in_handler", in_handler}, {"work", just_work}};
 
 int main(int count, char **arguments)
