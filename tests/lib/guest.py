@@ -165,7 +165,7 @@ def same(tap, name, cmd, env=None, timeout=20, before=None, cwd=None, stdin=None
         bare.out, shimmed.out = tidy(bare.out), tidy(shimmed.out)
     if says:
         said = re.findall(r'^perfshim: .*\n', shimmed.err, re.M)
-        tap.ok(re.search(says, ''.join(said)), f'{name}: the shim says what is not recorded', shimmed.err)
+        tap.ok(re.search(says, ''.join(said)), f'{name}: the shim says so', shimmed.err)
         shimmed.err = re.sub(r'^perfshim: .*\n', '', shimmed.err, flags=re.M)
     tap.expect(bare.status != 'hangs' and bare.said() == shimmed.said(), f'{name}: the same with the shim',
                f'bare      {bare.status} {bare.out[:1500]!r} {bare.err[:500]!r}\n'
@@ -194,7 +194,7 @@ def open_directory():
 def build(source, out, *flags):
     """Compiles tests/programs/SOURCE, for what the makefile's one rule cannot: libraries and odd programs. Gives out."""
     compiler = 'g++' if source.endswith('.cc') else 'gcc'
-    done = run([compiler, '-O1', '-g', '-Wall', '-Wextra', os.path.join(ROOT, 'tests', 'programs', source), '-o', out, *flags])
+    done = run([compiler, '-O1', '-g', '-D_GNU_SOURCE', '-Wall', '-Wextra', os.path.join(ROOT, 'tests', 'programs', source), '-o', out, *flags])
     if done.returncode:
         raise RuntimeError(done.stderr)
     return out
