@@ -12,21 +12,31 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <mqueue.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/select.h>
+#include <sys/sem.h>
 #include <sys/sendfile.h>
+#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <threads.h>
 #include <unistd.h>
 
 #include "undeclared.h"
@@ -41,6 +51,13 @@ extern struct real_table real __attribute__((visibility("hidden")));
 
 /* Fills the table. May allocate through the bootstrap allocator (hook_heap.c) if the dynamic linker does. */
 void real_resolve(void);
+
+/* Whether a function is defined by the library that malloc is. */
+bool real_is_allocators(uintptr_t function);
+
+/* The function that a library loaded since (a plugin with RTLD_LOCAL) would call by this name if hook were not; NULL: none.
+ * It takes the dynamic linker's lock: for a host out of memory only. */
+void *real_find_late(const char *name, void *hook, const void *caller);
 
 /* Whether malloc and malloc_usable_size come from the same library: if not, no allocation's size can be known. */
 bool real_heap_is_whole(void);
