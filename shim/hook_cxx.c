@@ -36,12 +36,11 @@ int cxx_passing(int version, int actions, uint64_t class, void *exception, void 
 struct new_kind {
     unsigned op;
     const char *name;
-    void *hook;
     bool aligned; /* the second argument is an alignment */
     bool nothrow;
 };
 
-#define KIND(name, aligned, nothrow) static const struct new_kind kind_##name = {OP_##name, #name, (void *)name, aligned, nothrow};
+#define KIND(name, aligned, nothrow) static const struct new_kind kind_##name = {OP_##name, #name, aligned, nothrow};
 KIND(_Znwm, false, false)
 KIND(_Znam, false, false)
 KIND(_ZnwmRKSt9nothrow_t, false, true)
@@ -76,7 +75,7 @@ static void *new_ours(size_t size, size_t second, const void *third, const struc
 
     if (p)
         return p;
-    new_function *function = (new_function *)real_find_late(kind->name, kind->hook, caller);
+    new_function *function = (new_function *)real_find_late(kind->name, caller);
     if (function)
         return function(size, second, third);
     if (!kind->nothrow)

@@ -40,7 +40,10 @@ void real_resolve(void)
 
 bool real_is_allocators(uintptr_t function) { return function - allocator_start < allocator_end - allocator_start; }
 
-/* The object's own search order, as the dynamic linker would have taken for it but for us. */
+extern const char __ehdr_start __attribute__((visibility("hidden")));
+extern const char _end __attribute__((visibility("hidden")));
+
+/* In the object's own search order, as the dynamic linker would have looked for it but for us. */
 static void *find_from(const char *object, const char *name)
 {
     void *library = dlopen(object, RTLD_LAZY | RTLD_NOLOAD);
@@ -48,18 +51,18 @@ static void *find_from(const char *object, const char *name)
 
     if (library)
         dlclose(library);
-    return found;
+    return (uintptr_t)found - (uintptr_t)&__ehdr_start < (uintptr_t)&_end - (uintptr_t)&__ehdr_start ? NULL : found;
 }
 
-void *real_find_late(const char *name, void *hook, const void *caller)
+void *real_find_late(const char *name, const void *caller)
 {
     static const char *const runtimes[] = {"libstdc++.so.6", "libc++abi.so.1"};
     Dl_info info;
     void *found = dladdr(caller, &info) && info.dli_fname ? find_from(info.dli_fname, name) : NULL;
 
-    for (size_t i = 0; (!found || found == hook) && i < sizeof runtimes / sizeof *runtimes; i++)
+    for (size_t i = 0; !found && i < sizeof runtimes / sizeof *runtimes; i++)
         found = find_from(runtimes[i], name);
-    return found == hook ? NULL : found;
+    return found;
 }
 
 bool real_heap_is_whole(void)

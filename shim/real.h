@@ -55,9 +55,9 @@ void real_resolve(void);
 /* Whether a function is defined by the library that malloc is. */
 bool real_is_allocators(uintptr_t function);
 
-/* The function that a library loaded since (a plugin with RTLD_LOCAL) would call by this name if hook were not; NULL: none.
- * It takes the dynamic linker's lock: for a host out of memory only. */
-void *real_find_late(const char *name, void *hook, const void *caller);
+/* The function that a library loaded since (a plugin with RTLD_LOCAL) would call by this name if we were not there; NULL:
+ * none. It takes the dynamic linker's lock: for a host out of memory only. */
+void *real_find_late(const char *name, const void *caller);
 
 /* Whether malloc and malloc_usable_size come from the same library: if not, no allocation's size can be known. */
 bool real_heap_is_whole(void);

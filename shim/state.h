@@ -27,6 +27,7 @@ struct shim_state {
     uint64_t ring_bytes;
     uint32_t heap_mode; /* enum arena_heap_mode */
     uint32_t capture_bytes;
+    uint64_t min_wait_ns;
 };
 
 extern struct shim_state shim __attribute__((visibility("hidden")));
