@@ -48,6 +48,7 @@ static void print_value(const struct process_table *t, const struct merge *m, en
     case SHOW_OP: fputs(process_op_name(t, v), stdout); break;
     case SHOW_KIND: print_name(desc_kind_name, KIND_COUNT, v); break;
     case SHOW_HOW: print_name(process_how_name, HOW_COUNT, v); break;
+    case SHOW_WAIT: print_name(wait_what_name, WAIT_COUNT, v); break;
     case SHOW_SIGNED: break;
     }
 }

@@ -100,7 +100,7 @@ static int ledger_event(struct footprint *f, struct footprint_host *h, const str
                     : e->type == EVENT_wait ? LEDGER_CHANGE(wait)
                                             : LEDGER_CHANGE(desc_open);
     bool read = e->type == EVENT_io && !e->u.io.dir && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;
-    bool works = read || e->type == EVENT_wait || (e->type == EVENT_desc_open && e->u.desc_open.from);
+    bool works = read || event_awaits_work(e) || (e->type == EVENT_desc_open && e->u.desc_open.from);
     if (e->type == EVENT_desc_open && e->u.desc_open.from)
         load_begins(f);
     h->ledger += change;
@@ -159,23 +159,51 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
     return 0;
 }
 
+static int mapped_changed(struct footprint_host *h, int64_t time_ns)
+{
+    return series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)h->mappings.bytes);
+}
+
+static int unmap(struct footprint_host *h, const struct event_map *m)
+{
+    uint64_t before = h->mappings.bytes;
+    int failed = mapping_remove(&h->mappings, m->addr, m->length);
+    bool whole = before - h->mappings.bytes == m->length; /* or what to undo is not known */
+
+    h->unmapped = (struct mapping_range){m->addr, m->addr + (whole ? m->length : 0)};
+    return failed;
+}
+
+/* The unmapping before it did not happen. */
+static int unmap_failed(struct footprint_host *h, const struct event_map *m, int64_t time_ns)
+{
+    struct mapping_range last = h->unmapped;
+
+    h->unmapped = (struct mapping_range){0, 0};
+    if (m->addr != last.start || m->length != last.end - last.start)
+        return 0;
+    return mapping_add(&h->mappings, m->addr, m->length) ? -1 : mapped_changed(h, time_ns);
+}
+
 static int map_event(struct footprint_host *h, const char *op, const struct event_map *m, int64_t time_ns)
 {
     int failed = 0;
     bool own = (m->flags & MAPPING_ANONYMOUS) && !(m->flags & (MAPPING_IN_HEAP | MAPPING_STACK));
     if (m->flags & MAPPING_FAILED)
-        return 0;
+        return strcmp(op, "munmap") == 0 ? unmap_failed(h, m, time_ns) : 0;
     if (strncmp(op, "mmap", 4) == 0 && own)
         failed = mapping_add(&h->mappings, m->addr, m->length);
-    else if (strncmp(op, "mmap", 4) == 0 || strcmp(op, "munmap") == 0)
+    else if (strncmp(op, "mmap", 4) == 0)
         failed = mapping_remove(&h->mappings, m->addr, m->length);
+    else if (strcmp(op, "munmap") == 0)
+        failed = unmap(h, m);
     else if (strcmp(op, "mremap") == 0 && m->old_length) {
         uint64_t before = h->mappings.bytes;
         failed = mapping_remove(&h->mappings, m->old_addr, m->old_length);
         if (!failed && h->mappings.bytes < before)
             failed = mapping_add(&h->mappings, m->addr, m->length);
     }
-    return failed ? -1 : series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)h->mappings.bytes);
+    return failed ? -1 : mapped_changed(h, time_ns);
 }
 
 /* The descriptor now is, or is not, an accepted connection. */

@@ -46,6 +46,7 @@ struct footprint_host {
     size_t accepted_room;
     double accepted_count;
     struct mapping_set mappings;
+    struct mapping_range unmapped; /* by the last munmap, in case that it fails */
     struct series series[FOOTPRINT_KINDS];
 };
 

@@ -388,7 +388,7 @@ static int feed_work(struct heap *h, const struct item *item)
 static bool is_work(const struct event *e)
 {
     if (e->type == EVENT_wait)
-        return true;
+        return event_awaits_work(e);
     if (e->type == EVENT_desc_open)
         return e->u.desc_open.from != 0 && e->u.desc_open.from != EVENT_UNKNOWN;
     return e->type == EVENT_io && e->u.io.dir == 0 && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;

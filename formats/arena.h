@@ -51,6 +51,7 @@ struct arena_header {
     uint32_t max_stall_ms;
     uint32_t heap_mode; /* enum arena_heap_mode */
     uint32_t stack_depth;
+    uint32_t min_wait_us; /* of waits for anything but descriptors */
     uint32_t quiet;
 
     _Alignas(64) _Atomic uint32_t recorder_state; /* futex: the first process waits for it to leave STARTING */

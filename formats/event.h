@@ -50,7 +50,7 @@ struct event {
 };
 
 enum field_coding { CODING_PLAIN, CODING_SIGNED, CODING_DELTA };
-enum field_show { SHOW_DEC, SHOW_HEX, SHOW_SIGNED, SHOW_TICKS, SHOW_OP, SHOW_KIND, SHOW_HOW };
+enum field_show { SHOW_DEC, SHOW_HEX, SHOW_SIGNED, SHOW_TICKS, SHOW_OP, SHOW_KIND, SHOW_HOW, SHOW_WAIT };
 
 struct event_field {
     const char *name;
@@ -85,6 +85,16 @@ extern const char *const desc_kind_name[KIND_COUNT];
 enum process_how { HOW_running, HOW_exit, HOW_killed, HOW_exec, HOW_COUNT };
 extern const char *const process_how_name[HOW_COUNT];
 
+/* What a thread waits for. */
+#define WAITS(W) W(descriptors) W(time) W(lock) W(condition) W(signal) W(file) W(message) W(name) W(thread)
+enum wait_what {
+#define W(name) WAIT_##name,
+    WAITS(W)
+#undef W
+        WAIT_COUNT
+};
+extern const char *const wait_what_name[WAIT_COUNT];
+
 /* Bits of io.flags. */
 enum {
     IO_PEEK = 1,     /* the bytes stay in the socket: they are not counted into the offset */
@@ -93,6 +103,7 @@ enum {
     IO_TRUNC = 8,    /* the datagram was longer */
     IO_ERRQUEUE = 16,
     IO_POSITIONED = 32, /* pread and the like: offset is the file's */
+    IO_OOB = 64,        /* urgent data: what comes in is not in the stream */
 };
 
 /* Bits of desc_unseen.flags. */
@@ -106,8 +117,16 @@ enum {
     MAPPING_SHARED = 2,
     MAPPING_IN_HEAP = 4, /* made inside an allocator's call */
     MAPPING_STACK = 8,
-    MAPPING_FAILED = 16,
+    MAPPING_FAILED = 16, /* the munmap or shmdt before it failed: nothing was unmapped */
+    MAPPING_SYSV = 32,   /* shmat, shmdt */
 };
+
+/* Whether it is a wait in which a server waits for its next work, not one on its way through it. Traces of before version
+ * 1.1 have no others. */
+static inline bool event_awaits_work(const struct event *e)
+{
+    return e->type == EVENT_wait && (e->u.wait.what == WAIT_descriptors || e->u.wait.what == EVENT_UNKNOWN);
+}
 
 static inline uint64_t zigzag_encode(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
 static inline int64_t zigzag_decode(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mappings. What an allocator maps inside one of its calls is marked, so that it is not counted twice. */
+/*
+ * Mappings. What an allocator maps inside one of its calls is marked, so that it is not counted twice.
+ *
+ * An unmapping is recorded before the call, as a free is; one that fails is recorded once more, as FAILED.
+ */
 #include <errno.h>
 
 #include "event.h"
 #include "ops.h"
+#include "raw.h"
 #include "real.h"
 #include "ring.h"
 #include "stack.h"
@@ -60,20 +65,33 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
 
 void *mmap64(void *address, size_t length, int protection, int flags, int fd, off64_t offset)
 {
-    struct arena_thread *t = hook_enter();
+    struct arena_thread *t = map_enter(__builtin_return_address(0));
     void *at = real.mmap64(address, length, protection, flags, fd, offset);
 
     note_mmap(t, OP_mmap64, at, length, flags);
     return at;
 }
 
+static int note_unmapped(struct arena_thread *t, int result, struct event_map *m)
+{
+    int saved_errno = errno;
+
+    if (t && result != 0) {
+        m->flags |= MAPPING_FAILED;
+        record_map(t, m);
+    }
+    errno = saved_errno;
+    return result;
+}
+
 int munmap(void *address, size_t length)
 {
     struct arena_thread *t = map_enter(__builtin_return_address(0));
+    struct event_map m = {.op = OP_munmap, .addr = (uintptr_t)address, .length = length};
 
     if (t)
-        record_map(t, &(struct event_map){.op = OP_munmap, .addr = (uintptr_t)address, .length = length});
-    return real.munmap(address, length);
+        record_map(t, &m);
+    return note_unmapped(t, real.munmap(address, length), &m);
 }
 
 void *mremap(void *old, size_t old_length, size_t length, int flags, ...)
@@ -123,4 +141,40 @@ void *sbrk(intptr_t increment)
     if (increment)
         note_break(t, OP_sbrk);
     return before;
+}
+
+/* The call does not tell how large the segment is. */
+static uint64_t segment_bytes(int id)
+{
+    struct shmid_ds segment;
+
+    return raw3(SYS_shmctl, id, IPC_STAT, (long)&segment) == 0 ? segment.shm_segsz : EVENT_UNKNOWN;
+}
+
+void *shmat(int id, const void *address, int flags)
+{
+    struct arena_thread *t = hook_enter();
+    void *at = real.shmat(id, address, flags);
+    int saved_errno = errno;
+
+    if (t && at != (void *)-1)
+        record_map(t, &(struct event_map){.op = OP_shmat,
+                                          .addr = (uintptr_t)at,
+                                          .length = segment_bytes(id),
+                                          .flags = MAPPING_SHARED | MAPPING_SYSV});
+    errno = saved_errno;
+    return at;
+}
+
+int shmdt(const void *address)
+{
+    struct arena_thread *t = hook_enter();
+    struct event_map m = {.op = OP_shmdt,
+                          .addr = (uintptr_t)address,
+                          .length = EVENT_UNKNOWN,
+                          .flags = MAPPING_SHARED | MAPPING_SYSV};
+
+    if (t)
+        record_map(t, &m);
+    return note_unmapped(t, real.shmdt(address), &m);
 }

@@ -30,6 +30,7 @@ void shim_use_arena(struct arena_header *a)
     shim.blocks = (uint8_t *)a + a->blocks_offset;
     shim.heap_mode = a->heap_mode;
     shim.capture_bytes = a->capture_bytes;
+    shim.min_wait_ns = (uint64_t)a->min_wait_us * 1000;
     clock_uses_tsc = a->clock == 1;
 }
 

@@ -97,6 +97,7 @@ static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct
     a->max_stall_ms = (uint32_t)s->number[SETTING_MAX_STALL];
     a->heap_mode = (uint32_t)s->number[SETTING_HEAP];
     a->stack_depth = (uint32_t)s->number[SETTING_STACK_DEPTH];
+    a->min_wait_us = (uint32_t)s->number[SETTING_MIN_WAIT];
     a->quiet = (uint32_t)s->number[SETTING_QUIET];
     atomic_store(&a->recorder_state, ARENA_STARTING);
     a->next_proc = a->next_thread = a->next_desc = a->next_stack = 1;

@@ -5,13 +5,64 @@
  */
 #include "real.h"
 
+#include <link.h>
+
 struct real_table real;
+static uintptr_t allocator_start, allocator_end; /* the segments of the object that malloc is in */
+
+static int note_allocator(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    uintptr_t start = UINTPTR_MAX, end = 0;
+
+    (void)size, (void)unused;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t from = info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type != PT_LOAD)
+            continue;
+        start = from < start ? from : start;
+        end = from + segment->p_memsz > end ? from + segment->p_memsz : end;
+    }
+    if ((uintptr_t)real.malloc - start >= end - start)
+        return 0;
+    allocator_start = start;
+    allocator_end = end;
+    return 1;
+}
 
 void real_resolve(void)
 {
 #define HOOK(name, subject) real.name = (__typeof__(name) *)dlsym(RTLD_NEXT, #name);
 #include "hooks.def"
 #undef HOOK
+    dl_iterate_phdr(note_allocator, NULL);
+}
+
+bool real_is_allocators(uintptr_t function) { return function - allocator_start < allocator_end - allocator_start; }
+
+extern const char __ehdr_start __attribute__((visibility("hidden")));
+extern const char _end __attribute__((visibility("hidden")));
+
+/* In the object's own search order, as the dynamic linker would have looked for it but for us. */
+static void *find_from(const char *object, const char *name)
+{
+    void *library = dlopen(object, RTLD_LAZY | RTLD_NOLOAD);
+    void *found = library ? dlsym(library, name) : NULL;
+
+    if (library)
+        dlclose(library);
+    return (uintptr_t)found - (uintptr_t)&__ehdr_start < (uintptr_t)&_end - (uintptr_t)&__ehdr_start ? NULL : found;
+}
+
+void *real_find_late(const char *name, const void *caller)
+{
+    static const char *const runtimes[] = {"libstdc++.so.6", "libc++abi.so.1"};
+    Dl_info info;
+    void *found = dladdr(caller, &info) && info.dli_fname ? find_from(info.dli_fname, name) : NULL;
+
+    for (size_t i = 0; !found && i < sizeof runtimes / sizeof *runtimes; i++)
+        found = find_from(runtimes[i], name);
+    return found;
 }
 
 bool real_heap_is_whole(void)

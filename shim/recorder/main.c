@@ -103,6 +103,7 @@ static void write_preamble(struct recorder *r)
     add_text(r, EVENT_setting, r->arena->max_stall_ms, "max_stall_ms");
     add_text(r, EVENT_setting, r->heap_mode, "heap");
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
+    add_text(r, EVENT_setting, r->arena->min_wait_us, "min_wait_us");
     gauge_clock(r, now_raw_ns());
     track_flush(&r->run, 0, true);
 }

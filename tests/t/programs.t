@@ -50,7 +50,9 @@ def count(events):
             seen[f'{event.name}_of_{usable & ~15}'] += 1
         elif event.name == 'io' and event.int('bytes') > 0 and not event.int('flags') & 1:
             seen['out_bytes' if event.int('dir') else 'in_bytes'] += event.int('bytes')
-        elif event.name == 'wait' and event.int('ready') > 0:
+        elif event.name == 'map' and event.int('flags') & 16:
+            seen['failed'] += 1
+        elif event.name == 'wait' and event.int('ready') > 0 and event.fields['what'] == 'descriptors':
             seen['ready'] += event.int('ready')
         total.update(seen)
         if marks == 1 and own:
@@ -74,9 +76,9 @@ def ledger_agrees(name, events, total):
         tap.equal(sum(event.int(field) for event in ends), total[field], f'{name}: the ledger agrees on {field}')
 
 
-def check(name, *arguments):
+def check(name, *arguments, env=None):
     """Runs a program under the shim: same exit status as without, and a trace that agrees with it."""
-    program = run_shimmed([f'{O}/tests/programs/{name}', *arguments])
+    program = run_shimmed([f'{O}/tests/programs/{name}', *arguments], env)
     if not tap.equal(program.returncode, 0, f'{name} ends well under the shim'):
         return None, None
     tap.equal(program.stderr, '', f'{name}: nothing on standard error')
@@ -89,10 +91,46 @@ def check(name, *arguments):
 
 
 for name, arguments in (('alloc_mix', ()), ('fd_mix', ()), ('socket_mix', ()), ('thread_mix', ()), ('fork_mix', ()),
-                        ('wait_mix', ()), ('alloc_check', ('1', '30000', '7')), ('alloc_check', ('8', '10000', '8'))):
+                        ('wait_mix', ()), ('io_mix', ()), ('map_mix', ()), ('alloc_check', ('1', '30000', '7')), ('alloc_check', ('8', '10000', '8'))):
     got, wanted = check(name, *arguments)
     for what in wanted or ():
         tap.equal(got[what], wanted[what], f'{" ".join((name, *arguments))}: {what}')
+
+def stream_gaps(events):
+    """Where a stream's bytes do not follow on each other; and how many bytes of streams there were."""
+    ends, gaps = collections.Counter(), []
+    for event in events:
+        if event.name != 'io' or event.int('bytes') <= 0 or not event.int('flags') & 2 or event.int('flags') & 1:
+            continue
+        key = event.fields['desc'], event.fields['dir']
+        if event.int('offset') != ends[key]:
+            gaps.append(event.line)
+        ends[key] += event.int('bytes')
+    return gaps, sum(ends.values())
+
+
+gaps, moved = stream_gaps(dump(run_shimmed([f'{O}/tests/programs/io_mix']).trace))
+tap.ok(moved > 1000 and not gaps, 'io_mix: in every stream, bytes follow on bytes', gaps or moved)
+
+
+def waits(trace):
+    """The waits of the program's own threads for anything but descriptors: [(call, event)]."""
+    return [(event.fields['op'], event) for event in dump(trace)
+            if event.name == 'wait' and event.fields['what'] != 'descriptors']
+
+
+got, wanted = check('lock_mix', env={'PERFSHIM_MIN_WAIT': '0'})
+for what in sorted(set(wanted or ()) | {name for name in got or () if name.startswith('wait:')}):
+    tap.equal(got[what], (wanted or {}).get(what, 0), f'lock_mix: {what}')
+if wanted:
+    program = run_shimmed([f'{O}/tests/programs/lock_mix'])
+    seen = waits(program.trace)
+    tap.equal([event.line for _, event in seen if event.int('duration') < 45000], [],
+              'lock_mix: by default no wait below 50 microseconds is recorded')
+    deadlines = {op: event.int('timeout') for op, event in seen}
+    for op in ('pthread_mutex_timedlock', 'pthread_cond_timedwait', 'pthread_cond_clockwait', 'sem_timedwait',
+               'pthread_rwlock_clockwrlock', 'pthread_clockjoin_np', 'nanosleep'):
+        tap.ok(0 < deadlines.get(op, 0) <= 10_000_000, f'lock_mix: the timeout of {op} is the 10 ms that it was', deadlines)
 
 got, wanted = check('cxx_mix')
 if wanted:
