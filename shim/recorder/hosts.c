@@ -60,7 +60,7 @@ static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
         return; /* its process is not known yet: next time */
     *g = (struct guest){
         .serial = atomic_load(&t->serial), .tid = atomic_load(&t->tid), .pid = h->pid, .host = index, .known = true};
-    g->tail = atomic_load(&t->tail);
+    g->tail = atomic_load(&t->tail) & ~7ull; /* records begin at words */
     g->last_ticks = atomic_load(&r->procs[index].start_ticks);
     g->track = (struct track){.sink = r->sink, .proc = h->serial, .thread = g->serial, .pid = g->pid, .tid = g->tid};
     struct event e = {.time = clock_ticks(), .type = EVENT_thread};
