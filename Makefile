@@ -51,7 +51,7 @@ ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc)
 RECORDER_LIBS := -lzstd
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit bench install uninstall clean help deps tests-built programs-built FORCE
+.PHONY: all demo check check-unit fuzz fuzz-built bench install uninstall clean help deps tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -123,6 +123,25 @@ $(O)/tests/%: tests/%.cc $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -O1 -g -Wall -Wextra $(DEPS) $< -o $@ -lpthread
 
+# Fuzzers: everything anew with clang's libFuzzer and sanitizers. From an archive, so that a fuzzer can stand in for a module.
+FUZZ_CC       ?= clang
+FUZZ_SANFLAGS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_CFLAGS   := $(STD) -O1 -g $(WARN) $(FUZZ_SANFLAGS) -fsanitize=fuzzer-no-link -iquote formats -iquote shim \
+	-iquote shim/recorder -iquote analyzer -iquote tests/fuzz
+fuzz_src      := $(formats_src) $(recorder_src) $(analyzer_src) tests/fuzz/pipeline.c
+fuzz_obj      := $(patsubst %.c,$(O)/fuzz/obj/%.o,$(filter-out %/main.c,$(fuzz_src)))
+fuzz_bin      := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(fuzz_obj): $(O)/fuzz/obj/%.o: %.c $(O)/flags
+	$(call say,FUZZ,$<)
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(DEPS) -c $< -o $@
+$(O)/fuzz/modules.a: $(fuzz_obj)
+	$(Q)rm -f $@; ar crs $@ $^
+$(O)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/fuzz/modules.a
+	$(call say,FUZZ,$<)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(DEPS) $(filter %.c %.a,$^) -o $@ -lzstd -lcjson -ldw -lelf -liberty -lm -lpthread
+
 tests-built: $(unit_bin) $(program_bin)
 programs-built: $(program_bin)
 
@@ -145,6 +164,13 @@ check:
 check-unit:
 	$(Q)$(MAKE) --no-print-directory all tests-built T=
 	$(Q)O=$(abspath $(O)) prove --timer tests/t/unit.t
+
+## fuzz: run every fuzzer for FUZZ_SECONDS (30) or FUZZ_RUNS executions each; FUZZ='scrub wire' for some of them
+fuzz:
+	$(Q)scripts/deps build fuzz
+	$(Q)$(MAKE) --no-print-directory fuzz-built
+	$(Q)O=$(abspath $(O)) tests/fuzz/run $(FUZZ)
+fuzz-built: $(fuzz_bin)
 
 ## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
 bench:

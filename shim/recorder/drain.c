@@ -197,15 +197,16 @@ static bool settle(struct drain *d, struct cursor *c)
     while (c->position < c->end) {
         const struct arena_record *record = record_at(d, c);
         uint32_t words = record_words(d, c, record);
-        if (words == ARENA_SWITCH_BYTES / 8 && record->type == ARENA_SWITCH && follow_switch(d, c, record))
+        uint16_t type = *(const volatile uint16_t *)&record->type;
+        if (words == ARENA_SWITCH_BYTES / 8 && type == ARENA_SWITCH && follow_switch(d, c, record))
             continue;
-        if (!words) {
+        if (!words || (type != 0 && words < 2)) { /* a single word at the ring's end has no time behind it */
             d->r->damaged_rings++;
             d->r->guests[c->slot].track.lost++;
             c->position = c->end;
             break;
         }
-        if (record->type != 0) {
+        if (type != 0) {
             c->time = record->time;
             return true;
         }

@@ -66,7 +66,7 @@ static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
         .serial = atomic_load(&t->serial), .tid = atomic_load(&t->tid), .pid = h->pid, .host = index, .known = true};
     g->first_block = block;
     g->run = 1;
-    g->tail = atomic_load(&t->tail);
+    g->tail = atomic_load(&t->tail) & ~7ull; /* records begin at words */
     g->last_ticks = atomic_load(&r->procs[index].start_ticks);
     g->track = (struct track){.sink = r->sink, .proc = h->serial, .thread = g->serial, .pid = g->pid, .tid = g->tid};
     struct event e = {.time = clock_ticks(), .type = EVENT_thread};
@@ -95,7 +95,7 @@ void hosts_free_ring(struct recorder *r, struct guest *g)
 {
     off_t at = (off_t)((uint64_t)(r->blocks - (uint8_t *)r->arena) + (uint64_t)g->first_block * r->block_bytes);
 
-    if (g->run > 1)
+    if (g->run > 1 && r->arena_fd >= 0)
         fallocate(r->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)g->run * r->block_bytes);
     if (g->run)
         pool_give(r->pool, g->first_block, g->run);
