@@ -86,7 +86,7 @@ enum process_how { HOW_running, HOW_exit, HOW_killed, HOW_exec, HOW_COUNT };
 extern const char *const process_how_name[HOW_COUNT];
 
 /* What a thread waits for. */
-#define WAITS(W) W(descriptors) W(time) W(lock) W(condition) W(signal) W(file) W(message) W(name) W(thread)
+#define WAITS(W) W(descriptors) W(time) W(lock) W(condition) W(signal) W(file) W(message) W(name) W(thread) W(child)
 enum wait_what {
 #define W(name) WAIT_##name,
     WAITS(W)

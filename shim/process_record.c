@@ -8,8 +8,8 @@
 
 #include "clock.h"
 #include "event.h"
-#include "ledger.h"
 #include "ring.h"
+#include "wait_record.h"
 
 void process_note_fork(struct arena_thread *t, pid_t child, unsigned op)
 {
@@ -22,9 +22,9 @@ void process_note_fork(struct arena_thread *t, pid_t child, unsigned op)
     record_commit(t);
 }
 
-static void note_reap(struct arena_thread *t, const struct process_waited *w, uint64_t now)
+static void note_reap(struct arena_thread *t, const struct process_waited *w)
 {
-    uint64_t *field = record_begin(t, EVENT_reap, 4, 0, now);
+    uint64_t *field = record_begin(t, EVENT_reap, 4, 0, clock_ticks());
 
     if (!field)
         return;
@@ -37,19 +37,15 @@ static void note_reap(struct arena_thread *t, const struct process_waited *w, ui
 
 void process_note_wait(struct arena_thread *t, const struct process_waited *w)
 {
-    uint64_t now = clock_ticks(), *field = record_begin(t, EVENT_wait, 9, 0, now);
+    struct wait_call call = {.t = t, .start = w->start};
 
-    if (field) {
-        field[0] = w->op;
-        field[1] = (uint64_t)-1;
-        field[2] = (uint64_t)(w->failed ? -(int64_t)errno : w->pid < 0 ? 1 : (int64_t)w->pid);
-        field[3] = w->no_hang ? 0 : (uint64_t)-1;
-        field[4] = now - w->start;
-        ledger_take_change(t, field + 5);
-        record_commit(t);
-    }
+    wait_record(&call, &(struct wait_done){.op = w->op,
+                                           .what = WAIT_child,
+                                           .fd = -1,
+                                           .result = w->failed ? -errno : w->pid < 0 ? 1 : w->pid,
+                                           .timeout_ns = w->no_hang ? 0 : -1});
     if (!w->failed && w->pid && !w->kept && (WIFEXITED(w->status) || WIFSIGNALED(w->status)))
-        note_reap(t, w, now);
+        note_reap(t, w);
 }
 
 void process_note_exit(struct arena_thread *t, int status, unsigned op)
