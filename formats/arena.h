@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 3
+#define ARENA_LAYOUT 4
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
@@ -108,6 +108,7 @@ struct arena_thread {
     _Alignas(64) uint64_t lost_events;
     uint64_t stalled_ticks;
     uint64_t cost_heap_ticks, cost_io_ticks; /* estimated cost of the hooks, extrapolated from the timed share */
+    uint64_t stack_checks, stack_mismatches; /* stacks taken from the memo and walked too; those that were wrong */
 
     /* consumer */
     _Alignas(64) _Atomic uint64_t tail; /* bytes consumed */

@@ -59,6 +59,7 @@ static void slot_init(struct arena_thread *t, uint32_t index)
     t->ledger = t->reported = (struct arena_ledger){0, 0, 0, 0};
     t->lost_events = 0;
     t->stalled_ticks = t->cost_heap_ticks = t->cost_io_ticks = 0;
+    t->stack_checks = t->stack_mismatches = 0;
     atomic_store_explicit(&t->waiting, 0, memory_order_relaxed);
     t->tid = (uint32_t)raw0(SYS_gettid);
     t->pid = (uint32_t)raw0(SYS_getpid);
