@@ -14,8 +14,8 @@
  * Trying is rt_sigprocmask(2) with an operation that does not exist: the kernel copies the set first and says EFAULT if it
  * cannot, EINVAL if it can. Unlike mincore(2) it knows pages that are mapped but protected.
  *
- * What could go wrong with kept rules: code is unloaded and other code loaded in its place. dlopen and dlclose flush. What libc
- * loads and unloads by itself (character sets) passes unseen until a rule of the new object is made: then its neighbours of the
+ * What could go wrong with kept rules: code is unloaded and other code loaded in its place. The hooks of the dynamic linker
+ * flush. What libc loads and unloads by itself (character sets) passes unseen until a rule of the new object is made: then its neighbours of the
  * same addresses are found to belong to another object, and all is flushed. Code that is generated into the place of unloaded
  * code is taken for the old until the next flush.
  */
@@ -324,8 +324,11 @@ static bool climb_any(struct walker *w, struct cursor *c)
     struct cfi_rule rule = rule_at(c->pc - !c->interrupted);
 
     switch (rule.frame) {
-    case CFI_ABSENT: /* a first function (makecontext's) may be returned to at its very start, behind nothing */
-        return (c->interrupted || rule_at(c->pc).frame != CFI_END) && climb_by_guess(w, c);
+    case CFI_ABSENT:
+        /* A described function behind nothing: no call stands there, somebody wrote the address (makecontext): the end. */
+        if (!c->interrupted && rule_at(c->pc).frame != CFI_ABSENT)
+            return false;
+        return climb_by_guess(w, c);
     case CFI_OPAQUE:
         return broken(w);
     case CFI_END:
