@@ -52,6 +52,8 @@ static __attribute__((noinline)) void probe(void)
 
 /* --- alloca: one (pc, sp) in frames of other callers --- */
 
+static volatile int second_calls;
+
 #define NOINLINE static __attribute__((noinline))
 #define KEEP_FRAME() __asm__ volatile("" : : : "memory")
 
@@ -63,35 +65,27 @@ NOINLINE void lower(size_t bytes)
     KEEP_FRAME();
 }
 
+/* Where lower's frame lies depends on how the sum is split; what an earlier call left behind at other places still looks like
+ * the return address of a call from one of two places. */
 NOINLINE void middle(size_t above, size_t below)
 {
     volatile char *room = alloca(above);
     room[0] = 1;
-    lower(below);
-    KEEP_FRAME();
-}
-
-NOINLINE void upper_left(size_t above, size_t below)
-{
-    middle(above, below);
-    KEEP_FRAME();
-}
-
-NOINLINE void upper_right(size_t above, size_t below)
-{
-    middle(above, below);
-    KEEP_FRAME();
-    KEEP_FRAME();
+    if (draw(2)) {
+        lower(below);
+        KEEP_FRAME();
+    } else {
+        lower(below);
+        KEEP_FRAME();
+        second_calls++;
+    }
 }
 
 NOINLINE void adversary(int rounds)
 {
     for (int i = 0; i < rounds; i++) {
         size_t above = 16 + 16 * draw(8), below = 16 + 16 * draw(8);
-        if (draw(2))
-            upper_left(above, below);
-        else
-            upper_right(above, below);
+        middle(above, below);
         KEEP_FRAME();
     }
 }
