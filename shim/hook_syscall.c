@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * syscall(2), by number: node and Rust's tokio close descriptors this way, and the unwinder tests addresses by it. What is
- * not named here passes unseen.
+ * syscall(2), by number: node and Rust's tokio close descriptors this way. What is not named here passes
+ * unseen.
  */
 #include <stdarg.h>
 #include <sys/syscall.h>
@@ -9,7 +9,6 @@
 #include "desc.h"
 #include "ops.h"
 #include "real.h"
-#include "stack.h"
 #include "thread.h"
 
 long syscall(long number, ...)
@@ -21,8 +20,6 @@ long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         a[i] = va_arg(list, long);
     va_end(list);
-    if (number == SYS_write && (int)a[0] == STACK_NO_PIPE)
-        return stack_no_pipe_write((const void *)a[1]);
     if (number == SYS_close) {
         struct arena_thread *t = hook_enter();
         if (t)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Beginning to record, in the first hooked call of the process: usually a malloc of libstdc++ or of the program itself, long
- * before our constructor. Only what needs the dynamic linker (libunwind) waits for the constructor.
+ * before our constructor.
  */
 #include <string.h>
 #include <unistd.h>
@@ -111,6 +111,8 @@ void shim_start(void)
         shim.heap_mode = HEAP_OFF;
     desc_start();
     thread_watch_ends();
+    if (shim.heap_mode == HEAP_EXACT)
+        stack_start();
     atomic_store_explicit(&shim.phase, SHIM_ON, memory_order_release);
     fork_watch();
     procslot_watch_exit();
@@ -118,8 +120,5 @@ void shim_start(void)
 
 __attribute__((constructor)) static void constructor(void)
 {
-    struct arena_thread *t = hook_enter();
-
-    if (t && shim.heap_mode == HEAP_EXACT)
-        stack_start(t);
+    hook_enter();
 }

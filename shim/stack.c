@@ -47,9 +47,8 @@ static bool is_own(uintptr_t address)
     return address - (uintptr_t)&__ehdr_start < (uintptr_t)&_etext - (uintptr_t)&__ehdr_start;
 }
 
-void stack_start(struct arena_thread *t)
+void stack_start(void)
 {
-    (void)t;
     uint32_t frames = shim.arena->stack_depth;
     void *find = frames ? dlsym(RTLD_DEFAULT, "_dl_find_object") : NULL;
 

@@ -12,6 +12,7 @@
 #include "event.h"
 #include "raw.h"
 #include "ring.h"
+#include "stack.h"
 
 __thread struct arena_thread *thread_slot;
 static __thread bool thread_attaching;     /* a signal handler may come in between */
@@ -38,6 +39,7 @@ static void on_thread_end(void *round)
         field[0] = 0;
         record_commit(t);
     }
+    stack_thread_end(t);
     atomic_store_explicit(&t->state, ARENA_ENDING, memory_order_release);
 }
 
