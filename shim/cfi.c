@@ -96,25 +96,38 @@ static uint64_t take_pointer(struct bytes *b, uint8_t encoding)
     return from + (encoding & 8 ? (uint64_t)take_signed(b, n) : take(b, n));
 }
 
-/* The mapped bytes of the file from address up to the end of their segment. Holes between segments and what lies behind
- * the file's end cannot be read, so the program headers are asked; they have been good enough for the loader. */
-static struct bytes readable_from(const struct cfi_object *o, uintptr_t address)
+/* The bytes from address up to the end of what can be read of a piece. One that begins with the file's header may be all of the
+ * object, with holes in it and parts behind the file's end: so the program headers are asked, which have been good enough for
+ * the loader. Any other is a segment. */
+static struct bytes readable_in(const struct cfi_piece *piece, uintptr_t bias, uintptr_t address)
 {
-    const Elf64_Ehdr *file = (const Elf64_Ehdr *)o->start;
+    const Elf64_Ehdr *file = (const Elf64_Ehdr *)piece->start;
     struct bytes none = {NULL, NULL, true};
 
-    if (address < o->start || address >= o->end || o->end - o->start < 4096 || memcmp(file->e_ident, ELFMAG, SELFMAG) != 0 ||
-        file->e_phentsize != sizeof(Elf64_Phdr) || file->e_phoff > 4096 ||
+    if (piece->end - piece->start < 64)
+        return none;
+    if (memcmp(file->e_ident, ELFMAG, SELFMAG) != 0)
+        return (struct bytes){(const uint8_t *)address, (const uint8_t *)piece->end, false};
+    if (piece->end - piece->start < 4096 || file->e_phentsize != sizeof(Elf64_Phdr) || file->e_phoff > 4096 ||
         file->e_phoff + file->e_phnum * sizeof(Elf64_Phdr) > 4096)
         return none;
-    const Elf64_Phdr *segment = (const Elf64_Phdr *)(o->start + file->e_phoff);
+    const Elf64_Phdr *segment = (const Elf64_Phdr *)(piece->start + file->e_phoff);
     for (unsigned i = 0; i < file->e_phnum; i++) {
-        uintptr_t offset = address - o->bias - segment[i].p_vaddr;
+        uintptr_t offset = address - bias - segment[i].p_vaddr;
         if (segment[i].p_type == PT_LOAD && segment[i].p_flags & PF_R && offset < segment[i].p_filesz &&
-            segment[i].p_filesz - offset <= o->end - address)
+            segment[i].p_filesz - offset <= piece->end - address)
             return (struct bytes){(const uint8_t *)address, (const uint8_t *)address + segment[i].p_filesz - offset, false};
     }
     return none;
+}
+
+static struct bytes readable_from(const struct cfi_object *o, uintptr_t address)
+{
+    if (address >= o->tables.start && address < o->tables.end)
+        return readable_in(&o->tables, o->bias, address);
+    if (address >= o->code.start && address < o->code.end)
+        return readable_in(&o->code, o->bias, address);
+    return (struct bytes){NULL, NULL, true};
 }
 
 /* --- from pc to the programs --- */

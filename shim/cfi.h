@@ -42,11 +42,16 @@ struct cfi_rule {
 
 _Static_assert(sizeof(struct cfi_rule) == 8, "a rule is one word");
 
+/* A part of an object's mapping as _dl_find_object gives it: all of it, or for some programs one segment. */
+struct cfi_piece {
+    uintptr_t start, end;
+};
+
 /* A loaded object. */
 struct cfi_object {
-    uintptr_t start, end; /* its mapping; holes included */
-    uintptr_t bias;       /* what was added to the addresses in the file */
-    uintptr_t header;     /* its .eh_frame_hdr, 0 if it has none */
+    struct cfi_piece code, tables; /* where pc is, and where .eh_frame_hdr is; often the same */
+    uintptr_t bias;                /* what was added to the addresses in the file */
+    uintptr_t header;              /* its .eh_frame_hdr, 0 if it has none */
 };
 
 /* The rule for the instruction at pc, which lies in the object. For a frame that has called, that is return address - 1. */

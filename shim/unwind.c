@@ -85,19 +85,24 @@ static void note_object(const struct cfi_object *o)
 
     for (uint32_t i = 0; i < n; i++) {
         uintptr_t start = atomic_load(&objects[i].start), end = atomic_load(&objects[i].end);
-        if (start == o->start && end == o->end && atomic_load(&objects[i].header) == o->header)
+        if (start == o->code.start && end == o->code.end && atomic_load(&objects[i].header) == o->header)
             return;
-        if (start < o->end && o->start < end) {
+        if (start < o->code.end && o->code.start < end) {
             atomic_store(&objects_n, 0);
             unwind_flush();
             n = 0;
         }
     }
     n = n < OBJECTS_MAX ? n : 0;
-    atomic_store(&objects[n].start, o->start);
-    atomic_store(&objects[n].end, o->end);
+    atomic_store(&objects[n].start, o->code.start);
+    atomic_store(&objects[n].end, o->code.end);
     atomic_store(&objects[n].header, o->header);
     atomic_store_explicit(&objects_n, n + 1, memory_order_release);
+}
+
+static struct cfi_piece piece_of(const struct dl_find_object *found)
+{
+    return (struct cfi_piece){(uintptr_t)found->dlfo_map_start, (uintptr_t)found->dlfo_map_end};
 }
 
 static __attribute__((noinline)) struct cfi_rule make_rule(uintptr_t pc)
@@ -107,9 +112,12 @@ static __attribute__((noinline)) struct cfi_rule make_rule(uintptr_t pc)
 
     if (find_object((void *)pc, &found) != 0)
         return absent;
-    struct cfi_object object = {(uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end,
-                                found.dlfo_link_map->l_addr, (uintptr_t)found.dlfo_eh_frame};
+    struct cfi_object object = {.code = piece_of(&found),
+                                .bias = found.dlfo_link_map->l_addr,
+                                .header = (uintptr_t)found.dlfo_eh_frame};
     note_object(&object);
+    if (object.header && find_object(found.dlfo_eh_frame, &found) == 0)
+        object.tables = piece_of(&found);
     return cfi_find(&object, pc);
 }
 

@@ -199,7 +199,8 @@ static bool image_open(struct image *m, const char *path)
             assert_int_equal(pread(m->fd, m->base + p.p_vaddr - low, p.p_filesz, (off_t)p.p_offset), (ssize_t)p.p_filesz);
     }
     uintptr_t bias = (uintptr_t)m->base - low;
-    m->object = (struct cfi_object){(uintptr_t)m->base, (uintptr_t)m->base + m->bytes, bias, header ? bias + header : 0};
+    struct cfi_piece piece = {(uintptr_t)m->base, (uintptr_t)m->base + m->bytes};
+    m->object = (struct cfi_object){piece, piece, bias, header ? bias + header : 0};
     return true;
 }
 
@@ -347,7 +348,7 @@ static void test_damage(void **state)
         uint8_t old = header[at];
         header[at] = (uint8_t)random_next();
         for (int i = 0; i < 4; i++)
-            cfi_find(&m.object, m.object.start + random_next() % m.bytes);
+            cfi_find(&m.object, m.object.code.start + random_next() % m.bytes);
         if (random_next() % 4)
             header[at] = old;
     }
@@ -390,7 +391,8 @@ static struct cfi_rule rule_made(const uint8_t *program, size_t bytes, unsigned 
     memcpy(header, encodings, sizeof encodings);
     int32_t entry[2] = {CODE_AT - HEADER_AT, (int32_t)(FRAMES_AT + sizeof common - HEADER_AT)};
     memcpy(header + sizeof encodings, entry, sizeof entry);
-    struct cfi_object object = {(uintptr_t)made, (uintptr_t)made + sizeof made, (uintptr_t)made, (uintptr_t)made + HEADER_AT};
+    struct cfi_piece piece = {(uintptr_t)made, (uintptr_t)made + sizeof made};
+    struct cfi_object object = {piece, piece, (uintptr_t)made, (uintptr_t)made + HEADER_AT};
     return cfi_find(&object, (uintptr_t)made + CODE_AT + at);
 }
 
