@@ -17,7 +17,7 @@
 
 enum { REGISTER_RBP = 6, REGISTER_RSP = 7, REGISTER_RIP = 16 };
 
-#define REMEMBERED_MAX 4
+#define REMEMBERED_MAX 2
 #define OPERANDS_MAX 6
 
 /* Bytes to read, never beyond end. Once a read would pass it, all give 0 and failed is set. */

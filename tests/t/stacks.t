@@ -64,4 +64,5 @@ for compiler in ('gcc', 'clang'):
         check(f'{compiler}-O0', compiler, '-O0')
     else:
         tap.skip(f'{compiler}', f'there is no {compiler}')
+check('holes', 'gcc', '-O2', '-no-pie', '-Wl,-Ttext=0x900000')  # between its segments, as node has
 tap.done()
