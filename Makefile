@@ -44,6 +44,7 @@ shim_obj     := $(shim_c_obj) $(shim_asm_obj)
 formats_obj  := $(formats_src:%.c=$(O)/obj/%.o)
 recorder_obj := $(recorder_src:%.c=$(O)/obj/%.o)
 analyzer_obj := $(analyzer_src:%.c=$(O)/obj/%.o)
+unit_shim_obj := $(O)/obj/shim/cfi.o $(O)/obj/shim/unwind.o $(O)/obj/shim/memo.o # what of the shim can stand alone
 unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
 
@@ -109,7 +110,7 @@ $(O)/perfanalyze: $(analyzer_obj) $(formats_obj)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(ANALYZER_LIBS)
 
 # A unit test is linked with every module of the tree but the mains; its own includes decide which it can see.
-$(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(filter-out %/main.o,$(recorder_obj) $(analyzer_obj)) $(O)/flags
+$(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(unit_shim_obj) $(filter-out %/main.o,$(recorder_obj) $(analyzer_obj)) $(O)/flags
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote shim -iquote shim/recorder \

@@ -24,7 +24,7 @@
 
 /* Sums of what threads told. */
 struct tally {
-    uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io;
+    uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io, stack_checks, stack_mismatches;
 };
 
 struct entry {
@@ -307,6 +307,8 @@ static void take_thread_end(struct tally *tally, const struct merge *m, const st
     add(&tally->stalled_ended, (uint64_t)merge_ticks_to_ns(m, told->stalled));
     add(&tally->cost_heap, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
     add(&tally->cost_io, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
+    add(&tally->stack_checks, told->stack_checks);
+    add(&tally->stack_mismatches, told->stack_mismatches);
 }
 
 static void take_gauge(struct process *p, const struct merge *m, const struct item *item)
@@ -363,6 +365,8 @@ static void settle_tally(struct entry *entry)
     raise_to(&p->stalled_ns, tally->stalled_ended);
     raise_to(&p->cost_heap_ns, tally->cost_heap);
     raise_to(&p->cost_io_ns, tally->cost_io);
+    p->stack_checks = tally->stack_checks;
+    p->stack_mismatches = tally->stack_mismatches;
 }
 
 static bool feed_run(struct process_table *t, const struct item *item)

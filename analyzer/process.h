@@ -33,6 +33,7 @@ struct process {
     bool has_gauge;
     int64_t gauge_ns; /* when */
     uint64_t cost_heap_ns, cost_io_ns; /* what the hooks took, as the shim measured itself */
+    uint64_t stack_checks, stack_mismatches; /* of threads that ended: call stacks recognised and walked too; the wrong ones */
 };
 
 struct process_table;

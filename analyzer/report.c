@@ -67,6 +67,8 @@ static int build_processes(struct report *r, const struct analysis *a)
             return -1;
         r->lost_events += p->lost_events;
         stalled_ns += (double)p->stalled_ns;
+        r->stack_checks += p->stack_checks;
+        r->stack_mismatches += p->stack_mismatches;
         add_known(&r->hooks_cpu_s, ((double)p->cost_heap_ns + (double)p->cost_io_ns) / 1e9);
         add_known(&r->process_cpu_s, known(p->cpu_ns) / 1e9);
     }

@@ -75,6 +75,7 @@ struct report {
     struct report_process *process;
     size_t processes;
 
+    uint64_t stack_checks, stack_mismatches; /* call stacks recognised and, as a sample, walked too; those that were wrong */
     double hooks_cpu_s, recorder_cpu_s, process_cpu_s, shim_cpu_s, shim_share; /* share: of the processes' CPU time */
 
     struct report_route *route; /* most requests first */

@@ -3,6 +3,7 @@
  * The report for people: 80 columns, the verdict first, then what explains it. Texts from the trace are escaped; long ones
  * are cut in the middle in tables, where begin and end both tell routes apart, and wrapped elsewhere.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -366,6 +367,8 @@ static void print_cost(const struct page *p, const struct report *r)
     if (r->stalled_s > 0)
         fprintf(p->out, "; waits for a full ring %s", units_duration(stalled, r->stalled_s * 1e9));
     putc('\n', p->out);
+    if (r->stack_checks)
+        fprintf(p->out, "  stack memo: %" PRIu64 " verified, %" PRIu64 " wrong\n", r->stack_checks, r->stack_mismatches);
 }
 
 int report_text(const struct report *r, FILE *out, bool colour)

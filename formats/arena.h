@@ -123,6 +123,7 @@ struct arena_thread {
     _Alignas(64) uint64_t lost_events;
     uint64_t stalled_ticks;
     uint64_t cost_heap_ticks, cost_io_ticks; /* estimated cost of the hooks, extrapolated from the timed share */
+    uint64_t stack_checks, stack_mismatches; /* stacks taken from the memo and walked too; those that were wrong */
 
     /* consumer */
     _Alignas(64) _Atomic uint64_t tail; /* bytes consumed */

@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dlopen(path, flags), dlmopen(namespace, path, flags), dlclose(handle): the first three argument registers are kept around
- * code_note (hook_code.c), and the real function sees the host's return address.
+ * dlopen(path, flags), dlmopen(namespace, path, flags): the argument registers are kept around code_note (hook_code.c), and
+ * the real function sees the host's return address. There is a frame, because call stacks are taken in there: the shim's own
+ * frames are left by their frame pointers.
  */
     .macro  CODE_HOOK name, which, path
     .globl  \name
     .type   \name, @function
 \name:
     .cfi_startproc
+    pushq   %rbp
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %rbp, 0
+    movq    %rsp, %rbp
+    .cfi_def_cfa_register %rbp
     pushq   %rdi
-    .cfi_adjust_cfa_offset 8
     pushq   %rsi
-    .cfi_adjust_cfa_offset 8
     pushq   %rdx
-    .cfi_adjust_cfa_offset 8
+    subq    $8, %rsp                /* calls are made with the stack aligned to 16 */
     \path
     movl    $\which, %esi
     call    code_note
+    addq    $8, %rsp
     popq    %rdx
-    .cfi_adjust_cfa_offset -8
     popq    %rsi
-    .cfi_adjust_cfa_offset -8
     popq    %rdi
-    .cfi_adjust_cfa_offset -8
+    popq    %rbp
+    .cfi_def_cfa %rsp, 8
+    .cfi_restore %rbp
     jmp     *%rax
     .cfi_endproc
     .size   \name, .-\name
@@ -31,5 +36,4 @@
     .text
     CODE_HOOK dlopen, 0, nop
     CODE_HOOK dlmopen, 1, "movq %rsi, %rdi"
-    CODE_HOOK dlclose, 2, "xorl %edi, %edi"
     .section .note.GNU-stack,"",@progbits

@@ -20,13 +20,11 @@
 #include "procslot.h"
 #include "raw.h"
 #include "ring.h"
-#include "stack.h"
 #include "thread.h"
 
 _Alignas(4096) uint32_t fork_canary[1024];
 
 static __thread struct arena_proc *fork_child; /* the slot made ready by this thread's fork in progress */
-static __thread bool fork_stacks_quiet;        /* no thread is inside the unwinder */
 static __thread struct arena_proc *fork_last;  /* the same, once it is over, until its outcome is known */
 
 static void before_fork(void)
@@ -34,20 +32,11 @@ static void before_fork(void)
     fork_child = atomic_load(&shim.phase) == SHIM_ON ? procslot_claim(shim.proc->serial) : NULL;
     if (fork_child)
         fork_child->ppid = (uint32_t)raw0(SYS_getpid);
-    fork_stacks_quiet = atomic_load(&shim.phase) == SHIM_ON && stack_pause();
-}
-
-/* On both sides, as the first thing: the gate was closed before the fork, so it is closed in the child's copy too. */
-static void open_gate(void)
-{
-    if (atomic_load(&shim.phase) == SHIM_ON)
-        stack_resume();
 }
 
 /* Runs whether or not the fork worked: only the hook around it knows (fork_failed). */
 static void after_fork_in_parent(void)
 {
-    open_gate();
     fork_last = fork_child;
     fork_child = NULL;
 }
@@ -84,17 +73,10 @@ static void after_fork_in_child(void)
     struct arena_proc *mine = fork_child;
 
     fork_child = NULL;
-    open_gate();
-    if (!fork_stacks_quiet)
-        stack_off();
     become_child(mine);
 }
 
-void fork_unseen(void)
-{
-    stack_off(); /* nobody saw to it that no thread was inside the unwinder */
-    become_child(procslot_claim(shim.proc->serial));
-}
+void fork_unseen(void) { become_child(procslot_claim(shim.proc->serial)); }
 
 void fork_watch(void)
 {

@@ -10,9 +10,14 @@
 #include <sys/prctl.h>
 
 #include "real.h"
+#include "stack.h"
 #include "thread.h"
 
-void filter_coming(void) { shim.filtered = 1; }
+void filter_coming(void)
+{
+    shim.filtered = 1;
+    stack_no_system_calls();
+}
 
 /* Pauses the thread for good, before the call; what it does from now on is told as that of a thread without a slot. */
 struct arena_thread *filter_strict(bool strict)

@@ -6,7 +6,6 @@
 #include "ops.h"
 #include "raw.h"
 #include "real.h"
-#include "stack.h"
 
 static size_t parts_bytes(const struct iovec *parts, size_t count)
 {
@@ -21,8 +20,6 @@ static size_t parts_bytes(const struct iovec *parts, size_t count)
 
 ssize_t read(int fd, void *buffer, size_t n)
 {
-    if (__builtin_expect(fd == STACK_NO_PIPE, 0))
-        return stack_no_pipe_read();
     struct io_call c = io_enter(fd);
     ssize_t result = real.read(fd, buffer, n);
 
@@ -41,8 +38,6 @@ ssize_t __read_chk(int fd, void *buffer, size_t n, size_t buffer_bytes)
 
 ssize_t write(int fd, const void *buffer, size_t n)
 {
-    if (__builtin_expect(fd == STACK_NO_PIPE, 0))
-        return stack_no_pipe_write(buffer);
     struct io_call c = io_enter(fd);
     ssize_t result = real.write(fd, buffer, n);
 

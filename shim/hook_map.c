@@ -48,15 +48,9 @@ static void note_mmap(struct arena_thread *t, unsigned op, const void *at, size_
     errno = saved_errno;
 }
 
-/* The unwinder's own memory is the shim's, not the host's. */
-static struct arena_thread *map_enter(const void *caller)
-{
-    return stack_is_unwinder(caller) ? NULL : hook_enter();
-}
-
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
-    struct arena_thread *t = map_enter(__builtin_return_address(0));
+    struct arena_thread *t = hook_enter();
     void *at = real.mmap(address, length, protection, flags, fd, offset);
 
     note_mmap(t, OP_mmap, at, length, flags);
@@ -65,7 +59,7 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
 
 void *mmap64(void *address, size_t length, int protection, int flags, int fd, off64_t offset)
 {
-    struct arena_thread *t = map_enter(__builtin_return_address(0));
+    struct arena_thread *t = hook_enter();
     void *at = real.mmap64(address, length, protection, flags, fd, offset);
 
     note_mmap(t, OP_mmap64, at, length, flags);
@@ -86,7 +80,7 @@ static int note_unmapped(struct arena_thread *t, int result, struct event_map *m
 
 int munmap(void *address, size_t length)
 {
-    struct arena_thread *t = map_enter(__builtin_return_address(0));
+    struct arena_thread *t = hook_enter();
     struct event_map m = {.op = OP_munmap, .addr = (uintptr_t)address, .length = length};
 
     if (t)

@@ -21,7 +21,6 @@
 #include "procslot.h"
 #include "real.h"
 #include "sock_record.h"
-#include "stack.h"
 #include "thread.h"
 
 struct numbered_call {
@@ -294,8 +293,6 @@ long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         a[i] = va_arg(list, long);
     va_end(list);
-    if (number == SYS_write && (int)a[0] == STACK_NO_PIPE)
-        return stack_no_pipe_write((const void *)a[1]);
     if (number == SYS_seccomp) {
         filter_coming();
         struct arena_thread *silenced = filter_strict(a[0] == SECCOMP_SET_MODE_STRICT);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Beginning to record, in the first hooked call of the process: usually a malloc of libstdc++ or of the program itself, long
- * before our constructor. Only what needs the dynamic linker (libunwind) waits for the constructor.
+ * before our constructor.
  */
 #include <string.h>
 #include <unistd.h>
@@ -112,6 +112,8 @@ void shim_start(void)
         shim.heap_mode = HEAP_OFF;
     desc_start();
     thread_watch_ends();
+    if (shim.heap_mode == HEAP_EXACT)
+        stack_start();
     atomic_store_explicit(&shim.phase, SHIM_ON, memory_order_release);
     fork_watch();
     procslot_watch_exit();
@@ -123,6 +125,4 @@ __attribute__((constructor)) static void constructor(void)
 
     if (t)
         desc_inherit(t);
-    if (t && shim.heap_mode == HEAP_EXACT)
-        stack_start(t);
 }

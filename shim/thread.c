@@ -14,6 +14,7 @@
 #include "procslot.h"
 #include "raw.h"
 #include "ring.h"
+#include "stack.h"
 
 __thread struct arena_thread *thread_slot;
 static __thread bool thread_attaching;     /* a signal handler may come in between */
@@ -42,6 +43,7 @@ static void on_thread_end(void *round)
         field[0] = 0;
         record_commit(t);
     }
+    stack_thread_end(t);
     atomic_store_explicit(&t->state, ARENA_ENDING, memory_order_release);
 }
 
@@ -65,6 +67,7 @@ static void slot_init(struct arena_thread *t)
     t->ledger = t->reported = (struct arena_ledger){0, 0, 0, 0};
     t->lost_events = 0;
     t->stalled_ticks = t->cost_heap_ticks = t->cost_io_ticks = 0;
+    t->stack_checks = t->stack_mismatches = 0;
     atomic_store_explicit(&t->waiting, 0, memory_order_relaxed);
     t->tid = own_tid();
     t->pid = atomic_load_explicit(&shim.proc->pid, memory_order_relaxed);

@@ -124,6 +124,8 @@ static void thread_end(struct recorder *r, uint32_t slot, uint64_t now_ns)
         .alloc_bytes = t->ledger.alloc_bytes,
         .free_count = t->ledger.free_count,
         .free_bytes = t->ledger.free_bytes,
+        .stack_checks = t->stack_checks,
+        .stack_mismatches = t->stack_mismatches,
     };
     track_add(&h->track, &e, now_ns);
     h->ended.alloc_count += end->alloc_count;

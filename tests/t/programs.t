@@ -17,7 +17,7 @@ tap = Tap()
 
 class Blocks:
     """Live blocks: (usable size, whether it is the program's). A forked child may free what its parent allocated. What
-    has no stack was allocated while the shim's own unwinder was started or given its thread-local storage."""
+    has no stack was allocated while the thread was being attached."""
 
     def __init__(self):
         self.live = {}
