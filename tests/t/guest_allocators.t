@@ -15,6 +15,7 @@ ALLOCATORS = {'jemalloc': 'libjemalloc.so.2', 'tcmalloc': 'libtcmalloc_minimal.s
 MALLOC = f'{PROGRAMS}/guest_malloc'
 UNSEEN = 'the program calls another malloc than the shim\'s: its heap is not recorded, and nothing says so'
 PAST = 'reallocarray goes to the realloc behind the shim, past the one in front, which libc\'s own calls'
+OVER = 'dlsym(RTLD_NEXT) passes over libc_malloc_debug, whose symbols have no default version'
 STRESS = ['4', '200000' if LONG else '8000']
 tap = GuestTap()
 at = open_directory()
@@ -70,14 +71,14 @@ in_front('a program with a malloc of its own', program=build('guest_malloc.c', f
 case('GLIBC_TUNABLES', env={'GLIBC_TUNABLES': 'glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=4096'})
 case('MALLOC_PERTURB_', env={'MALLOC_PERTURB_': '165'})
 debug = f'{LIBRARIES}/libc_malloc_debug.so.0'
-case('MALLOC_CHECK_, behind the shim', env={'MALLOC_CHECK_': '3'}, preload=f'{{shim}}:{debug}', bare_preload=debug)
+case('MALLOC_CHECK_, behind the shim', env={'MALLOC_CHECK_': '3'}, preload=f'{{shim}}:{debug}', bare_preload=debug,
+     todo=OVER)
 in_front('MALLOC_CHECK_, in front of the shim', env={'MALLOC_CHECK_': '3'}, preload=f'{debug}:{{shim}}', bare_preload=debug)
 mtrace = build('guest_malloc.c', f'{at}/mtrace', '-DMTRACE', '-lpthread')
 case('mtrace', program=mtrace, env={'MALLOC_TRACE': f'{at}/mtrace.log'}, preload=f'{{shim}}:{debug}', bare_preload=debug)
 with open(f'{at}/mtrace.log') as f:
     kinds = {line.split()[2] for line in f if line.startswith('@')}
-tap.expect({'+', '-'} <= kinds, 'mtrace: it writes its own file under the shim too', sorted(kinds),
-           'dlsym(RTLD_NEXT) passes over libc_malloc_debug, whose symbols have no default version')
+tap.expect({'+', '-'} <= kinds, 'mtrace: it writes its own file under the shim too', sorted(kinds), OVER)
 
 # --- the other ways of recording ---
 for how in ('ledger', 'off'):
