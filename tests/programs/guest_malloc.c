@@ -190,6 +190,10 @@ int main(int count, char **arguments)
     }
     check(atomic_load(&made) - atomic_load(&freed) == live, "count");
     printf("wrong %d\nlive %d\n", atomic_load(&wrong), live);
+    void *one = malloc(1);
+    size_t usable = malloc_usable_size(one);
+    printf("usable %zu\n", usable < 24 ? usable : 24); /* tells allocators apart; 24 and above is glibc's */
+    free(one);
     printf("~live %d blocks %zu bytes\n", live, bytes);
     return 0;
 }

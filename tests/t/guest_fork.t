@@ -17,18 +17,19 @@ def case(*arguments, **options):
 
 for how in ('_Fork', 'syscall_fork', 'syscall_clone', 'assembly'):
     case('raw', how)
-TORN = 'the child of a fork without handlers writes on into its parent\'s ring'
 for how in ('_Fork', 'syscall_fork', 'syscall_clone', 'assembly'):
     *_, trace = case('beside', how, lossless=False)
     parent = trace.of('process')[0].split()[1].split('/')[0] if trace.of('process') else '?'
     mine = [line.split()[1].split('/')[0] for line in trace.of('alloc') if ' size=54321 ' in line]
     other = [line.split()[1].split('/')[0] for line in trace.of('alloc') if ' size=54322 ' in line]
-    tap.expect(mine == [parent] * 20000, f'beside {how}: the parent is recorded in full', len(mine), TORN)
-    tap.expect(parent not in other, f'beside {how}: what the child did is not said of the parent', len(other), TORN)
+    tap.ok(mine == [parent] * 20000, f'beside {how}: the parent is recorded in full', len(mine))
+    tap.ok(parent not in other, f'beside {how}: what the child did is not said of the parent', len(other))
     ends = [line for line in trace.of('process_end') if line.split()[1].startswith(f'{parent}/')]
-    tap.expect(len(ends) == 1 and 'how=killed status=15' in ends[0], f'beside {how}: nor how it ended', ends)
-for how in ('plain', 'vm', 'both'):
-    case('clones', how)
+    tap.ok(len(ends) == 1 and 'how=killed status=15' in ends[0], f'beside {how}: nor how it ended', ends)
+case('clones', 'plain')
+case('clones', 'both')
+# Two tasks that run at once on one thread-local storage: the shim cannot tell them apart, and says that it stops.
+case('clones', 'vm', says='shares the storage', lossless=False)
 case('vforks')
 case('spawns')
 for how in ('daemon', 'twice'):
