@@ -234,6 +234,8 @@ void *reallocarray(void *old, size_t n, size_t size)
 {
     size_t bytes;
 
+    if (hook_enter() && shim.heap_passes && real.reallocarray)
+        return real.reallocarray(old, n, size); /* calls the program's realloc, which may not be ours */
     if (__builtin_mul_overflow(n, size, &bytes)) {
         errno = ENOMEM;
         return NULL;

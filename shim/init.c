@@ -85,7 +85,14 @@ static bool join_or_begin_run(void)
 
 static bool heap_mode_is_possible(void)
 {
-    if (shim.heap_mode == HEAP_OFF || real_heap_is_whole())
+    if (shim.heap_mode == HEAP_OFF)
+        return true;
+    if (!real_heap_is_ours()) {
+        say((const char *const[]){"this program's malloc comes before the shim's: its heap is recorded as far as it calls ours",
+                                  NULL});
+        shim.heap_passes = 1;
+    }
+    if (real_heap_is_whole())
         return true;
     say((const char *const[]){"this program's malloc has no malloc_usable_size of its own: its heap is not recorded",
                               NULL});

@@ -46,11 +46,11 @@ extern const char _end __attribute__((visibility("hidden")));
 /* In the object's own search order, as the dynamic linker would have looked for it but for us. */
 static void *find_from(const char *object, const char *name)
 {
-    void *library = dlopen(object, RTLD_LAZY | RTLD_NOLOAD);
+    void *library = real.dlopen(object, RTLD_LAZY | RTLD_NOLOAD);
     void *found = library ? dlsym(library, name) : NULL;
 
     if (library)
-        dlclose(library);
+        real.dlclose(library);
     return (uintptr_t)found - (uintptr_t)&__ehdr_start < (uintptr_t)&_end - (uintptr_t)&__ehdr_start ? NULL : found;
 }
 
@@ -71,4 +71,12 @@ bool real_heap_is_whole(void)
 
     return dladdr((void *)real.malloc, &allocator) && dladdr((void *)real.malloc_usable_size, &sizer) &&
            allocator.dli_fbase == sizer.dli_fbase;
+}
+
+bool real_heap_is_ours(void)
+{
+    Dl_info first, own;
+
+    return dladdr(dlsym(RTLD_DEFAULT, "malloc"), &first) && dladdr((void *)real_resolve, &own) &&
+           first.dli_fbase == own.dli_fbase;
 }

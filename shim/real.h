@@ -73,4 +73,7 @@ void *real_find_late(const char *name, const void *caller);
 /* Whether malloc and malloc_usable_size come from the same library: if not, no allocation's size can be known. */
 bool real_heap_is_whole(void);
 
+/* Whether the program's malloc is the hook: not if the program itself, or a library preloaded in front of us, has one. */
+bool real_heap_is_ours(void);
+
 #endif
