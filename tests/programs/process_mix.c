@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts programs and children, waits for them in every way, and prints what it did: "child WAY pid" and "reaped WAY pid how status".
- * `process_mix share` only makes a task by clone that shares its thread-local storage. `process_mix hello WAY` is a child.
+ * Starts programs and children, waits for them in every way, and prints what it did: "child WAY pid" and "reaped WAY pid
+ * how status". `process_mix share` only makes a task by clone that shares its thread-local storage. `process_mix hello WAY` is a child.
  */
 #include <dlfcn.h>
 #include <errno.h>

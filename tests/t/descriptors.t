@@ -80,8 +80,9 @@ for pid, marks in said.items():
 ops = collections.Counter((event.name, event.fields.get('op')) for event in events)
 for event, op in (('desc_open', 'inherited'), ('fork', 'fork'), ('fork', 'vfork'), ('fork', 'posix_spawn'),
                   ('fork', 'posix_spawnp'), ('fork', 'popen'), ('fork', 'system'), ('fork', 'forkpty'), ('fork', 'clone'),
-                  ('fork', 'syscall'), ('desc_open', 'daemon'), ('desc_open', 'recvmsg'),
-                  ('desc_open', 'recvmmsg'), ('desc_open', 'openpty'), ('desc_dup', 'login_tty'), ('reap', 'waitpid'), ('reap', 'pclose'), ('reap', 'system'), ('wait', 'waitpid')):
+                  ('fork', 'syscall'), ('desc_open', 'daemon'), ('desc_open', 'recvmsg'), ('desc_open', 'recvmmsg'),
+                  ('desc_open', 'openpty'), ('desc_dup', 'login_tty'), ('reap', 'waitpid'), ('reap', 'pclose'),
+                  ('reap', 'system'), ('wait', 'waitpid')):
     tap.ok(ops[event, op], f'{event} by {op} is in the trace')
 unseen = {(event.pid, event.int('fd')) for event in events if event.name == 'desc_open' and event.fields['op'] == 'unseen' and
           event.int('fd') < 500}
