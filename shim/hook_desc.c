@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptors: everything that opens, copies or closes one, except sockets, terminals, and what libc keeps inside of streams. */
+/* Descriptors: everything that opens, copies or closes one, except sockets, terminals and what libc keeps inside streams. */
 #include <stdarg.h>
 
 #include "desc.h"

@@ -62,9 +62,9 @@ int daemon(int keep_directory, int keep_streams)
 /* --- environments --- */
 
 /*
- * A host that builds an environment of its own but passes on LD_PRELOAD means the new program to be recorded too: it must find
- * the arena. The extended copy lies on the stack if it is small, for the host's stack may be; else in a mapping of its own, which
- * is given back when exec fails, or by a vfork child's parent.
+ * A host that builds an environment of its own but passes on LD_PRELOAD means the new program to be recorded too: it must
+ * find the arena. The extended copy lies on the stack if it is small, for the host's stack may be; else in a mapping of its
+ * own, which is given back when exec fails, or by a vfork child's parent.
  */
 #define SMALL_ENVIRONMENT 256
 

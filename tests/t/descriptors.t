@@ -80,12 +80,20 @@ for pid, marks in said.items():
 ops = collections.Counter((event.name, event.fields.get('op')) for event in events)
 for event, op in (('desc_open', 'inherited'), ('fork', 'fork'), ('fork', 'vfork'), ('fork', 'posix_spawn'),
                   ('fork', 'posix_spawnp'), ('fork', 'popen'), ('fork', 'system'), ('fork', 'forkpty'), ('fork', 'clone'),
-                  ('fork', 'syscall'), ('reap', 'waitpid'), ('reap', 'pclose'), ('reap', 'system'), ('wait', 'waitpid')):
+                  ('fork', 'syscall'), ('desc_open', 'daemon'), ('desc_open', 'recvmsg'), ('desc_open', 'recvmmsg'),
+                  ('desc_open', 'openpty'), ('desc_dup', 'login_tty'), ('reap', 'waitpid'), ('reap', 'pclose'),
+                  ('reap', 'system'), ('wait', 'waitpid')):
     tap.ok(ops[event, op], f'{event} by {op} is in the trace')
 unseen = {(event.pid, event.int('fd')) for event in events if event.name == 'desc_open' and event.fields['op'] == 'unseen' and
           event.int('fd') < 500}
 tap.ok(len(unseen) < 60, 'hardly any had to be looked for: what libc opens inside forkpty, and what threads open during fork',
        unseen)
+by_number = {(event.int('dir'), event.int('bytes'), event.int('flags')) for event in events
+             if event.name == 'io' and event.fields['op'] == 'syscall'}
+tap.ok({(1, 5, 2), (0, 3, 2)} <= by_number, 'reads and writes by syscall(2) on a stream are recorded as such', by_number)
+looked_at = {event.fields['kind'] for event in events if event.name == 'desc_open' and event.fields['op'] == 'inherited'}
+tap.ok({'file', 'directory', 'device', 'pipe', 'tcp', 'udp', 'unix', 'listener', 'epoll', 'eventfd', 'timerfd', 'signalfd',
+        'inotify', 'pty'} <= looked_at, 'what an image begins with is known by its kind', looked_at)
 children = {event.int('child_pid') for event in events if event.name == 'fork'} - {-1}
 reaped = {event.int('pid') for event in events if event.name == 'reap'} - {-1}
 tap.equal(children - reaped, set(), 'every child that was told of was reaped')

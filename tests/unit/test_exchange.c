@@ -10,7 +10,7 @@
 #include "scrub.h"
 #include "trace_builder.h"
 
-enum { OP_ACCEPT = 1, OP_CONNECT, OP_LISTEN, OP_FORK, OP_VFORK, OP_SHUTDOWN, OP_OTHER };
+enum { OP_ACCEPT = 1, OP_CONNECT, OP_LISTEN, OP_FORK, OP_VFORK, OP_INHERITED, OP_SHUTDOWN, OP_OTHER };
 
 #define DESCS 64
 
@@ -493,6 +493,38 @@ static void test_fork(void **state)
     }
 }
 
+/* A child's own table, and an exec'd image's own list, count more than what the parent had. */
+static void test_own_word(void **state)
+{
+    const uint32_t pairs[] = {7, 70, 9, 9};
+    (void)state;
+    begin();
+    op(OP_INHERITED, "inherited");
+    process(1, 0);
+    opened(1, 1, 9, 9, KIND_listener, 0, 0);
+    opened(1, 1, 2, 2, KIND_tcp, 9, 0);
+    forked(1, 1, 2, OP_FORK);
+    process(2, 1);
+    add(2, 2, (struct event){.type = EVENT_desc_table, .u.desc_table = {.first = 0, .last = 100},
+                             .data = (const uint8_t *)pairs, .data_bytes = sizeof pairs});
+    forked(1, 1, 3, OP_FORK);
+    for (int fd = 0; fd < 2; fd++)
+        add(3, 3, (struct event){.type = EVENT_desc_open, .u.desc_open = {.desc = 80u + (unsigned)fd, .fd = (unsigned)fd,
+                                                                         .kind = KIND_pipe, .op = OP_INHERITED}});
+    add(1, 0, (struct event){.type = EVENT_desc_unseen, .u.desc_unseen = {.fd = 9, .flags = UNSEEN_GONE}});
+    run();
+    assert_int_equal(t.kinds[KIND_listener], 0);
+    assert_int_equal(t.kinds[KIND_tcp], 1);
+    exchange_descriptors(t.table, 2, t.kinds, &t.half_closed);
+    assert_int_equal(t.kinds[KIND_listener], 1);
+    assert_int_equal(t.kinds[KIND_tcp], 0);
+    assert_int_equal(t.kinds[KIND_unknown], 1);
+    exchange_descriptors(t.table, 3, t.kinds, &t.half_closed);
+    assert_int_equal(t.kinds[KIND_listener] + t.kinds[KIND_tcp], 0);
+    assert_int_equal(t.kinds[KIND_pipe], 2);
+    finish();
+}
+
 static void test_process_end(void **state)
 {
     (void)state;
@@ -645,7 +677,7 @@ int main(void)
         cmocka_unit_test(test_one),           cmocka_unit_test(test_pipelined),  cmocka_unit_test(test_event_loop),
         cmocka_unit_test(test_thread_pool),   cmocka_unit_test(test_upstream),   cmocka_unit_test(test_early_and_interim),
         cmocka_unit_test(test_lost_reply),    cmocka_unit_test(test_lost_events), cmocka_unit_test(test_unknown_protocol),
-        cmocka_unit_test(test_fork),          cmocka_unit_test(test_process_end), cmocka_unit_test(test_exec),
+        cmocka_unit_test(test_fork),          cmocka_unit_test(test_process_end), cmocka_unit_test(test_own_word), cmocka_unit_test(test_exec),
         cmocka_unit_test(test_dup),           cmocka_unit_test(test_listen_and_shutdown), cmocka_unit_test(test_peek),
         cmocka_unit_test(test_random),
     };
