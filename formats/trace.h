@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define TRACE_VERSION_MAJOR 1 /* a reader refuses a higher one */
-#define TRACE_VERSION_MINOR 0 /* a reader takes a higher one, and leaves out what it does not know */
+#define TRACE_VERSION_MINOR 1 /* a reader takes a higher one, and leaves out what it does not know */
 
 #define TRACE_SKIPPABLE_MAGIC 0x184D2A57u /* one of zstd's sixteen skippable frame magics */
 #define TRACE_SKIPPABLE_BYTES 8           /* magic and length in front of each header */
