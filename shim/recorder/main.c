@@ -21,7 +21,7 @@
 #define SLEEP_NS 25000000
 #define WATCH_NS 25000000
 #define GAUGE_NS 1000000000
-#define FLUSH_HASTY_NS 200000000
+#define FLUSH_NS TRACK_HASTY_NS
 
 static struct arena_header *map_arena(int fd)
 {
@@ -91,6 +91,7 @@ static void tell_takeover(struct recorder *r, const struct guard *g)
     e.data = (const uint8_t *)g->death;
     e.data_bytes = (uint32_t)strlen(g->death);
     track_add(&r->run, &e, now_raw_ns());
+    track_flush(&r->run, 0, 0);
 }
 
 static void gauge_all(struct recorder *r, uint64_t now_ns)
@@ -152,7 +153,7 @@ static uint64_t flush_age_ns(const struct recorder *r)
 
     for (uint32_t i = 0; i < high && i < r->proc_capacity; i++)
         if (r->hosts[i].known && r->hosts[i].pid == 1)
-            return FLUSH_HASTY_NS;
+            return TRACK_HASTY_NS;
     return TRACK_AGE_NS;
 }
 
@@ -210,7 +211,7 @@ static void run(struct recorder *r, struct drain *d, struct guard *g)
             look_after_file(r, g, now_ns);
             guard_check(g);
         }
-        if (now_ns - flushed_ns >= FLUSH_HASTY_NS) {
+        if (now_ns - flushed_ns >= FLUSH_NS) {
             flushed_ns = now_ns;
             flush_all(r, now_ns, flush_age_ns(r));
         }

@@ -15,6 +15,7 @@
 #include "column.h"
 #include "filing.h"
 #include "thin.h"
+#include "varint.h"
 
 #define LEVEL 1 /* of zstd: the columns did most of the work already, and the server wants the processor */
 #define FRONT_BYTES (TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES)
@@ -22,7 +23,7 @@
 struct held {
     struct held *next;
     struct trace_chunk_header header;
-    uint64_t slot, lost; /* lost: events left out of it */
+    uint64_t slot, events, lost; /* events: that it has, without `lost` ones; lost: left out of it */
     struct arena_filed filed;
     size_t bytes;
     uint8_t packed[]; /* with room for the header in front */
@@ -162,9 +163,20 @@ static void count_lost(struct sink *s, const struct trace_chunk_header *h, uint6
     s->gap.events += events;
 }
 
-/* frame: behind FRONT_BYTES of room. False if it has to be dropped. */
-static bool hold(struct sink *s, const struct trace_chunk_header *h, const uint8_t *packed, uint64_t slot,
-                 const struct arena_filed *filed, uint64_t lost)
+/* Events of a chunk that are not the recorder's own words about losses: the content begins with their count and types. */
+static uint64_t count_events(const uint8_t *content, size_t bytes, uint32_t events)
+{
+    uint64_t count, n = events;
+    const uint8_t *types = varint_get(content, content + bytes, &count);
+
+    for (uint32_t i = 0; types && i < events; i++)
+        n -= types[i] == EVENT_lost;
+    return n;
+}
+
+/* False if it has to be dropped. events: that are in it, lost: that were left out of it. */
+static bool hold(struct sink *s, const struct trace_chunk_header *h, uint64_t slot, const struct arena_filed *filed,
+                 uint64_t events, uint64_t lost)
 {
     size_t bytes = sizeof(struct held) + FRONT_BYTES + h->packed_bytes;
 
@@ -173,10 +185,10 @@ static bool hold(struct sink *s, const struct trace_chunk_header *h, const uint8
     struct held *held = malloc(bytes);
     if (!held)
         return false;
-    *held = (struct held){.header = *h, .slot = slot, .lost = lost, .bytes = bytes};
+    *held = (struct held){.header = *h, .slot = slot, .events = events, .lost = lost, .bytes = bytes};
     if (filed)
         held->filed = *filed;
-    memcpy(held->packed, packed, FRONT_BYTES + h->packed_bytes);
+    memcpy(held->packed, s->packed, FRONT_BYTES + h->packed_bytes);
     *s->held_last = held;
     s->held_last = &held->next;
     s->held_bytes += bytes;
@@ -230,18 +242,18 @@ static uint64_t hold_thinned(struct sink *s, struct trace_chunk_header *h, const
                              uint64_t slot, const struct arena_filed *filed)
 {
     struct trace_chunk_header thin = *h;
+    uint64_t events = count_events(content, bytes, h->events);
 
     if (!s->thin)
         s->thin = column_writer_new();
     if (!s->thin)
-        return h->events;
+        return events;
     uint64_t lost = thin_chunk(s->thin, &thin, content, bytes);
     size_t thin_bytes;
     const uint8_t *thin_content = column_writer_finish(s->thin, &thin_bytes);
-    /* one of no events is kept too, unpacked: its loss is noted in its turn */
-    if (!thin_content || !pack(s, &thin, thin_content, thin_bytes) || !thin.events ||
-        !hold(s, &thin, s->packed, slot, filed, lost))
-        return h->events;
+    if (lost == events || !thin_content || !pack(s, &thin, thin_content, thin_bytes) ||
+        !hold(s, &thin, slot, filed, events - lost, lost))
+        return events;
     return lost;
 }
 
@@ -258,9 +270,10 @@ uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t 
         }
         gap_begin(s, errno);
     }
+    uint64_t events = count_events(content, bytes, h->events);
     if (!packed)
-        lost = h->events;
-    else if (s->held_bytes + h->packed_bytes > SINK_HELD_WHOLE_BYTES || !hold(s, h, s->packed, slot, filed, 0))
+        lost = events;
+    else if (s->held_bytes + h->packed_bytes > SINK_HELD_WHOLE_BYTES || !hold(s, h, slot, filed, events, 0))
         lost = hold_thinned(s, h, content, bytes, slot, filed);
     count_lost(s, h, lost);
     return lost;
@@ -320,7 +333,7 @@ static uint64_t take_thread(struct sink *s, struct held **first)
         *at = h->next;
         h->next = *first;
         *first = h;
-        events += h->header.events;
+        events += h->events;
     }
     return events;
 }

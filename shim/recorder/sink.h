@@ -31,8 +31,8 @@ struct sink;
 struct sink *sink_new(struct arena_header *a, int fd);
 
 /* Compresses and appends a chunk (h without sequence and packed_bytes), or keeps it. slot and filed: the thread whose records
- * it has, and what the file tells of it then; FILING_NO_SLOT and NULL: none. Gives how many of its events were lost; they are
- * added to what is noted as filed->lost. */
+ * it has, and what the file tells of it then; FILING_NO_SLOT and NULL: none. Gives how many of its events were lost, `lost`
+ * events not counted: either some, or all of them; they are added to what is noted as filed->lost. */
 uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
                     const struct arena_filed *filed);
 

@@ -23,7 +23,8 @@ struct track {
     uint64_t since_ns;            /* when the first waiting event was added */
     uint64_t events;              /* added in all, but for the lost */
     uint64_t lost;                /* could not be written */
-    uint64_t last_ticks;          /* of the last one added */
+    uint64_t words, words_lost;   /* waiting `lost` events: they count as none, and are told anew if they are dropped */
+    bool hasty;                   /* call stacks wait, which later events of all threads refer to */
     struct track_progress done, next; /* next: what is done once the next event is added; its caller's to set */
 };
 
@@ -33,6 +34,7 @@ void track_add(struct track *t, const struct event *e, uint64_t now_ns);
 void track_skip(struct track *t);
 
 #define TRACK_AGE_NS 2000000000ull
+#define TRACK_HASTY_NS 200000000ull
 
 /* Writes what has waited for so long; a writer that fell quiet is let go. age_ns 0: all. */
 void track_flush(struct track *t, uint64_t now_ns, uint64_t age_ns);
