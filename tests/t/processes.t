@@ -126,7 +126,13 @@ def wait_for_ready(s):
 server = start_postgres() if postgres_binary('initdb') else None
 if server:
     peak = Peak(server.trace)
-    sessions = [postgres_session(server.port) for _ in range(50)]
+    def first_session():
+        try:
+            return postgres_session(server.port)
+        except (RuntimeError, OSError):
+            return None  # it is starting up
+
+    sessions = [wait_until(first_session, 30)] + [postgres_session(server.port) for _ in range(49)]
     query = b'select sum(i) from generate_series(1, 1000) i\x00'
     for s in sessions:
         s.sendall(b'Q' + (len(query) + 4).to_bytes(4, 'big') + query)
