@@ -94,7 +94,7 @@ with start_shop() as shop:
     children = ''.join(open(f'/proc/{shop.pid}/task/{tid}/children').read() for tid in os.listdir(f'/proc/{shop.pid}/task'))
     tap.equal(children, '', 'nor a child')
     here = recorders(shop.trace)
-    tap.equal(len(here), 1, 'one recorder writes the trace')
+    tap.equal(len(here), 2, 'one recorder writes the trace, and has a guard')
     shop.stop()
 tap.ok(wait_until(lambda: not recorders(shop.trace) and not any(os.path.exists(f'/proc/{pid}') for pid in here)),
        'which is gone after the server')

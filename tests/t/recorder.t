@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -144,6 +145,29 @@ pairs, _ = s.end()
 check_file(s.trace, 'without its guard')
 check_sum(s, pairs, 'without its guard')
 tap.equal(s.gaps, [], 'without its guard: no gap')
+
+# A connection in the midst of a message: nothing of it that is not on the allow-list may be kept, and later messages are seen.
+with start_shop() as shop:
+    with socket.create_connection(('127.0.0.1', shop.port), 10) as c:
+        def ask(*parts):
+            c.sendall(parts[0])
+            for part in parts[1:]:
+                time.sleep(0.3)
+                pid = worker(shop.trace)
+                os.kill(pid, signal.SIGKILL)
+                wait_until(lambda: worker(shop.trace) not in (None, pid))
+                c.sendall(part)
+            return c.recv(65536)
+        ask(b'GET /items/1 HTTP/1.1\r\nHost: x\r\n\r\n')
+        ask(b'GET /items/2?token=hunter2 HTTP/1.1\r\nHost: x\r\nAuthor', b'ization: hunter2\r\n\r\n')
+        ask(b'GET /items/2?tok', b'en=hunter2 HTTP/1.1\r\nHost: x\r\n\r\n')
+        for _ in range(5):
+            ask(b'GET /files/3 HTTP/1.1\r\nHost: x\r\n\r\n')
+wait_until(lambda: not recorders(shop.trace), 20)
+content = subprocess.run(['zstd', '-dcq', shop.trace], stdout=subprocess.PIPE).stdout
+tap.ok(b'hunter2' not in content, 'a message that two recorders saw parts of: no secret is kept')
+routes = {r['route']: r['requests'] for r in report(shop.trace)['routes']}
+tap.ok(sum(n for route, n in routes.items() if 'files' in route) >= 4, 'and the messages behind it are seen', routes)
 
 # --- stopped, starved, signalled ---
 
