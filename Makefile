@@ -52,7 +52,7 @@ ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc)
 RECORDER_LIBS := -lzstd
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit fuzz fuzz-built bench install uninstall clean help deps tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills fuzz fuzz-built bench install uninstall clean help deps tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -172,6 +172,13 @@ fuzz:
 	$(Q)$(MAKE) --no-print-directory fuzz-built
 	$(Q)O=$(abspath $(O)) tests/fuzz/run $(FUZZ)
 fuzz-built: $(fuzz_bin)
+
+## check-kills: kills servers under load at random moments, N times (N=1000): scripts/kills
+N ?= 1000
+check-kills:
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) --no-print-directory all programs-built
+	$(Q)O=$(abspath $(O)) scripts/kills $(N)
 
 ## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
 bench:

@@ -39,6 +39,7 @@ struct process_table {
     size_t thread_count, thread_size;
     uint64_t last_thread;
     struct event_recorder recorder;
+    struct gaps gaps;
     char *op_names[OPS_MAX];
     char *op_number; /* text of a number that has no name */
 };
@@ -369,8 +370,30 @@ static void settle_tally(struct entry *entry)
     p->stack_mismatches = tally->stack_mismatches;
 }
 
-static bool feed_run(struct process_table *t, const struct item *item)
+static void take_gap(struct gaps *gaps, const struct merge *m, const struct item *item)
 {
+    const struct event_gap *told = &item->event.u.gap;
+    uint64_t ticks = item->event.time;
+
+    add(&gaps->events, told->events);
+    if (gaps->count++ >= GAPS_KEPT)
+        return;
+    struct gap *gap = &gaps->gap[gaps->count - 1];
+    gap->from_ns = item->time_ns - (told->from < ticks ? merge_ticks_to_ns(m, ticks - told->from) : 0);
+    gap->to_ns = item->time_ns - (told->to < ticks ? merge_ticks_to_ns(m, ticks - told->to) : 0);
+    if (gap->to_ns < gap->from_ns)
+        gap->to_ns = gap->from_ns;
+    gap->events = told->events;
+    gap->reason = told->reason < GAP_COUNT ? (enum gap_reason)told->reason : GAP_unknown;
+    size_t n = item->event.data_bytes < sizeof gap->why ? item->event.data_bytes : sizeof gap->why - 1;
+    if (n)
+        memcpy(gap->why, item->event.data, n);
+}
+
+static bool feed_run(struct process_table *t, const struct merge *m, const struct item *item)
+{
+    if (item->event.type == EVENT_gap)
+        take_gap(&t->gaps, m, item);
     if (item->event.type == EVENT_op)
         return take_op(t, &item->event);
     if (item->event.type == EVENT_recorder)
@@ -381,7 +404,7 @@ static bool feed_run(struct process_table *t, const struct item *item)
 int process_table_feed(struct process_table *t, const struct merge *m, const struct item *item)
 {
     if (item->proc == 0)
-        return feed_run(t, item) ? 0 : -1;
+        return feed_run(t, m, item) ? 0 : -1;
     struct entry *entry = find_entry(t, item);
     if (!entry)
         return -1;
@@ -428,6 +451,8 @@ const struct process *process_find(const struct process_table *t, uint32_t seria
 }
 
 const struct event_recorder *process_recorder(const struct process_table *t) { return &t->recorder; }
+
+const struct gaps *process_gaps(const struct process_table *t) { return &t->gaps; }
 
 const char *process_op_name(const struct process_table *t, uint64_t op)
 {

@@ -36,6 +36,20 @@ struct process {
     uint64_t stack_checks, stack_mismatches; /* of threads that ended: call stacks recognised and walked too; the wrong ones */
 };
 
+struct gap { /* in which recording paused */
+    int64_t from_ns, to_ns;
+    uint64_t events; /* lost in it */
+    enum gap_reason reason;
+    char why[128]; /* for people, not escaped */
+};
+
+#define GAPS_KEPT 32 /* the first ones; all are counted */
+
+struct gaps {
+    uint64_t count, events;
+    struct gap gap[GAPS_KEPT];
+};
+
 struct process_table;
 
 struct process_table *process_table_new(void);
@@ -50,6 +64,8 @@ const struct process *process_find(const struct process_table *t, uint32_t seria
 
 /* Of the recorder itself: EVENT_UNKNOWN fields before its first word. */
 const struct event_recorder *process_recorder(const struct process_table *t);
+
+const struct gaps *process_gaps(const struct process_table *t);
 
 /* Feeds all that the recorder wrote and nothing else, quickly. For those who only ask about processes, or want the names of
  * calls before the first event. -1 with *e filled if memory is short. */

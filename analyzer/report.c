@@ -72,6 +72,9 @@ static int build_processes(struct report *r, const struct analysis *a)
         add_known(&r->hooks_cpu_s, ((double)p->cost_heap_ns + (double)p->cost_io_ns) / 1e9);
         add_known(&r->process_cpu_s, known(p->cpu_ns) / 1e9);
     }
+    r->gaps = *process_gaps(a->processes);
+    if (r->lost_events < r->gaps.events) /* what its threads were not alive to tell */
+        r->lost_events = r->gaps.events;
     r->stalled_s = stalled_ns / 1e9;
     return 0;
 }

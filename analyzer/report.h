@@ -70,6 +70,7 @@ struct report {
     double duration_s, loaded_s;
     uint64_t events, lost_events, truncated_bytes, bad_chunks;
     bool closed;      /* the recorder ended the file on purpose */
+    struct gaps gaps; /* in which recording paused */
     double stalled_s; /* that threads waited for a full ring */
 
     struct report_process *process;

@@ -90,6 +90,20 @@ static void put_range(struct json *j, cJSON *object, struct report_range r, doub
     put_number(j, object, "peak", r.peak * scale);
 }
 
+static void put_gaps(struct json *j, cJSON *trace, const struct gaps *gaps)
+{
+    cJSON *list = put(j, trace, "gaps", cJSON_CreateArray());
+    for (uint64_t i = 0; i < gaps->count && i < GAPS_KEPT; i++) {
+        const struct gap *g = &gaps->gap[i];
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_number(j, out, "from_s", (double)g->from_ns / 1e9);
+        put_number(j, out, "duration_s", (double)(g->to_ns - g->from_ns) / 1e9);
+        put_count(j, out, "lost_events", g->events);
+        put_text(j, out, "reason", gap_reason_name[g->reason]);
+        put_text(j, out, "detail", g->why);
+    }
+}
+
 static void put_trace(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *trace = put(j, root, "trace", cJSON_CreateObject());
@@ -98,6 +112,7 @@ static void put_trace(struct json *j, cJSON *root, const struct report *r)
     put_count(j, trace, "events", r->events);
     put_count(j, trace, "lost_events", r->lost_events);
     put_count(j, trace, "truncated_bytes", r->truncated_bytes);
+    put_gaps(j, trace, &r->gaps);
     cJSON *list = put(j, trace, "processes", cJSON_CreateArray());
     for (size_t i = 0; i < r->processes; i++) {
         const struct report_process *p = &r->process[i];

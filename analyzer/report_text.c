@@ -18,6 +18,7 @@
 #define SITES_SHOWN 5
 #define FRAMES_SHOWN 8
 #define UNSEEN_SHOWN 10
+#define GAPS_SHOWN 5
 
 struct page {
     FILE *out;
@@ -330,12 +331,30 @@ static void print_descriptors(const struct page *p, const struct report *r)
             (unsigned long long)r->connections.open_peak, (unsigned long long)r->connections.open_end);
 }
 
+static void print_gaps(const struct page *p, const struct gaps *gaps)
+{
+    char from[UNITS_MAX], length[UNITS_MAX], events[UNITS_MAX];
+
+    for (uint64_t i = 0; i < gaps->count && i < GAPS_SHOWN; i++) {
+        const struct gap *g = &gaps->gap[i];
+        char line[512];
+        snprintf(line, sizeof line, "gap of %s at %s, %s events lost: %s",
+                 units_duration(length, (double)(g->to_ns - g->from_ns)), units_clock(from, (double)g->from_ns / 1e9),
+                 units_count(events, (double)g->events), g->why);
+        fputs("  ", p->out);
+        print_wrapped(p->out, line, 2, 4);
+    }
+    if (gaps->count > GAPS_SHOWN)
+        fprintf(p->out, "  and %llu more gaps\n", (unsigned long long)(gaps->count - GAPS_SHOWN));
+}
+
 static void print_losses(const struct page *p, const struct report *r)
 {
     const struct {
         uint64_t n;
         const char *what;
-    } row[] = {{r->lost_events, "events dropped because a ring stayed full"},
+    } row[] = {{r->lost_events, r->gaps.events ? "events dropped: a ring stayed full, or in gaps (below)"
+                                              : "events dropped because a ring stayed full"},
                {r->truncated_bytes, "bytes of the file damaged or cut off, and left out"},
                {r->bad_chunks, "chunks of the file whose content is damaged"},
                {r->connections.unfinished, "requests without a complete response"},
@@ -350,6 +369,8 @@ static void print_losses(const struct page *p, const struct report *r)
             fprintf(p->out, "  %s %s\n", units_count(count, (double)row[i].n), row[i].what);
             any = true;
         }
+    print_gaps(p, &r->gaps);
+    any |= r->gaps.count > 0;
     if (!r->closed)
         fputs("  the end, perhaps: the recorder did not close the file\n", p->out);
     if (!any && r->closed)

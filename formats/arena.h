@@ -34,6 +34,35 @@ enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_G
 
 enum arena_heap_mode { HEAP_OFF, HEAP_LEDGER, HEAP_EXACT };
 
+/*
+ * The recorder's own notes, so that one that takes over from one that died knows what is in the file already. They are
+ * true at every instant: a filing is written into the place that is not in use and made valid by one store (filing.c).
+ */
+struct arena_filed { /* of one thread: what the file tells of it */
+    uint64_t serial; /* of the thread */
+    uint64_t position; /* in its ring: records before it are in the file, or counted as lost */
+    uint64_t taken;    /* records before that position, since the thread began */
+    uint64_t added;    /* events of it in the file */
+    uint64_t lost;     /* records that the recorder took and could not keep */
+    uint64_t lost_told, stalled_told; /* the sums of its `lost` events in the file */
+    uint64_t last_ticks;
+};
+
+struct arena_filing { /* one chunk that was written, or given up */
+    uint64_t file_bytes, chunks; /* the file ends behind that many whole chunks */
+    uint64_t slot;               /* of the thread; UINT64_MAX: none's */
+    struct arena_filed filed;
+};
+
+struct arena_mark { /* how many records lay before a position */
+    uint64_t position, taken;
+};
+
+struct arena_reading { /* the ring that the recorder reads from this position on */
+    uint64_t start;
+    uint32_t first_block, run; /* run 0: none */
+};
+
 struct arena_header {
     uint64_t magic;
     uint32_t layout;
@@ -66,6 +95,16 @@ struct arena_header {
     _Alignas(64) _Atomic uint32_t next_proc, next_thread, next_desc, next_stack; /* serials of the run, from 1 */
     _Atomic uint32_t threads_high, procs_high;  /* slots at or above were never used */
     _Atomic uint64_t unslotted_events;          /* of threads for which no slot was free */
+
+    /* the recorder's alone */
+    _Alignas(64) _Atomic uint64_t filings; /* filing[filings % 2] is the last that is complete */
+    struct arena_filing filing[2];
+    _Atomic uint64_t alive_ticks;   /* when it last looked at the rings */
+    _Atomic uint64_t spent_cpu_ns;  /* by recorders of this run that died */
+    _Atomic uint64_t drained_events;
+
+    /* futexes: a process that takes the recorder with it when it ends asks for all to be written first */
+    _Alignas(64) _Atomic uint32_t flush_wanted, flush_done; /* counts of requests */
 };
 
 enum arena_state {
@@ -77,6 +116,18 @@ enum arena_state {
 
 #define ARENA_EXE_BYTES 512
 
+/* Objects and usable bytes, since the thread began. */
+struct arena_ledger {
+    uint64_t alloc_count, alloc_bytes, free_count, free_bytes;
+};
+
+/* Sums over the threads of a process that are gone. */
+struct arena_ended {
+    uint64_t serial; /* of the process */
+    struct arena_ledger ledger;
+    uint64_t cost_heap, cost_io, lost;
+};
+
 struct arena_proc {
     _Alignas(64) _Atomic uint32_t state; /* enum arena_state */
     _Atomic uint32_t serial, parent;     /* run-unique; parent 0: none known */
@@ -87,11 +138,7 @@ struct arena_proc {
     _Atomic uint64_t cpu_ns;       /* processor time when it said that it exits; 0: it did not */
     _Atomic uint64_t start_ticks;
     char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */
-};
-
-/* Objects and usable bytes, since the thread began. */
-struct arena_ledger {
-    uint64_t alloc_count, alloc_bytes, free_count, free_bytes;
+    struct arena_ended ended;      /* the recorder's alone */
 };
 
 struct arena_thread {
@@ -128,6 +175,9 @@ struct arena_thread {
     /* consumer */
     _Alignas(64) _Atomic uint64_t tail; /* bytes consumed */
     _Atomic uint32_t waiting;           /* futex: the thread waits for room */
+    struct arena_mark mark[2];          /* one of them is of `tail` */
+    struct arena_reading reading[2];    /* `tail` is in the ring of that with the later start among those not behind it */
+    struct arena_filed filed;
 
     /* identity */
     _Alignas(64) _Atomic uint32_t state; /* enum arena_state */

@@ -26,6 +26,12 @@ const char *const wait_what_name[WAIT_COUNT] = {
 #undef W
 };
 
+const char *const gap_reason_name[GAP_COUNT] = {
+#define R(name) #name,
+    GAP_REASONS(R)
+#undef R
+};
+
 const char *const process_how_name[HOW_COUNT] = {"running", "exit", "killed", "exec"};
 
 #define F(name, coding, show)

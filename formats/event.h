@@ -95,6 +95,16 @@ enum wait_what {
 };
 extern const char *const wait_what_name[WAIT_COUNT];
 
+/* Why there is a gap. Numbers are part of the file; the order never changes. */
+#define GAP_REASONS(R) R(unknown) R(restarted) R(no_room) R(write_error)
+enum gap_reason {
+#define R(name) GAP_##name,
+    GAP_REASONS(R)
+#undef R
+        GAP_COUNT
+};
+extern const char *const gap_reason_name[GAP_COUNT];
+
 /* Bits of io.flags. */
 enum {
     IO_PEEK = 1,     /* the bytes stay in the socket: they are not counted into the offset */

@@ -7,8 +7,11 @@
 #include "clock.h"
 #include "event.h"
 #include "raw.h"
+#include "ring.h"
 #include "say.h"
 #include "state.h"
+
+#define FLUSH_PATIENCE_MS 1000
 
 struct arena_proc *procslot_claim(uint32_t parent_serial)
 {
@@ -55,6 +58,20 @@ void procslot_name(struct arena_proc *p, const struct arena_proc *parent)
 
 void procslot_release(struct arena_proc *p) { atomic_store(&p->state, ARENA_FREE); }
 
+/* In a pid namespace the recorder is killed when the first process ends: so that one waits for it to have written all. */
+static void flush_recorder(void)
+{
+    uint32_t wanted = atomic_fetch_add(&shim.arena->flush_wanted, 1) + 1, done;
+
+    ring_wake_recorder();
+    for (int waited_ms = 0; waited_ms < FLUSH_PATIENCE_MS; waited_ms += 50) {
+        done = atomic_load(&shim.arena->flush_done);
+        if ((int32_t)(done - wanted) >= 0 || atomic_load(&shim.arena->recorder_state) != ARENA_RUNNING)
+            return;
+        raw_futex_wait(&shim.arena->flush_done, done, 50000000);
+    }
+}
+
 void procslot_exiting(int status)
 {
     if (atomic_load(&shim.phase) != SHIM_ON)
@@ -66,6 +83,8 @@ void procslot_exiting(int status)
     atomic_store(&shim.proc->cpu_ns, (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec);
     atomic_store(&shim.proc->status, status);
     atomic_store(&shim.proc->how, HOW_exit);
+    if (shim.proc->pid == 1)
+        flush_recorder();
 }
 
 void procslot_not_exiting(void)

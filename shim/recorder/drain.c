@@ -16,19 +16,12 @@
 #include "recorder.h"
 
 #define GIVE_BACK_BYTES 65536
-#define ROLES (1u << 20)   /* descriptions whose role is remembered; ids are given in sequence, so older ones give way */
 #define CLOSED_KEPT 4096u  /* closes after which a connection's framing is forgotten, unless it was used again */
 
 struct cursor {
     uint32_t slot;
     uint64_t position, end, given_back;
     uint64_t time; /* of the record at position */
-};
-
-struct role_slot {
-    uint32_t desc;
-    uint32_t used; /* number of closes when its last payload came */
-    uint8_t role;
 };
 
 struct drain {
@@ -53,16 +46,17 @@ struct drain *drain_new(struct recorder *r)
     d->r = r;
     d->payload_size = SCRUB_OUT_BYTES(r->capture_bytes);
     d->heap = calloc(r->thread_capacity, sizeof *d->heap);
-    d->roles = calloc(ROLES, sizeof *d->roles);
+    d->roles = r->roles;
+    d->closes = r->lives << 24; /* what the roles say of uses is older */
     d->payload = malloc(d->payload_size);
-    return d->heap && d->roles && d->payload ? d : NULL;
+    return d->heap && d->payload ? d : NULL;
 }
 
 /* --- connections --- */
 
 static struct role_slot *role_slot(struct drain *d, uint32_t desc)
 {
-    struct role_slot *slot = &d->roles[desc % ROLES];
+    struct role_slot *slot = &d->roles[desc % RECORDER_ROLES];
 
     if (slot->desc != desc)
         *slot = (struct role_slot){.desc = desc, .role = ROLE_UNKNOWN};
@@ -168,8 +162,12 @@ static uint32_t record_words(const struct drain *d, const struct cursor *c, cons
 static void give_back(struct drain *d, struct cursor *c)
 {
     struct arena_thread *t = &d->r->threads[c->slot];
+    struct guest *g = &d->r->guests[c->slot];
 
-    d->r->guests[c->slot].tail = c->given_back = c->position;
+    /* noted in the place that is not of the present tail, so that one is right whenever we are killed */
+    t->mark[t->mark[0].position == g->tail] = (struct arena_mark){c->position, g->track.next.taken};
+    atomic_signal_fence(memory_order_seq_cst);
+    g->tail = c->given_back = c->position;
     atomic_store_explicit(&t->tail, c->position, memory_order_seq_cst);
     if (atomic_exchange_explicit(&t->waiting, 0, memory_order_acq_rel))
         raw_futex_wake(&t->waiting);
@@ -184,7 +182,10 @@ static bool follow_switch(struct drain *d, struct cursor *c, const struct arena_
 
     if (first > UINT32_MAX || run > r->ring_run || !pool_is_run((uint32_t)first, (uint32_t)run, r->block_count))
         return false;
+    /* in this order, so that whoever takes over from us knows the ring of the tail whenever we are killed */
     c->position += ARENA_SWITCH_BYTES;
+    hosts_note_ring(&r->threads[c->slot], c->position, (uint32_t)first, (uint32_t)run);
+    give_back(d, c);
     hosts_free_ring(r, g);
     g->first_block = (uint32_t)first;
     g->run = (uint32_t)run;
@@ -226,8 +227,10 @@ static void take_record(struct drain *d, struct cursor *c)
     e.time = record->time;
     e.type = record->type;
     c->position += words * 8ull;
+    g->track.next.position = c->position;
+    g->track.next.taken++;
     if (!words || e.type >= 32 || !event_table[e.type].name || words < 2 + event_table[e.type].fields) {
-        g->track.lost++;
+        track_skip(&g->track);
         return;
     }
     unsigned fields = event_table[e.type].fields;
@@ -306,14 +309,15 @@ static void tell_losses(struct drain *d)
         if (!g->known)
             continue;
         uint64_t lost = r->threads[i].lost_events + g->track.lost, stalled = r->threads[i].stalled_ticks;
-        if (lost == g->lost_told && stalled == g->stalled_told)
+        struct track_progress *told = &g->track.next;
+        if (lost == told->lost_told && stalled == told->stalled_told)
             continue;
         /* at the thread's last record, not now: what is still in its ring is older than now */
         struct event e = {.time = g->last_ticks, .type = EVENT_lost};
-        e.u.lost.events = lost - g->lost_told;
-        e.u.lost.stalled = stalled - g->stalled_told;
-        g->lost_told = lost;
-        g->stalled_told = stalled;
+        e.u.lost.events = lost - told->lost_told;
+        e.u.lost.stalled = stalled - told->stalled_told;
+        told->lost_told = lost;
+        told->stalled_told = stalled;
         track_add(&g->track, &e, d->now_ns);
     }
 }
@@ -340,5 +344,6 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns)
         sift_down(d, 0);
     }
     tell_losses(d);
+    atomic_store_explicit(&d->r->arena->drained_events, d->r->drained_events, memory_order_relaxed);
     return d->r->drained_events - before;
 }

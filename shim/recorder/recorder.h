@@ -8,6 +8,8 @@
  *   numbers.c  which descriptors they have open, and which of them no event told of
  *   main.c   the loop
  *
+ * It is the worker of a pair: guard.c starts it anew if it dies.
+ *
  * Everything read from the arena is a claim of a process that may be broken, and is checked before it is used.
  */
 #ifndef PERFSHIM_RECORDER_H
@@ -33,9 +35,8 @@ struct host {
     int pidfd; /* -1: not to be had; asked by kill instead */
     bool known; /* its events are being taken */
     struct track track;
-    struct numbers numbers;          /* its open descriptors */
-    struct arena_ledger ended;       /* of threads that are gone */
-    uint64_t ended_cost_heap, ended_cost_io, ended_lost;
+    struct numbers numbers;   /* its open descriptors */
+    struct arena_ended ended; /* of threads that are gone; the arena has a copy */
     struct module_range *modules;
     size_t module_count;
     bool modules_wanted; /* a stack named code that we have not seen */
@@ -51,8 +52,15 @@ struct guest { /* a thread of a host */
     uint32_t first_block, run; /* its ring */
     uint64_t tail; /* our own: the arena's copy could be overwritten by a broken host */
     uint64_t last_ticks; /* of its last record */
-    uint64_t lost_told, stalled_told;
 };
+
+struct role_slot { /* how a description came about, for the scrubber */
+    uint32_t desc;
+    uint32_t used; /* number of closes when its last payload came */
+    uint8_t role;
+};
+
+#define RECORDER_ROLES (1u << 20) /* that are remembered; ids are given in sequence, so older ones give way */
 
 struct recorder {
     struct arena_header *arena;
@@ -69,6 +77,10 @@ struct recorder {
     struct track run; /* the track of process 0 */
     struct host *hosts;   /* as many as proc_capacity, by slot */
     struct guest *guests; /* as many as thread_capacity, by slot */
+    struct role_slot *roles; /* RECORDER_ROLES of them; outlives a worker that dies */
+    uint32_t lives; /* workers before this one */
+    uint64_t taken_over; /* events that the worker before took and did not get into the file */
+    uint64_t taken_over_from; /* time of the earliest event that they may have followed */
     uint64_t drained_events;
     uint64_t damaged_rings; /* times that a ring's content made no sense */
 };
@@ -83,10 +95,15 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns);
 /* hosts.c: finds new processes and threads, and ends those that are gone. True while there is a live process, or one on its
  * way. */
 bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns);
+/* Notes in the arena that from a position on a thread's records are in another ring. */
+void hosts_note_ring(struct arena_thread *t, uint64_t start, uint32_t first_block, uint32_t run);
 /* Gives a thread's ring back to the pool, and its memory to the system if it is more than a block. */
 void hosts_free_ring(struct recorder *r, struct guest *g);
 /* Threads that came since the last look. Cheap: called in each pass. */
 void hosts_find_threads(struct recorder *r, uint64_t now_ns);
+
+/* The ends of those that have said that they exit and are the first of their pid namespace: nobody outlives them to tell. */
+void hosts_last_words(struct recorder *r, uint64_t now_ns);
 
 /* gauge.c */
 void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns);
