@@ -46,6 +46,7 @@ recorder_obj := $(recorder_src:%.c=$(O)/obj/%.o)
 analyzer_obj := $(analyzer_src:%.c=$(O)/obj/%.o)
 unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
+program_bin  += $(O)/tests/programs/operator_mix.so
 
 ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
 RECORDER_LIBS := -lzstd
@@ -122,6 +123,10 @@ $(O)/tests/%: tests/%.cc $(O)/flags
 	$(call say,PROG,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -O1 -g -Wall -Wextra $(DEPS) $< -o $@ -lpthread
+$(O)/tests/%.so: tests/%.cc $(O)/flags
+	$(call say,PROG,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -O1 -g -Wall -Wextra -fPIC -shared -DPLUGIN $(DEPS) $< -o $@
 
 tests-built: $(unit_bin) $(program_bin)
 programs-built: $(program_bin)
