@@ -47,6 +47,7 @@ analyzer_obj := $(analyzer_src:%.c=$(O)/obj/%.o)
 unit_shim_obj := $(O)/obj/shim/cfi.o $(O)/obj/shim/unwind.o $(O)/obj/shim/memo.o # what of the shim can stand alone
 unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
+program_bin  += $(O)/tests/programs/operator_mix.so
 
 ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
 RECORDER_LIBS := -lzstd
@@ -123,6 +124,10 @@ $(O)/tests/%: tests/%.cc $(O)/flags
 	$(call say,PROG,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -O1 -g -Wall -Wextra $(DEPS) $< -o $@ -lpthread
+$(O)/tests/%.so: tests/%.cc $(O)/flags
+	$(call say,PROG,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -O1 -g -Wall -Wextra -fPIC -shared -DPLUGIN $(DEPS) $< -o $@
 
 # Fuzzers: everything anew with clang's libFuzzer and sanitizers. From an archive, so that a fuzzer can stand in for a module.
 FUZZ_CC       ?= clang

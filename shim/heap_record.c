@@ -11,6 +11,17 @@
 #include "ring.h"
 #include "stack.h"
 
+/* Inside the allocator too: tcmalloc's malloc_usable_size allocates when it is first called. */
+static size_t usable_size(struct arena_thread *t, void *p)
+{
+    uint32_t in_heap = t->in_heap;
+
+    t->in_heap = 1;
+    size_t usable = real.malloc_usable_size(p);
+    t->in_heap = in_heap;
+    return usable;
+}
+
 static void record_alloc(struct arena_thread *t, void *p, size_t size, size_t usable, unsigned op)
 {
     uint32_t stack = stack_id(t);
@@ -42,7 +53,9 @@ void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
     if (shim.heap_mode == HEAP_OFF)
         return;
     uint64_t cost = cost_begin(t);
-    size_t usable = real.malloc_usable_size(p);
+    size_t usable = usable_size(t, p);
+    if (usable < size) /* tcmalloc says 0 until its constructor has run */
+        usable = size;
     ledger_alloc(t, usable);
     if (shim.heap_mode == HEAP_EXACT)
         record_alloc(t, p, size, usable, op);
@@ -63,11 +76,16 @@ static void note_free(struct arena_thread *t, void *p, size_t usable, unsigned o
 void heap_note_free(struct arena_thread *t, void *p, unsigned op)
 {
     if (shim.heap_mode != HEAP_OFF)
-        note_free(t, p, real.malloc_usable_size(p), op);
+        note_free(t, p, usable_size(t, p), op);
 }
 
 void heap_resized(struct arena_thread *t, void *p, size_t before, size_t size, unsigned op)
 {
     note_free(t, p, before, op);
     heap_note_alloc(t, p, size, op);
+}
+
+size_t heap_usable_size(struct arena_thread *t, void *p)
+{
+    return t ? usable_size(t, p) : real.malloc_usable_size(p);
 }

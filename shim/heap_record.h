@@ -23,6 +23,9 @@ void heap_note_free(struct arena_thread *t, void *p, unsigned op);
 /* A block of before usable bytes has another size now, at the same address. */
 void heap_resized(struct arena_thread *t, void *p, size_t before, size_t size, unsigned op);
 
+/* The real malloc_usable_size; t may be NULL. */
+size_t heap_usable_size(struct arena_thread *t, void *p);
+
 /* The thread's slot if an allocation is to be recorded now. */
 static inline struct arena_thread *heap_enter(void)
 {
@@ -52,7 +55,7 @@ void *heap_zalloc(size_t size, unsigned op);
 void *heap_aligned(size_t align, size_t size, unsigned op);
 void *heap_realloc(void *old, size_t size, unsigned op);
 void heap_free(void *p, unsigned op);
-size_t heap_usable_size(const void *p);
+size_t heap_size(const void *p);
 
 /* Whether a block is of the bootstrap (hook_heap.c): no real function may see it. */
 bool heap_is_bootstrap(const void *p);

@@ -191,7 +191,7 @@ void free_aligned_sized(void *p, size_t align, size_t size)
 /* The real call is made once, whatever is known; a NULL for size > 0 means that the old block stands as it was. */
 static void *resize(struct arena_thread *t, void *old, size_t size, unsigned op)
 {
-    size_t usable = shim.heap_mode == HEAP_OFF ? 0 : real.malloc_usable_size(old);
+    size_t usable = shim.heap_mode == HEAP_OFF ? 0 : heap_usable_size(t, old);
 
     heap_note_free(t, old, op);
     void *p = real.realloc(old, size);
@@ -244,13 +244,12 @@ void *reallocarray(void *old, size_t n, size_t size)
 }
 
 /* Not recorded: it is here because the bootstrap's blocks are unknown to the real one. */
-size_t malloc_usable_size(void *p) { return heap_usable_size(p); }
+size_t malloc_usable_size(void *p) { return heap_size(p); }
 
-size_t heap_usable_size(const void *p)
+size_t heap_size(const void *p)
 {
     if (from_bootstrap(p))
         return bootstrap_size(p);
-    if (__builtin_expect(!real.malloc_usable_size, 0))
-        hook_enter();
-    return real.malloc_usable_size ? real.malloc_usable_size((void *)(uintptr_t)p) : 0;
+    struct arena_thread *t = hook_enter();
+    return real.malloc_usable_size ? heap_usable_size(t, (void *)(uintptr_t)p) : 0;
 }

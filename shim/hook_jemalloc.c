@@ -58,7 +58,7 @@ void *mallocx(size_t size, int flags)
 /* realloc keeps no alignment and zeroes nothing. */
 static void *any_rallocx(void *old, size_t size, int flags)
 {
-    size_t before = heap_usable_size(old);
+    size_t before = heap_size(old);
 
     if (!align_of(flags)) {
         void *p = heap_realloc(old, size, OP_rallocx);
@@ -94,7 +94,7 @@ size_t xallocx(void *p, size_t size, size_t extra, int flags)
 {
     ready();
     if (!real.xallocx || heap_is_bootstrap(p))
-        return heap_usable_size(p);
+        return heap_size(p);
     struct arena_thread *t = jemalloc_enter((void *)real.xallocx);
     size_t before = t ? real.malloc_usable_size(p) : 0;
     size_t after = real.xallocx(p, size, extra, flags);
@@ -107,7 +107,7 @@ size_t xallocx(void *p, size_t size, size_t extra, int flags)
 size_t sallocx(const void *p, int flags)
 {
     ready();
-    return real.sallocx && !heap_is_bootstrap(p) ? real.sallocx(p, flags) : heap_usable_size(p);
+    return real.sallocx && !heap_is_bootstrap(p) ? real.sallocx(p, flags) : heap_size(p);
 }
 
 void dallocx(void *p, int flags)

@@ -2,6 +2,9 @@
 /*
  * Resolution happens in one go at the first hooked call, not in the constructor: libstdc++ and others allocate before it.
  * dlsym takes the loader's lock, so it must never run later, when another thread may hold that lock and wait for ours.
+ *
+ * The table is filled as a whole: dlsym allocates where a name is missing, and an allocator that is called then calls hooks
+ * (sbrk, mmap) whose turn has not come. Until then, blocks are the bootstrap's.
  */
 #include "real.h"
 
@@ -32,9 +35,13 @@ static int note_allocator(struct dl_phdr_info *info, size_t size, void *unused)
 
 void real_resolve(void)
 {
-#define HOOK(name, subject) real.name = (__typeof__(name) *)dlsym(RTLD_NEXT, #name);
+    static struct real_table found; /* not on the stack: the host's first call may be on a small one */
+
+#define HOOK(name, subject) found.name = (__typeof__(name) *)dlsym(RTLD_NEXT, #name);
 #include "hooks.def"
 #undef HOOK
+    dlerror(); /* the host has missed no name */
+    real = found;
     dl_iterate_phdr(note_allocator, NULL);
 }
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import O, Tap, dump, run, run_shimmed  # noqa: E402
+from harness import O, SHIM, Tap, dump, run, run_shimmed  # noqa: E402
 
 MARK_FD = '-7'
 BLOCK_BYTES = 200  # of struct Block in cxx_mix
@@ -95,6 +95,75 @@ for name, arguments in (('alloc_mix', ()), ('fd_mix', ()), ('socket_mix', ()), (
     got, wanted = check(name, *arguments)
     for what in wanted or ():
         tap.equal(got[what], wanted[what], f'{" ".join((name, *arguments))}: {what}')
+
+LIBRARIES = '/usr/lib/x86_64-linux-gnu'
+ALLOCATORS = {'tcmalloc': 'libtcmalloc_minimal.so.4', 'jemalloc': 'libjemalloc.so.2', 'mimalloc': 'libmimalloc.so.2.0'}
+
+
+def environment(allocator):
+    """For a program on an allocator ('' is libc's), bare and under the shim."""
+    library = f'{LIBRARIES}/{ALLOCATORS[allocator]}' if allocator else ''
+    common = {'OPERATOR_MIX_NO_THROW': '1'} if allocator == 'mimalloc' else {}
+    return dict(os.environ, LD_PRELOAD=library, **common), {'LD_PRELOAD': f'{SHIM}:{library}', **common}
+
+
+def check_edges(allocator):
+    """The corners of malloc: counted exactly, and failing as they do without the shim."""
+    name = f'heap_edges on {allocator or "libc"}'
+    bare_env, env = environment(allocator)
+    bare = parse(run([f'{O}/tests/programs/heap_edges'], env=bare_env).stdout)
+    got, wanted = check('heap_edges', env=env)
+    for what in wanted or ():
+        if what.startswith('edge:'):
+            tap.equal(wanted[what], bare.get(what), f'{name}: {what} fails as it does without the shim')
+        elif what != 'by_libc':
+            tap.equal(got[what], wanted[what], f'{name}: {what}')
+
+
+def check_operators(allocator, program, by_malloc):
+    """new and delete: each one once. by_malloc: as libstdc++'s malloc, or under their own names."""
+    name = f'{program[0]} on {allocator or "libc"}'
+    bare_env, env = environment(allocator)
+    program = [f'{O}/tests/programs/{program[0]}', *program[1:]]
+    bare, shimmed = run(program, env=bare_env), run_shimmed(program, env)
+    tap.equal(shimmed.returncode, 0, f'{name} ends well under the shim')
+    told, seen = parse(shimmed.stdout), collections.Counter()
+    for what in ('thrown', 'refused', 'handled', 'news'):
+        tap.equal(told.get(what), parse(bare.stdout).get(what), f'{name}: {what} as without the shim')
+    blocks, marks = Blocks(), 0
+    for event in dump(shimmed.trace):
+        marks += event.name == 'io' and event.fields['fd'] == MARK_FD
+        if event.name in ('alloc', 'free'):
+            usable, own = blocks.take(event)
+            operator = event.fields['op'].startswith('_Z')
+            if marks == 1 and own:
+                seen[event.name, operator, 'count'] += 1
+                seen[event.name, operator, 'bytes'] += usable
+    if by_malloc: # libstdc++ allocates the exceptions, those too that its nothrow forms catch
+        tap.equal(seen['alloc', False, 'count'], told['news'] + told['thrown'] + told['refused'], f'{name}: allocations')
+        tap.equal(seen['alloc', True, 'count'] + seen['free', True, 'count'], 0, f'{name}: not counted twice')
+    else:
+        tap.equal(seen['alloc', True, 'count'], told['news'], f'{name}: allocations')
+        tap.equal(seen['alloc', True, 'bytes'], told['new_bytes'], f'{name}: bytes allocated')
+        tap.equal(seen['free', True, 'count'], told['deletes'], f'{name}: frees')
+        tap.equal(seen['free', True, 'bytes'], told['delete_bytes'], f'{name}: bytes freed')
+
+
+check_edges('')
+check_operators('', ['operator_mix'], True)
+check_operators('', ['plugin_host', f'{O}/tests/programs/operator_mix.so'], False)
+for allocator in ALLOCATORS:
+    check_edges(allocator)
+    check_operators(allocator, ['operator_mix'], False)
+    check_operators(allocator, ['plugin_host', f'{O}/tests/programs/operator_mix.so'], False)
+
+events = dump(run_shimmed([f'{O}/tests/programs/heap_edges']).trace)
+second = [i for i, event in enumerate(events) if event.name == 'io' and event.fields['fd'] == MARK_FD][1]
+told = parse(run([f'{O}/tests/programs/heap_edges']).stdout)
+tap.ok(sum(event.name == 'free' and event.fields['op'] == 'free' for event in events[second:]) >= told['by_libc'] and
+       sum(event.name == 'alloc' for event in events[second:]) >= told['by_libc'],
+       'heap_edges: what strdup, getline, asprintf and realpath allocate passes the hooks')
+
 
 def stream_gaps(events):
     """Where a stream's bytes do not follow on each other; and how many bytes of streams there were."""

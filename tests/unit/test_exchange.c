@@ -91,6 +91,12 @@ static void sock(uint32_t proc, uint32_t thread, uint32_t desc, int fd, uint64_t
                                      .u.sock = {.desc = desc, .fd = (uint64_t)fd, .op = op_number, .arg = arg}});
 }
 
+static void waited_for_lock(uint32_t proc, uint32_t thread, uint64_t alloc)
+{
+    add(proc, thread, (struct event){.type = EVENT_wait,
+                                     .u.wait = {.what = WAIT_lock, .alloc_count = alloc / 10, .alloc_bytes = alloc}});
+}
+
 static void waited(uint32_t proc, uint32_t thread, uint64_t alloc)
 {
     add(proc, thread, (struct event){.type = EVENT_wait, .u.wait = {.alloc_count = alloc / 10, .alloc_bytes = alloc}});
@@ -227,6 +233,24 @@ static void test_one(void **state)
     assert_memory_equal(t.stretch, owners, sizeof owners);
     assert_int_equal(t.kinds[KIND_file], 1);
     assert_int_equal(t.kinds[KIND_tcp], 0);
+    finish();
+}
+
+/* Waiting for a lock on the way through a request is no end of the work on it. */
+static void test_lock_on_the_way(void **state)
+{
+    (void)state;
+    begin();
+    opened(1, 1, 2, 2, KIND_tcp, 1, 0);
+    waited(1, 1, 0);
+    reads(1, 2, GET("/a"), 40);
+    waited_for_lock(1, 1, 30);
+    waited_for_lock(1, 1, 50);
+    writes(1, 2, OK2, 100);
+    waited(1, 1, 20);
+    run();
+    assert_int_equal(t.count, 1);
+    assert_true(t.done[0].alloc_bytes == 240);
     finish();
 }
 
@@ -679,7 +703,7 @@ int main(void)
         cmocka_unit_test(test_lost_reply),    cmocka_unit_test(test_lost_events), cmocka_unit_test(test_unknown_protocol),
         cmocka_unit_test(test_fork),          cmocka_unit_test(test_process_end), cmocka_unit_test(test_own_word), cmocka_unit_test(test_exec),
         cmocka_unit_test(test_dup),           cmocka_unit_test(test_listen_and_shutdown), cmocka_unit_test(test_peek),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_lock_on_the_way), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
