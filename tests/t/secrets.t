@@ -14,7 +14,8 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import Server, Tap, have, perfanalyze, report, start_shop, work_dir  # noqa: E402
+from harness import (Server, Tap, have, perfanalyze, report, run_shimmed, start_shop,  # noqa: E402
+                     work_dir)
 from servers import raw_exchange, start_nginx, start_redis  # noqa: E402
 
 tap = Tap()
@@ -289,6 +290,37 @@ with Server([sys.executable, program, certificate, unix, argument], ready=r'list
         tap.skip('TLS', 'openssl is not installed')
     sink.stop()
 search(sink, 'other protocols', b'python3')
+
+# What stands in the trace's place, and is no old trace of ours, is left as it is; the host runs on and is told the path.
+directory = work_dir()
+victim = os.path.join(directory, 'victim')
+planted = {name: os.path.join(directory, name) for name in ('link', 'dangling', 'fifo', 'directory', 'foreign')}
+for path, content in ((victim, 'not to be touched'), (planted['foreign'], 'not to be touched')):
+    with open(path, 'w') as f:
+        f.write(content)
+os.symlink('victim', planted['link'])
+os.symlink('nowhere', planted['dangling'])
+os.mkfifo(planted['fifo'])
+os.mkdir(planted['directory'])
+if os.getuid() == 0:
+    os.chown(planted['foreign'], 1, 1)
+else:
+    del planted['foreign']
+for name, path in planted.items():
+    before = os.lstat(path)
+    host = run_shimmed(['/bin/echo', 'runs on'], out=path, env={'PERFSHIM_QUIET': None})
+    after = os.lstat(path)
+    tap.ok(host.returncode == 0 and host.stdout == 'runs on\n' and len(host.stderr.splitlines()) == 1 and path in host.stderr,
+           f'planted {name}: the host runs on, one line names the path', host.stderr)
+    tap.ok((before.st_ino, before.st_size, before.st_uid, before.st_mode) ==
+           (after.st_ino, after.st_size, after.st_uid, after.st_mode) and not os.path.lexists(path + '.old'),
+           f'planted {name}: it is left as it is')
+tap.equal(open(victim).read(), 'not to be touched', 'nothing was written through a link')
+os.symlink('victim', os.path.join(directory, 'trace.zst.old'))
+for _ in range(2):
+    perfanalyze('info', run_shimmed(['/bin/true'], out=os.path.join(directory, 'trace.zst')).trace)
+tap.ok(open(victim).read() == 'not to be touched' and not os.path.islink(os.path.join(directory, 'trace.zst.old')),
+       'a link in the old trace\'s place is replaced, not followed')
 
 tap.equal([name for name in set(os.listdir('/dev/shm')) - shared_memory if 'perfshim' in name.lower()], [],
           'nothing of ours is in /dev/shm')
