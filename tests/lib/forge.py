@@ -88,9 +88,15 @@ def zstd_frame(runs):
     return out
 
 
-def _column(value, n):
-    """A column of n equal values, already coded."""
-    return Runs().add(varint(len(value) * n)).add(value, n)
+def _column(value, n, code=None):
+    """A column of n equal values; of one that differs and n - 1 equal ones (a pair); or of values coded before (bytes)."""
+    if isinstance(value, bytes) and code:
+        return Runs(varint(len(value)) + value)
+    if isinstance(value, tuple):
+        first, then = map(code, value)
+        return Runs(varint(len(first) + len(then) * (n - 1)) + first).add(then, n - 1)
+    value = code(value) if code else value
+    return Runs(varint(len(value) * n)).add(value, n)
 
 
 def _number_of_events():
@@ -109,14 +115,14 @@ EVENTS = _number_of_events()
 
 def events(n, name, step=0, data=None, **fields):
     """The content of a chunk of n equal events: fields that are not given are 0; of those coded as differences the value is
-    what is added from one event to the next. data: of each."""
+    what is added from one event to the next, of a pair (first, then) its second. bytes are a column. data: of each."""
     number, has_data, columns = EVENTS[name]
     out = Runs(varint(n)).add(bytes([number]), n)
     out.add(varint(len(zigzag(step)) * n)).add(varint(0)).add(zigzag(step), n)
     out.add(varint(number) + varint(len(columns)) + varint(has_data))
     for column, coding in columns:
         value = fields.pop(column, 0)
-        out.add(_column(varint(value) if coding == 'PLAIN' else zigzag(value), n))
+        out.add(_column(value, n, varint if coding == 'PLAIN' else zigzag))
     assert not fields, fields
     if has_data:
         text = varint(len(data or b'')) + (data or b'')
