@@ -16,7 +16,13 @@
 #include "keymap.h"
 
 #define NUMBERS_MAX (1u << 20) /* as in the shim; higher ones are not tracked */
+#define PAGE_NUMBERS 256u
 #define OPS_MAX 4096
+
+/* What forks can make us keep and do: children that no one has seen yet, and descriptors and pages that all children
+ * inherit together. A child beyond that begins without its parent's descriptors. */
+#define PENDING_MAX 65536u
+#define INHERIT_MAX (UINT64_C(1) << 26)
 
 enum number_state { NUMBER_UNSEEN, NUMBER_OPEN, NUMBER_CLOSED };
 
@@ -31,8 +37,8 @@ struct conn_proc {
     uint32_t serial, pid, parent; /* serial 0: forked, not seen yet */
     bool listed;   /* it has begun to say what it was born with */
     bool complete; /* its table was inherited, or there is nothing to inherit */
-    struct number *numbers;
-    uint32_t size, high; /* no number at or above high was ever seen */
+    struct number **pages; /* of PAGE_NUMBERS; NULL: none of it was ever seen */
+    uint32_t page_count;
     uint64_t by_kind[KIND_COUNT];
     int64_t half_closed;
 };
@@ -41,6 +47,7 @@ struct conn_table {
     void (*gone)(void *context, struct description *d);
     void *context;
     struct keymap descriptions, procs, pids; /* procs by serial, pids: the living process with that pid */
+    uint64_t pending, inherited; /* see PENDING_MAX, INHERIT_MAX */
     uint8_t ops[OPS_MAX];
 };
 
@@ -95,22 +102,21 @@ static void description_release(struct conn_table *t, uint32_t desc)
 
 static struct number *number_at(struct conn_proc *p, uint64_t fd)
 {
+    uint32_t page = (uint32_t)(fd / PAGE_NUMBERS);
+
     if (fd >= NUMBERS_MAX)
         return NULL;
-    if (fd >= p->size) {
-        uint32_t size = p->size ? p->size : 64;
-        while (size <= fd)
-            size *= 2;
-        struct number *grown = realloc(p->numbers, size * sizeof *grown);
+    if (page >= p->page_count) {
+        struct number **grown = realloc(p->pages, (page + 1) * sizeof *grown);
         if (!grown)
             return NULL;
-        memset(grown + p->size, 0, (size - p->size) * sizeof *grown);
-        p->numbers = grown;
-        p->size = size;
+        memset(grown + p->page_count, 0, (page + 1 - p->page_count) * sizeof *grown);
+        p->pages = grown;
+        p->page_count = page + 1;
     }
-    if (fd >= p->high)
-        p->high = (uint32_t)fd + 1;
-    return &p->numbers[fd];
+    if (!p->pages[page])
+        p->pages[page] = calloc(PAGE_NUMBERS, sizeof **p->pages);
+    return p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
 }
 
 static void number_clear(struct conn_table *t, struct conn_proc *p, struct number *n)
@@ -136,13 +142,17 @@ static void number_set(struct conn_table *t, struct conn_proc *p, struct number 
 
 static void proc_end(struct conn_table *t, struct conn_proc *p)
 {
-    for (uint32_t fd = 0; fd < p->high; fd++)
-        number_clear(t, p, &p->numbers[fd]);
+    for (uint32_t page = 0; page < p->page_count; page++) {
+        for (uint32_t i = 0; p->pages[page] && i < PAGE_NUMBERS; i++)
+            number_clear(t, p, &p->pages[page][i]);
+        free(p->pages[page]);
+    }
+    t->pending -= !p->serial;
     if (keymap_get(&t->pids, p->pid) == p)
         keymap_remove(&t->pids, p->pid);
     if (p->serial)
         keymap_remove(&t->procs, p->serial);
-    free(p->numbers);
+    free(p->pages);
     free(p);
 }
 
@@ -155,11 +165,13 @@ static struct conn_proc *proc_make(struct conn_table *t, uint32_t serial, uint32
         return NULL;
     p->serial = serial;
     p->pid = pid;
+    t->pending += !serial;
     if (before) {
         p->complete = true;
         proc_end(t, before);
     }
     if (keymap_put(&t->pids, pid, p) < 0 || (serial && keymap_put(&t->procs, serial, p) < 0)) {
+        t->pending += serial != 0;
         p->serial = 0;
         proc_end(t, p);
         return NULL;
@@ -179,34 +191,47 @@ static struct conn_proc *proc_of(struct conn_table *t, const struct item *item)
     if (keymap_put(&t->procs, item->proc, p) < 0)
         return NULL;
     p->serial = item->proc;
+    t->pending--;
     return p;
 }
 
-static int proc_inherit(struct conn_table *t, struct conn_proc *child, const struct conn_proc *parent)
+static int page_inherit(struct conn_table *t, struct conn_proc *child, const struct number *numbers, uint32_t first)
 {
-    child->complete = true;
-    for (uint32_t fd = 0; fd < parent->high; fd++) {
-        struct description *d =
-            parent->numbers[fd].state == NUMBER_OPEN ? conn_find(t, parent->numbers[fd].desc) : NULL;
+    for (uint32_t i = 0; i < PAGE_NUMBERS; i++) {
+        struct description *d = numbers[i].state == NUMBER_OPEN ? conn_find(t, numbers[i].desc) : NULL;
         if (!d)
             continue;
-        struct number *n = number_at(child, fd);
+        struct number *n = number_at(child, first + i);
         if (!n)
             return -1;
         if (n->state != NUMBER_UNSEEN)
             continue;
         number_set(t, child, n, d);
         n->inherited = true;
+        t->inherited++;
     }
+    return 0;
+}
+
+static int proc_inherit(struct conn_table *t, struct conn_proc *child, const struct conn_proc *parent)
+{
+    child->complete = true;
+    if (t->inherited >= INHERIT_MAX)
+        return 0;
+    t->inherited += parent->page_count;
+    for (uint32_t page = 0; page < parent->page_count; page++)
+        if (parent->pages[page] && page_inherit(t, child, parent->pages[page], page * PAGE_NUMBERS) < 0)
+            return -1;
     return 0;
 }
 
 static void proc_disinherit(struct conn_table *t, struct conn_proc *p)
 {
     p->complete = true;
-    for (uint32_t fd = 0; fd < p->high; fd++)
-        if (p->numbers[fd].inherited)
-            number_clear(t, p, &p->numbers[fd]);
+    for (uint32_t page = 0; page < p->page_count; page++)
+        for (uint32_t i = 0; p->pages[page] && i < PAGE_NUMBERS; i++)
+            if (p->pages[page][i].inherited)
+                number_clear(t, p, &p->pages[page][i]);
 }
 
 void conn_table_free(struct conn_table *t)
@@ -318,6 +343,8 @@ static int feed_fork(struct conn_table *t, const struct item *item)
             proc_disinherit(t, child);
         return spawned || child->complete ? 0 : proc_inherit(t, child, parent);
     }
+    if (t->pending >= PENDING_MAX)
+        return 0;
     child = proc_make(t, 0, (uint32_t)e->child_pid);
     if (!child)
         return -1;

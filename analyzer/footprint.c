@@ -17,6 +17,8 @@
 #define LIVED_THROUGH 0.05       /* a process may miss this share of the load at either end */
 #define GAUGE_WINDOW_NS 1000000000
 #define FD_MAX (1u << 20)
+#define MANY_RANGES 1024                    /* a set of so many mappings costs something to change, */
+#define RANGES_MOVED_MAX (UINT64_C(1) << 33) /* and of all work on such sets this much is enough */
 
 void footprint_start(struct footprint *f)
 {
@@ -28,7 +30,7 @@ void footprint_free(struct footprint *f)
 {
     for (size_t i = 0; i < f->count; i++) {
         mapping_free(&f->host[i].mappings);
-        free(f->host[i].accepted);
+        keymap_reset(&f->host[i].accepted);
         for (size_t k = 0; k < FOOTPRINT_KINDS; k++)
             series_free(&f->host[i].series[k]);
     }
@@ -185,10 +187,26 @@ static int unmap_failed(struct footprint_host *h, const struct event_map *m, int
     return mapping_add(&h->mappings, m->addr, m->length) ? -1 : mapped_changed(h, time_ns);
 }
 
-static int map_event(struct footprint_host *h, const char *op, const struct event_map *m, int64_t time_ns)
+/* Each change of a set moves what stands behind. Where that would take for ever, the program's own mappings are not known. */
+static bool mappings_too_dear(struct footprint *f, struct footprint_host *h)
+{
+    if (h->mappings.count > MANY_RANGES)
+        f->ranges_moved += h->mappings.count;
+    if (h->mappings.count > MANY_RANGES && f->ranges_moved > RANGES_MOVED_MAX) {
+        h->mappings_given_up = true;
+        mapping_free(&h->mappings);
+        series_free(&h->series[FOOTPRINT_MAPPED]);
+    }
+    return h->mappings_given_up;
+}
+
+static int map_event(struct footprint *f, struct footprint_host *h, const char *op, const struct event_map *m,
+                     int64_t time_ns)
 {
     int failed = 0;
     bool own = (m->flags & MAPPING_ANONYMOUS) && !(m->flags & (MAPPING_IN_HEAP | MAPPING_STACK));
+    if (mappings_too_dear(f, h))
+        return 0;
     if (m->flags & MAPPING_FAILED)
         return strcmp(op, "munmap") == 0 ? unmap_failed(h, m, time_ns) : 0;
     if (strncmp(op, "mmap", 4) == 0 && own)
@@ -209,21 +227,11 @@ static int map_event(struct footprint_host *h, const char *op, const struct even
 /* The descriptor now is, or is not, an accepted connection. */
 static int mark_accepted(struct footprint_host *h, uint64_t fd, bool is)
 {
-    if (fd >= FD_MAX || (!is && fd >= h->accepted_room))
+    if (fd >= FD_MAX)
         return 0;
-    if (fd >= h->accepted_room) {
-        size_t room = h->accepted_room ? h->accepted_room : 64;
-        while (room <= fd)
-            room *= 2;
-        uint8_t *accepted = realloc(h->accepted, room);
-        if (!accepted)
-            return -1;
-        memset(accepted + h->accepted_room, 0, room - h->accepted_room);
-        h->accepted = accepted;
-        h->accepted_room = room;
-    }
-    h->accepted_count += (double)is - h->accepted[fd];
-    h->accepted[fd] = is;
+    if (is)
+        return keymap_put(&h->accepted, fd, h);
+    keymap_remove(&h->accepted, fd);
     return 0;
 }
 
@@ -264,7 +272,7 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
         return ledger_event(f, h, e, item->time_ns);
     case EVENT_desc_close: return mark_accepted(h, e->u.desc_close.fd, false);
     case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, item->time_ns);
-    case EVENT_map: return map_event(h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
+    case EVENT_map: return map_event(f, h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
     case EVENT_process_end: return host_ended(f, h, item->time_ns);
     default: return 0;
     }
@@ -292,7 +300,7 @@ int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns,
     h->open = open;
     if (h->ended)
         return 0;
-    double rightly_open = fmax(0, h->accepted_count - half_closed);
+    double rightly_open = fmax(0, (double)h->accepted.count - half_closed);
     if (series_set(&h->series[FOOTPRINT_OPEN], time_ns, open) ||
         series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, open - rightly_open)))
         return -1;

@@ -18,6 +18,7 @@
 #include "seed.h"
 
 #define MODULES_MAX 4096 /* of a process */
+#define MODULES_BYTES_MAX (256u << 20) /* of all processes, their paths included; no more are taken then */
 #define TEXT_MAX 4096    /* of a path */
 #define OPS_MAX 1024
 #define OP_NAME_MAX 64
@@ -35,6 +36,7 @@ struct entry {
 struct process_table {
     struct entry **entries;
     size_t count, size, last; /* last: the index found last */
+    uint64_t module_bytes;
     uint64_t *threads; /* an open-addressed set of serials of threads that recorded anything; 0: free */
     size_t thread_count, thread_size;
     uint64_t last_thread;
@@ -223,7 +225,7 @@ static bool same_module(const struct module *m, const struct event *e)
 }
 
 /* Takes the place of the modules that it overlaps: they were unloaded. */
-static bool add_module(struct process *p, const struct event *e)
+static bool add_module(struct process_table *t, struct process *p, const struct event *e)
 {
     const struct event_module *m = &e->u.module;
     size_t at = module_place(p, m->start), behind = at;
@@ -235,7 +237,7 @@ static bool add_module(struct process *p, const struct event *e)
     if (behind > at)
         memmove(p->modules + at, p->modules + behind, (p->module_count - behind) * sizeof *p->modules);
     p->module_count -= behind - at;
-    if (p->module_count == MODULES_MAX)
+    if (p->module_count == MODULES_MAX || t->module_bytes > MODULES_BYTES_MAX)
         return true;
     if ((p->module_count & (p->module_count - 1)) == 0) { /* sizes are powers of two */
         struct module *modules = realloc(p->modules, (p->module_count ? p->module_count * 2 : 1) * sizeof *modules);
@@ -249,6 +251,7 @@ static bool add_module(struct process *p, const struct event *e)
     memmove(p->modules + at + 1, p->modules + at, (p->module_count - at) * sizeof *p->modules);
     p->modules[at] = (struct module){m->start, m->end, m->file_offset, path};
     p->module_count++;
+    t->module_bytes += 2 * sizeof *p->modules + strlen(path) + 1;
     return true;
 }
 
@@ -326,7 +329,7 @@ static void take_gauge(struct process *p, const struct merge *m, const struct it
     raise_to(&p->cost_io_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
 }
 
-static bool take_recorder_event(struct entry *entry, const struct merge *m, const struct item *item)
+static bool take_recorder_event(struct process_table *t, struct entry *entry, const struct merge *m, const struct item *item)
 {
     struct process *p = &entry->process;
 
@@ -340,7 +343,7 @@ static bool take_recorder_event(struct entry *entry, const struct merge *m, cons
         take_thread_end(&entry->tally, m, &item->event.u.thread_end);
         return true;
     case EVENT_module:
-        return add_module(p, &item->event);
+        return add_module(t, p, &item->event);
     case EVENT_gauge:
         take_gauge(p, m, item);
         return true;
@@ -418,7 +421,7 @@ int process_table_feed(struct process_table *t, const struct merge *m, const str
         if (item->event.type != EVENT_lost)
             return 0;
         take_lost(&entry->tally, m, &item->event.u.lost);
-    } else if (!take_recorder_event(entry, m, item)) {
+    } else if (!take_recorder_event(t, entry, m, item)) {
         return -1;
     }
     settle_tally(entry);

@@ -266,11 +266,10 @@ static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
 static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum process_how how, uint64_t now_ns)
 {
     struct host *h = &r->hosts[slot];
-    uint32_t high = atomic_load(&r->arena->threads_high);
     uint64_t cpu_ns = gauge_cpu_ns(h->pid); /* first of all: its parent may reap it at any time */
 
     drain_pass(d, now_ns); /* what it wrote last */
-    for (uint32_t i = 0; i < high && i < r->thread_capacity; i++)
+    for (uint32_t i = 0; i < r->thread_capacity; i++) /* all: threads_high may be a lie, and none may outlive its host */
         if (r->guests[i].known && r->guests[i].host == slot)
             thread_end(r, i, now_ns);
     struct event e = {.time = clock_ticks(), .type = EVENT_process_end};

@@ -185,7 +185,8 @@ static void serve(struct stream stream[2], const uint8_t *p, const uint8_t *end,
     for (unsigned calls = 0; (at[0] < stream[0].used || at[1] < stream[1].used) && calls < 20000; calls++) {
         uint8_t how = next(&p, end);
         unsigned side = at[0] == stream[0].used ? 1 : at[1] == stream[1].used ? 0 : how & 1;
-        size_t total = how & 2 ? 1 + (how >> 3) : 1 + next(&p, end) * (how & 8 ? 37u : 1u), left = stream[side].used - at[side];
+        size_t left = stream[side].used - at[side];
+        size_t total = how & 2 ? 1 + (how >> 3) : 1 + next(&p, end) * (how & 8 ? 37u : 1u);
         total = p < end && total < left ? total : left;
         size_t captured = (how & 0x34) == 0x34 ? total * next(&p, end) / 256 : total;
         size_t room = SCRUB_OUT_BYTES(captured);

@@ -55,7 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < n; i++)
         MUST((uint8_t)text[i] >= 0x20 && text[i] != 0x7f);
     for (size_t i = 0; i + 1 < n; i++) /* C1 controls, and U+2028, which breaks lines too */
-        MUST(!((uint8_t)text[i] == 0xc2 && (uint8_t)text[i + 1] < 0xa0) && memcmp(text + i, "\xe2\x80\xa8", 3 < n - i ? 3 : n - i));
+        MUST(!((uint8_t)text[i] == 0xc2 && (uint8_t)text[i + 1] < 0xa0));
+    MUST(!memmem(text, n, "\xe2\x80\xa8", 3));
     uint8_t *back = malloc(n + 1);
     MUST(back && unescape(text, n, back) == size && (!size || memcmp(back, data, size) == 0));
     free(back);

@@ -62,7 +62,8 @@ static inline void messages_head(void *context, enum wire_side side, const struc
 
     MUST(m->open[side] && !m->headed[side]);
     m->headed[side] = true;
-    MUST(head->method_bytes <= 32 && head->path_bytes <= 512 && (head->status == 0 || (head->status >= 100 && head->status < 600)));
+    MUST(head->method_bytes <= 32 && head->path_bytes <= 512);
+    MUST(head->status == 0 || (head->status >= 100 && head->status < 600));
     for (size_t i = 0; i < head->method_bytes; i++)
         hash = hash * 31 + (uint8_t)head->method[i];
     for (size_t i = 0; i < head->path_bytes; i++) {

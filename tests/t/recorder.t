@@ -46,7 +46,7 @@ class Steady:
     def __init__(self, threads=2, milliseconds=2500, burst=200, out=None, env=None, **options):
         self.trace = out or os.path.join(work_dir(), 'trace.zst')
         self.process = subprocess.Popen([STEADY, str(threads), str(milliseconds), str(burst)], text=True,
-                                        env=shim_environment(self.trace, env), stdout=subprocess.PIPE,
+                                        env=shim_environment(self.trace, {'PERFSHIM_MIN_WAIT': '60000000', **(env or {})}), stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, **options)
         wait_until(lambda: worker(self.trace))
         self.worker = worker(self.trace)
