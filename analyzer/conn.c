@@ -119,6 +119,14 @@ static struct number *number_at(struct conn_proc *p, uint64_t fd)
     return p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
 }
 
+/* NULL: nothing was ever seen of it. */
+static struct number *number_known(const struct conn_proc *p, uint64_t fd)
+{
+    uint64_t page = fd / PAGE_NUMBERS;
+
+    return page < p->page_count && p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
+}
+
 static void number_clear(struct conn_table *t, struct conn_proc *p, struct number *n)
 {
     bool open = n->state == NUMBER_OPEN;
@@ -358,6 +366,20 @@ static uint32_t take_u32(const uint8_t *p)
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
+/* From first up to, and not with, end. */
+static void clear_numbers(struct conn_table *t, struct conn_proc *p, uint64_t first, uint64_t end)
+{
+    uint64_t most = (uint64_t)p->page_count * PAGE_NUMBERS;
+
+    for (uint64_t fd = first; fd < end && fd < most; fd++) {
+        struct number *n = number_known(p, fd);
+        if (n)
+            number_clear(t, p, n);
+        else
+            fd |= PAGE_NUMBERS - 1; /* nor anything else of its page */
+    }
+}
+
 /* A forked child says what it has: that takes the place of what its parent is believed to have had. */
 static int feed_table(struct conn_table *t, const struct item *item)
 {
@@ -372,8 +394,7 @@ static int feed_table(struct conn_table *t, const struct item *item)
         uint32_t fd = take_u32(e->data + at), desc = take_u32(e->data + at + 4);
         if (fd < next || fd > e->u.desc_table.last || !desc)
             continue;
-        for (; next < fd && next < p->high; next++)
-            number_clear(t, p, &p->numbers[next]);
+        clear_numbers(t, p, next, fd);
         next = (uint64_t)fd + 1;
         struct number *n = number_at(p, fd);
         if (!n || (n->state == NUMBER_OPEN && n->desc == desc))
@@ -383,8 +404,7 @@ static int feed_table(struct conn_table *t, const struct item *item)
             return -1;
         number_set(t, p, n, d);
     }
-    for (; next <= e->u.desc_table.last && next < p->high; next++)
-        number_clear(t, p, &p->numbers[next]);
+    clear_numbers(t, p, next, e->u.desc_table.last < UINT32_MAX ? e->u.desc_table.last + 1 : UINT32_MAX);
     return 0;
 }
 
@@ -394,8 +414,10 @@ static int feed_unseen(struct conn_table *t, const struct item *item)
     const struct event_desc_unseen *e = &item->event.u.desc_unseen;
     struct conn_proc *p = proc_of(t, item);
 
-    if (p && e->flags & UNSEEN_GONE && e->fd < p->high)
-        number_clear(t, p, &p->numbers[e->fd]);
+    struct number *n = p ? number_known(p, e->fd) : NULL;
+
+    if (n && e->flags & UNSEEN_GONE)
+        number_clear(t, p, n);
     return p ? 0 : -1;
 }
 
