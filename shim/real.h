@@ -45,4 +45,7 @@ void real_resolve(void);
 /* Whether malloc and malloc_usable_size come from the same library: if not, no allocation's size can be known. */
 bool real_heap_is_whole(void);
 
+/* Whether a call came from the library that malloc is in, whatever the host had called there. It may hold its locks. */
+bool real_is_allocator(const void *return_address);
+
 #endif
