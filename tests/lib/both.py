@@ -136,12 +136,13 @@ def served(result):
 
 
 def mapped(pid):
-    """Whether a process has the shim in its memory: it has not between fork and exec's end of a static program."""
+    """Whether a process has the shim in its memory; None if it is gone, or waits to be reaped."""
     try:
         with open(f'/proc/{pid}/maps') as f:
-            return os.path.basename(SHIM) in f.read()
+            maps = f.read()
     except OSError:
-        return False
+        return None
+    return os.path.basename(SHIM) in maps if maps else None
 
 
 def gone(pids, timeout=10):

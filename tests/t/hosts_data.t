@@ -133,7 +133,7 @@ def drive_postgres(cluster, server):
     answers.append(bool(wait_until(lambda: vacuumed(cluster), 30, step=0.3)))
     answers.append(kill_backend(cluster))
     answers.append(cluster.sql(QUERIES[0]).stdout)
-    server.bare = [pid for pid in descendants(server.pid) if not mapped(pid) and os.path.exists(f'/proc/{pid}')]
+    server.bare = [pid for pid in descendants(server.pid) if mapped(pid) is False]
     return answers
 
 
