@@ -303,6 +303,27 @@ static void print_descriptors(const struct page *p, const struct report *r)
             (unsigned long long)r->connections.open_peak, (unsigned long long)r->connections.open_end);
 }
 
+/* The processes of which most passes the library by; each program once. */
+static bool print_unseen(const struct page *p, const struct report *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->processes; i++) {
+        bool named = !r->process[i].go;
+        for (size_t k = 0; k < i && !named; k++)
+            named = r->process[k].go && strcmp(r->process[k].exe ? r->process[k].exe : "",
+                                               r->process[i].exe ? r->process[i].exe : "") == 0;
+        if (named)
+            continue;
+        char line[1024];
+        snprintf(line, sizeof line, "network calls and heap of %s, a Go program: it makes them without libc",
+                 r->process[i].exe ? r->process[i].exe : "?");
+        fputs("  ", p->out);
+        print_wrapped(p->out, line, 2, 4);
+        any = true;
+    }
+    return any;
+}
+
 static void print_losses(const struct page *p, const struct report *r)
 {
     const struct {
@@ -325,6 +346,7 @@ static void print_losses(const struct page *p, const struct report *r)
         }
     if (!r->closed)
         fputs("  the end, perhaps: the recorder did not close the file\n", p->out);
+    any |= print_unseen(p, r);
     if (!any && r->closed)
         fputs("  nothing\n", p->out);
 }

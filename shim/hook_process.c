@@ -12,6 +12,7 @@
 #include "real.h"
 #include "ring.h"
 #include "stack.h"
+#include "target.h"
 #include "thread.h"
 
 static void note_fork(struct arena_thread *t, pid_t child, unsigned op)
@@ -78,6 +79,7 @@ void vfork_leave(long child)
 
 static void exec_begin(struct arena_thread *t, const char *path, unsigned op)
 {
+    target_announce(path, op);
     if (!t)
         return;
     unsigned bytes = path ? (unsigned)strnlen(path, 4095) : 0;
