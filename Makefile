@@ -51,7 +51,7 @@ ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc)
 RECORDER_LIBS := -lzstd
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit bench install uninstall clean help deps tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-hosts bench install uninstall clean help deps tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -145,6 +145,13 @@ check:
 check-unit:
 	$(Q)$(MAKE) --no-print-directory all tests-built T=
 	$(Q)O=$(abspath $(O)) prove --timer tests/t/unit.t
+
+## check-hosts: other people's test suites and compiled servers, bare and preloaded, compared (scripts/check-hosts)
+check-hosts:
+	$(Q)scripts/deps build hosts
+	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)O=$(abspath $(O)) TEST_TIMEOUT_S=900 prove --timer tests/t/hosts_*.t
+	$(Q)O=$(abspath $(O)) scripts/check-hosts
 
 ## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
 bench:
