@@ -371,7 +371,7 @@ def start_caddy(files, **options):
         with open(os.path.join(directory, name), 'wb') as f:
             f.write(content)
     with open(os.path.join(directory, 'Caddyfile'), 'w') as f:
-        f.write(f'{{\n admin off\n auto_https off\n persist_config off\n}}\n'
+        f.write(f'{{\n admin off\n auto_https off\n}}\n'
                 f'http://127.0.0.1:{port} {{\n root * {directory}\n file_server\n}}\n')
     env = {'HOME': directory, 'XDG_DATA_HOME': directory, 'XDG_CONFIG_HOME': directory, **options.pop('env', {})}
     return Server([have('caddy'), 'run', '--config', f'{directory}/Caddyfile', '--adapter', 'caddyfile'], port=port, env=env,
