@@ -53,7 +53,7 @@ ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc)
 RECORDER_LIBS := -lzstd
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit check-kills fuzz fuzz-built bench install uninstall clean help deps tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench install uninstall clean help deps tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -184,6 +184,13 @@ check-kills:
 	$(Q)scripts/deps build test
 	$(Q)$(MAKE) --no-print-directory all programs-built
 	$(Q)O=$(abspath $(O)) scripts/kills $(N)
+
+## check-hosts: other people's test suites and compiled servers, bare and preloaded, compared (scripts/check-hosts)
+check-hosts:
+	$(Q)scripts/deps build hosts
+	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)O=$(abspath $(O)) TEST_TIMEOUT_S=900 prove --timer tests/t/hosts_*.t
+	$(Q)O=$(abspath $(O)) scripts/check-hosts
 
 ## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
 bench:

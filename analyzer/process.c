@@ -288,6 +288,7 @@ static bool take_process(struct process *p, const struct item *item)
         p->pid = (uint32_t)told->pid;
     p->ppid = told->ppid <= UINT32_MAX ? (uint32_t)told->ppid : 0;
     p->parent = told->parent <= UINT32_MAX ? (uint32_t)told->parent : 0;
+    p->go = told->flags != EVENT_UNKNOWN && told->flags & PROCESS_GO;
     return true;
 }
 

@@ -20,6 +20,7 @@ struct process {
     uint32_t serial, parent; /* of the run; parent 0: not in the trace */
     uint32_t pid, ppid;
     char *exe;
+    bool go; /* a Go program: its network calls and its heap are not in the trace */
     int64_t start_ns, end_ns; /* end_ns: of its last event, while it runs */
     enum process_how how;
     int64_t status;

@@ -61,7 +61,7 @@ static int build_processes(struct report *r, const struct analysis *a)
         const struct process *p = process_at(a->processes, i);
         struct report_process *out = &r->process[r->processes++];
         *out = (struct report_process){.pid = p->pid, .ppid = p->ppid, .events = p->events, .lost_events = p->lost_events,
-                                       .threads = p->threads, .ended = ended(p->how)};
+                                       .threads = p->threads, .ended = ended(p->how), .go = p->go};
         out->exe = p->exe ? strdup(p->exe) : NULL;
         if (p->exe && !out->exe)
             return -1;

@@ -27,6 +27,7 @@
 struct report_process {
     uint32_t pid, ppid;
     char *exe; /* NULL: unknown */
+    bool go;   /* a Go program: only what it does through libc is known */
     uint64_t events, lost_events;
     uint32_t threads;
     const char *ended; /* "exit", "killed", "running" */

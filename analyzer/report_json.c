@@ -124,6 +124,8 @@ static void put_trace(struct json *j, cJSON *root, const struct report *r)
         put_count(j, out, "lost_events", p->lost_events);
         put_count(j, out, "threads", p->threads);
         put_text(j, out, "ended", p->ended);
+        if (p->go)
+            put_text(j, out, "runtime", "go");
     }
 }
 

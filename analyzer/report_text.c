@@ -348,6 +348,27 @@ static void print_gaps(const struct page *p, const struct gaps *gaps)
         fprintf(p->out, "  and %llu more gaps\n", (unsigned long long)(gaps->count - GAPS_SHOWN));
 }
 
+/* The processes of which most passes the library by; each program once. */
+static bool print_go_programs(const struct page *p, const struct report *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->processes; i++) {
+        bool named = !r->process[i].go;
+        for (size_t k = 0; k < i && !named; k++)
+            named = r->process[k].go && strcmp(r->process[k].exe ? r->process[k].exe : "",
+                                               r->process[i].exe ? r->process[i].exe : "") == 0;
+        if (named)
+            continue;
+        char line[1024];
+        snprintf(line, sizeof line, "network calls and heap of %s, a Go program: it makes them without libc",
+                 r->process[i].exe ? r->process[i].exe : "?");
+        fputs("  ", p->out);
+        print_wrapped(p->out, line, 2, 4);
+        any = true;
+    }
+    return any;
+}
+
 static void print_losses(const struct page *p, const struct report *r)
 {
     const struct {
@@ -373,6 +394,7 @@ static void print_losses(const struct page *p, const struct report *r)
     any |= r->gaps.count > 0;
     if (!r->closed)
         fputs("  the end, perhaps: the recorder did not close the file\n", p->out);
+    any |= print_go_programs(p, r);
     if (!any && r->closed)
         fputs("  nothing\n", p->out);
 }

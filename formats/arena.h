@@ -28,6 +28,7 @@
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
 #define ARENA_LAYOUT 4
+#define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
@@ -95,6 +96,7 @@ struct arena_header {
     _Alignas(64) _Atomic uint32_t next_proc, next_thread, next_desc, next_stack; /* serials of the run, from 1 */
     _Atomic uint32_t threads_high, procs_high;  /* slots at or above were never used */
     _Atomic uint64_t unslotted_events;          /* of threads for which no slot was free */
+    _Atomic uint64_t named_programs[ARENA_NAMED_PROGRAMS]; /* hashes of what target.c has named; 0: free */
 
     /* the recorder's alone */
     _Alignas(64) _Atomic uint64_t filings; /* filing[filings % 2] is the last that is complete */
@@ -137,6 +139,7 @@ struct arena_proc {
     _Atomic int32_t status;
     _Atomic uint64_t cpu_ns;       /* processor time when it said that it exits; 0: it did not */
     _Atomic uint64_t start_ticks;
+    uint32_t flags; /* PROCESS_* of event.h */
     char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */
     struct arena_ended ended;      /* the recorder's alone */
 };

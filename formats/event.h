@@ -81,6 +81,9 @@ enum desc_kind {
 };
 extern const char *const desc_kind_name[KIND_COUNT];
 
+/* Flags of a process event. */
+#define PROCESS_GO 1u /* a Go program: its network calls pass no libc */
+
 /* How a process ended. */
 enum process_how { HOW_running, HOW_exit, HOW_killed, HOW_exec, HOW_COUNT };
 extern const char *const process_how_name[HOW_COUNT];

@@ -16,6 +16,7 @@
 #include "ring.h"
 #include "say.h"
 #include "stack.h"
+#include "target.h"
 #include "thread.h"
 
 static uint64_t start_of(const struct arena_thread *t) { return t ? clock_ticks() : 0; }
@@ -243,6 +244,7 @@ int clone(int (*run)(void *), void *stack, int flags, void *argument, ...)
 
 static void exec_begin(struct arena_thread *t, const char *path, unsigned op)
 {
+    target_announce(path, op);
     if (!t)
         return;
     unsigned bytes = path ? (unsigned)strnlen(path, 4095) : 0;

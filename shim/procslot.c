@@ -10,6 +10,7 @@
 #include "ring.h"
 #include "say.h"
 #include "state.h"
+#include "target.h"
 
 #define FLUSH_PATIENCE_MS 1000
 
@@ -50,10 +51,12 @@ void procslot_name(struct arena_proc *p, const struct arena_proc *parent)
 {
     if (parent) {
         say_copy(p->exe, sizeof p->exe, parent->exe);
+        p->flags = parent->flags;
         return;
     }
     long n = raw3(SYS_readlink, (long)"/proc/self/exe", (long)p->exe, sizeof p->exe - 1);
     p->exe[n > 0 ? n : 0] = 0;
+    p->flags = target_own_flags();
 }
 
 void procslot_release(struct arena_proc *p) { atomic_store(&p->state, ARENA_FREE); }

@@ -12,15 +12,18 @@
 
 struct real_table real;
 static uintptr_t allocator_start, allocator_end; /* the segments of the object that malloc is in */
+static bool allocator_is_apart;                  /* a library that does nothing else */
 
 static int note_allocator(struct dl_phdr_info *info, size_t size, void *unused)
 {
     uintptr_t start = UINTPTR_MAX, end = 0;
 
     (void)size, (void)unused;
+    bool program = false;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t from = info->dlpi_addr + segment->p_vaddr;
+        program |= segment->p_type == PT_INTERP;
         if (segment->p_type != PT_LOAD)
             continue;
         start = from < start ? from : start;
@@ -30,6 +33,7 @@ static int note_allocator(struct dl_phdr_info *info, size_t size, void *unused)
         return 0;
     allocator_start = start;
     allocator_end = end;
+    allocator_is_apart = !program && (uintptr_t)real.exit - start >= end - start;
     return 1;
 }
 
@@ -46,6 +50,12 @@ void real_resolve(void)
 }
 
 bool real_is_allocators(uintptr_t function) { return function - allocator_start < allocator_end - allocator_start; }
+
+/* libc's own calls pass no hook, and a program that brings its malloc maps memory for other reasons too. */
+bool real_is_allocator(const void *return_address)
+{
+    return allocator_is_apart && real_is_allocators((uintptr_t)return_address);
+}
 
 extern const char __ehdr_start __attribute__((visibility("hidden")));
 extern const char _end __attribute__((visibility("hidden")));

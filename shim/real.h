@@ -76,4 +76,7 @@ bool real_heap_is_whole(void);
 /* Whether the program's malloc is the hook: not if the program itself, or a library preloaded in front of us, has one. */
 bool real_heap_is_ours(void);
 
+/* Whether a call came from the library that malloc is in, whatever the host had called there. It may hold its locks. */
+bool real_is_allocator(const void *return_address);
+
 #endif

@@ -256,7 +256,7 @@ static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
     e.u.process.pid = h->pid;
     e.u.process.ppid = atomic_load(&p->ppid);
     e.u.process.parent = atomic_load(&p->parent);
-    e.u.process.flags = 0;
+    e.u.process.flags = p->flags;
     event_text(&e, exe);
     track_add(&h->track, &e, now_ns);
     gauge_modules(r, slot, now_ns);
