@@ -143,7 +143,10 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
         if (sum_change(&f->rss, &h->rss, rss, time_ns) || series_set(&h->series[FOOTPRINT_ANON], time_ns, h->anon))
             return -1;
     }
-    if (g->fds != EVENT_UNKNOWN) {
+    /* a child is gauged as it begins, perhaps before it has said what it was born with: that would count twice */
+    bool too_early = h->open <= 0 && !h->has_fds && !h->fds_were_early;
+    h->fds_were_early |= too_early;
+    if (g->fds != EVENT_UNKNOWN && !too_early) {
         h->has_fds = true;
         h->gauge_fds = (double)g->fds;
         h->open_at_gauge = h->open;

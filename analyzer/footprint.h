@@ -41,7 +41,7 @@ struct footprint_host {
     double ledger;      /* bytes, by the events */
     double gap, correction; /* gauge's ledger minus the events', at the last gauge; the part that is believed */
     double live, rss, anon, fds, threads; /* now */
-    bool has_fds;
+    bool has_fds, fds_were_early;
     double gauge_fds, open, open_at_gauge; /* open: descriptors by the events, which began to look later */
     struct keymap accepted; /* the descriptors that are accepted connections */
     struct mapping_set mappings;
