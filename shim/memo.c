@@ -51,6 +51,7 @@ struct node {
 
 struct memo {
     uint64_t generation;
+    uint32_t taken;   /* bytes of the process's total; more than limit after a jump out of growing */
     uint32_t limit;   /* bytes to use; the index is a share of it */
     uint32_t used;    /* bytes */
     uint32_t index[]; /* offsets of nodes in the memo, 0: none; linear probing */
@@ -64,7 +65,7 @@ static inline uint32_t index_slots(uint32_t limit) { return limit / BYTES_PER_IN
 
 static uint32_t nodes_begin(uint32_t limit)
 {
-    return (uint32_t)(offsetof(struct memo, index) + index_slots(limit) * sizeof(uint32_t));
+    return (uint32_t)(offsetof(struct memo, index) + index_slots(limit) * sizeof(uint32_t) + 7) & ~7u;
 }
 
 /* What comes behind is seen behind, also by whoever comes after a jump. */
@@ -87,14 +88,14 @@ struct memo *memo_new(void)
         atomic_fetch_sub_explicit(&total_bytes, FIRST_BYTES, memory_order_relaxed);
         return NULL;
     }
-    m->limit = FIRST_BYTES;
+    m->taken = m->limit = FIRST_BYTES;
     m->used = nodes_begin(FIRST_BYTES);
     return m;
 }
 
 void memo_free(struct memo *m)
 {
-    atomic_fetch_sub_explicit(&total_bytes, m->limit, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&total_bytes, m->taken, memory_order_relaxed);
     raw2(SYS_munmap, (long)m, MAX_BYTES);
 }
 
@@ -110,8 +111,9 @@ static void grow(struct memo *m)
 {
     uint32_t limit = m->limit * 4;
 
-    if (limit > MAX_BYTES || !take_bytes(limit - m->limit, LARGE_TOTAL_MAX_BYTES))
+    if (limit > MAX_BYTES || (m->taken < limit && !take_bytes(limit - m->taken, LARGE_TOTAL_MAX_BYTES)))
         return;
+    m->taken = limit;
     for (uint32_t i = index_slots(m->limit); i < index_slots(limit); i++) /* nodes were there */
         m->index[i] = 0;
     in_order();

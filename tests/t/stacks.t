@@ -7,7 +7,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import ROOT, Tap, dump, have, run, run_shimmed, work_dir  # noqa: E402
+from harness import O, ROOT, Tap, dump, have, run, run_shimmed, work_dir  # noqa: E402
 
 PROGRAMS = os.path.join(ROOT, 'tests', 'programs')
 DEPTH = 32
@@ -85,4 +85,12 @@ words = check('replaced', 'gcc', '-O2', arguments=libraries)
 tap.ok('same place 9' in words, 'replaced: the libraries were loaded at one place', words)
 
 check('holes', 'gcc', '-O2', '-no-pie', '-Wl,-Ttext=0x900000')  # between its segments, as node has
+
+# memory: what threads had is given back
+for shimmed in (True, False):
+    binary = os.path.join(O, 'tests', 'programs', 'stack_threads')
+    threads = run_shimmed([binary, '2000'], timeout=120) if shimmed else run([binary, '2000'], timeout=120)
+    early_kb, late_kb = (int(n) for n in (threads.stdout.split() or (0, 1 << 30)))
+    tap.ok(threads.returncode == 0 and late_kb - early_kb < 1024,
+           f'{"recorded" if shimmed else "bare"}: 2000 threads in sequence, and no more memory than after 200', threads.stdout)
 tap.done()

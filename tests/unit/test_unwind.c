@@ -3,6 +3,7 @@
 #include <execinfo.h>
 #include <link.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -214,6 +215,32 @@ static void test_memo(void **state)
     memo_free(m);
 }
 
+/* A branch is left at one entry, not at any that meets the same word. */
+static void test_memo_branches(void **state)
+{
+    uintptr_t words[WORDS] = {77, 4096, 1, 1, 1};
+    static const uint8_t first[] = {2, 3, 4}, branch[] = {2, 9};
+    struct memo_check checks[8];
+    struct memo *m = memo_new();
+
+    (void)state;
+    assert_non_null(m);
+    assert_int_equal(memo_find(m, words, 1), 0);
+    memo_keep(m, words, checks, checks_of(words, first, 3, checks), 5);
+    words[2] = 7;
+    memo_keep(m, words, checks, checks_of(words, branch, 2, checks), 6);
+    assert_int_equal(memo_find(m, words, 1), 6);
+    words[2] = 1;
+    words[3] = 7;
+    assert_int_equal(memo_find(m, words, 1), 0);
+    words[3] = 1;
+    words[4] = 7;
+    assert_int_equal(memo_find(m, words, 1), 0);
+    words[4] = 1;
+    assert_int_equal(memo_find(m, words, 1), 5);
+    memo_free(m);
+}
+
 /* A made-up walk: it goes on behind each word by as many words as that says, from the first word's slot. */
 static uint64_t made_up_walk(const uintptr_t *words, struct memo_check *checks, uint32_t *n)
 {
@@ -258,6 +285,129 @@ static void test_memo_of_many(void **state)
     memo_free(m);
 }
 
+/* --- jumps out of the middle: the processor stops after each instruction, and a handler jumps away after so many --- */
+
+static sigjmp_buf back;
+static volatile long steps_left;
+
+static void on_step(int signal_number)
+{
+    (void)signal_number;
+    if (--steps_left == 0)
+        siglongjmp(back, 1);
+}
+
+#define STEP "subq $128, %%rsp; pushfq; "
+#define STEP_END "popfq; addq $128, %%rsp"
+
+/* Whether it jumped: the work did not come to its end before that. */
+static __attribute__((noinline)) bool jumped_after(long steps, void (*work)(void))
+{
+    steps_left = steps;
+    if (sigsetjmp(back, 1))
+        return true;
+    __asm__ volatile(STEP "orq $0x100, (%%rsp); " STEP_END : : : "memory", "cc");
+    work();
+    __asm__ volatile(STEP "andq $~0x100, (%%rsp); " STEP_END : : : "memory", "cc");
+    return false;
+}
+
+static struct {
+    struct memo *memo;
+    uintptr_t words[WORDS];
+    struct memo_check checks[WORDS];
+    uint64_t generation, expected;
+    uint32_t n;
+} made;
+
+static void make_up(uint64_t seed)
+{
+    made.words[1] = 4096;
+    for (uint32_t at = 2; at < WORDS; at++)
+        made.words[at] = seed >> at % 12 & 1;
+    made.expected = made_up_walk(made.words, made.checks, &made.n);
+}
+
+static uint64_t find_made(void) { return memo_find(made.memo, made.words, made.generation); }
+static void find_anew(void) { memo_find(made.memo, made.words, ++made.generation); }
+static void keep_made(void) { memo_keep(made.memo, made.words, made.checks, made.n, made.expected); }
+
+/* Keeps so many stacks in a new memo. */
+static void fill(uint64_t stacks)
+{
+    if (made.memo)
+        memo_free(made.memo);
+    made.memo = memo_new();
+    assert_non_null(made.memo);
+    made.generation = 1;
+    make_up(0);
+    find_made();
+    for (uint64_t i = 0; i < stacks; i++) {
+        make_up(i);
+        keep_made();
+    }
+    make_up(stacks);
+}
+
+/* All that the memo finds is right, and it finds again what it is given. */
+static void memo_is_sound(uint64_t stacks)
+{
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < stacks; i++) {
+            make_up(i);
+            uint64_t got = find_made();
+            assert_true(got == 0 || got == made.expected);
+            if (got == 0)
+                keep_made();
+        }
+    }
+    make_up(stacks - 1);
+    assert_int_equal(find_made(), made.expected);
+}
+
+static void test_jumps_out_of_memo(void **state)
+{
+    uint64_t full = 0, kept[2];
+    static long steps;
+
+    (void)state;
+    signal(SIGTRAP, on_step);
+    do {
+        fill(++full);
+        keep_made();
+    } while (find_made());
+    kept[0] = 20;
+    kept[1] = full; /* the next one makes it grow */
+    for (unsigned i = 0; i < 2; i++) {
+        for (steps = 1; fill(kept[i]), jumped_after(steps, keep_made); steps += 1 + steps / 40)
+            memo_is_sound(full + 40);
+        assert_true(steps > 100);
+        for (steps = 1; fill(kept[i]), jumped_after(steps, find_anew); steps += 1 + steps / 40)
+            memo_is_sound(full + 40);
+        assert_true(steps > 20);
+    }
+    memo_free(made.memo);
+    made.memo = NULL;
+}
+
+static void walk_anew(void)
+{
+    unwind_adopt(walker, walker->thread + 1, DEPTH);
+    walk_here();
+}
+
+static void test_jumps_out_of_walks(void **state)
+{
+    static long steps;
+
+    (void)state;
+    signal(SIGTRAP, on_step);
+    for (steps = 1; jumped_after(steps, walk_anew); steps += 1 + steps / 12)
+        walk_down(3, DEPTH);
+    assert_true(steps > 200);
+    walk_down(20, DEPTH);
+}
+
 /* The process's bound: many first ones, and room again when they are given back. */
 static void test_memo_bound(void **state)
 {
@@ -286,8 +436,11 @@ int main(void)
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_replaced_object),
         cmocka_unit_test(test_memo),
+        cmocka_unit_test(test_memo_branches),
         cmocka_unit_test(test_memo_of_many),
         cmocka_unit_test(test_memo_bound),
+        cmocka_unit_test(test_jumps_out_of_memo),
+        cmocka_unit_test(test_jumps_out_of_walks),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
