@@ -27,6 +27,7 @@
 #include <ucontext.h>
 
 #include "cfi.h"
+#include "event.h"
 #include "raw.h"
 
 #define PAGE_BYTES ((uintptr_t)4096)
@@ -298,7 +299,7 @@ static inline bool load_rbp(struct walker *w, struct cursor *c, uintptr_t slot)
 
 static bool broken(struct walker *w)
 {
-    w->flags |= UNWIND_BROKEN;
+    w->flags |= STACK_BROKEN;
     return false;
 }
 
@@ -345,7 +346,7 @@ static bool climb_by_guess(struct walker *w, struct cursor *c)
     go_by_rbp(w, c);
     if (frame < c->sp || !load_rbp(w, c, frame))
         return broken(w);
-    w->flags |= UNWIND_GUESSED;
+    w->flags |= STACK_GUESSED;
     return climb(w, c, frame + 16);
 }
 
@@ -441,7 +442,7 @@ void unwind_walk(struct walker *w, memo_frame from)
     do {
         *frame++ = c.pc;
         if (frame == end) {
-            w->flags |= UNWIND_CUT;
+            w->flags |= STACK_CUT;
             break;
         }
     } while (climb_any(w, &c));

@@ -20,13 +20,6 @@
 
 #define UNWIND_MAX_FRAMES 256
 
-/* What is wrong with a stack: the bits of stack.flags in events.def. */
-enum {
-    UNWIND_CUT = 1,     /* has more frames than were asked for */
-    UNWIND_BROKEN = 2,  /* ends where the next frame could not be found */
-    UNWIND_GUESSED = 4, /* some frames were found by rbp, in code that says nothing of its frames */
-};
-
 struct walker {
     uint32_t thread; /* serial of its thread */
     uint32_t taken;  /* stacks */
@@ -39,7 +32,7 @@ struct walker {
     /* the walk in progress, and its result */
     uintptr_t low, span; /* what can be read for sure */
     uint64_t salt;       /* of the rules' generation */
-    uint32_t flags;
+    uint32_t flags;      /* STACK_* */
     bool complete; /* false: it went by something that is not among the checks: the stack must not be kept */
     uint32_t depth, frames_n, checks_n;
     struct memo_check *checks, *checks_end; /* what the next stack from here must have in common with this one, to be the same */

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "event.h"
 #include "unwind.h"
 
 #define DEPTH 64
@@ -51,7 +52,7 @@ static __attribute__((noinline)) void walk_down(int more, uint32_t depth)
         int n = backtrace(expected, DEPTH);
         if (depth < DEPTH) {
             assert_int_equal(walker->frames_n, depth);
-            assert_int_equal(walker->flags, UNWIND_CUT);
+            assert_int_equal(walker->flags, STACK_CUT);
         } else {
             assert_int_equal(walker->frames_n, n);
             assert_int_equal(walker->flags, 0);
