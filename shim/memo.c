@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tree of nodes. A node is a run of words as one walk met them, up to that walk's end, and what was kept for it. Where a later
- * walk met another word, a branch begins: a node that holds the rest of that walk. Nodes are found by hash: the first of a stack
- * under the place where the walk began and its pc, a branch under the address of the entry that it differs from and the word that
- * was there instead. So stacks share what they have in common, each word is compared once, and it takes as many probes as there
- * are branches on the way.
+ * A tree of nodes. A node is a run of words as one walk met them, up to that walk's end, and what was kept for it.
+ * Where a later walk met another word, a branch begins: a node that holds the rest of that walk. Nodes are found by
+ * hash: the first of a stack under the place where the walk began and its pc, a branch under the address of the entry
+ * that it differs from and the word that was there instead. So stacks share what they have in common, each word is
+ * compared once, and it takes as many probes as there are branches on the way.
  *
- * Why equal words mean an equal stack: a walk is a function of where it begins and of the words that it reads. Where it reads next
- * follows from what it has read. So if all words up to one are what they were, the walk would read the same place next; and if
- * that holds what it held, so on: to the end of the run. A branch has all words before it in common with the run that it leaves,
- * because its key is an entry of that run, and exact. Words that were read but decided nothing (an rbp that no later frame
- * needed) are left out.
+ * Why equal words mean an equal stack: a walk is a function of where it begins and of the words that it reads. Where it
+ * reads next follows from what it has read. So if all words up to one are what they were, the walk would read the same
+ * place next; and if that holds what it held, so on: to the end of the run. A branch has all words before it in common
+ * with the run that it leaves, because its key is an entry of that run, and exact. Words that were read but decided
+ * nothing (an rbp that no later frame needed) are left out.
  *
- * Why it cannot fault: words are compared in the order of the walk and the first difference ends the run. So each word that is
- * read is one that a walk would read now: a slot of a live frame. Frames of which that is not certain, because they were found by
- * guessing, are on the thread's own stack, or the stack is not kept (unwind.c): other stacks come and go.
+ * Why it cannot fault: words are compared in the order of the walk and the first difference ends the run. So each word
+ * that is read is one that a walk would read now: a slot of a live frame. Frames of which that is not certain, because
+ * they were found by guessing, are on the thread's own stack, or the stack is not kept (unwind.c): other stacks come
+ * and go.
  *
- * Why a jump out of the middle does no harm: a node's room is taken first, then it is filled, then found. To forget is to empty
- * the index first and then to give the room back. Nothing is unmapped before the thread ends.
+ * Why a jump out of the middle does no harm: a node's room is taken first, then it is filled, then found. To forget is
+ * to empty the index first and then to give the room back. Nothing is unmapped before the thread ends.
  *
- * Full, it grows fourfold if it may, and begins anew. Larger ones leave half of the process's bound to the small ones, so that a
- * few busy threads do not take everything.
+ * Full, it grows fourfold if it may, and begins anew. Larger ones leave half of the process's bound to the small ones,
+ * so that a few busy threads do not take everything.
  */
 #include "memo.h"
 
@@ -152,8 +153,8 @@ static inline struct node *node_of(struct memo *m, struct key key)
 
 static inline uint16_t *places(const struct node *node) { return (uint16_t *)&node->word[node->room]; }
 
-/* The first word that differs from what is there now; none: one behind the node's n. The order of the comparisons is what keeps
- * them from reading what is no live slot. */
+/* The first word that differs from what is there now; none: one behind the node's n. The order of the comparisons is
+ * what keeps them from reading what is no live slot. */
 static inline const uint64_t *first_difference(const struct node *node, memo_frame frame)
 {
     const uint16_t *place = places(node);
@@ -201,7 +202,8 @@ static uint16_t place_of(memo_frame frame, const struct memo_check *check)
     return (uint16_t)((check->slot - (uintptr_t)frame) / sizeof *frame);
 }
 
-static void add_node(struct memo *m, struct key key, memo_frame frame, const struct memo_check *checks, uint32_t n, uint64_t kept)
+static void add_node(struct memo *m, struct key key, memo_frame frame, const struct memo_check *checks, uint32_t n,
+                     uint64_t kept)
 {
     uint32_t room = (n + AT_ONCE - 1) / AT_ONCE * AT_ONCE, at = m->used;
     uint32_t bytes = (uint32_t)(sizeof(struct node) + room * (sizeof(uint64_t) + sizeof(uint16_t)));

@@ -384,13 +384,15 @@ static __attribute__((noinline)) bool climb_rarely(struct walker *w, struct curs
     }
 }
 
-/* The rules of nearly all code are followed right here. The others get a copy of the cursor, so that it can live in registers. */
+/* The rules of nearly all code are followed right here. The others get a copy of the cursor, so that it can live in
+ * registers. */
 static inline bool climb_any(struct walker *w, struct cursor *c)
 {
     struct cfi_rule rule = rule_at(w, c->of_rule);
     uintptr_t cfa = c->sp;
 
-    if ((rule.frame != CFI_RSP && rule.frame != CFI_RBP) || (rule.rbp_from != CFI_RBP_SAME && rule.rbp_from != CFI_RBP_AT_CFA)) {
+    if ((rule.frame != CFI_RSP && rule.frame != CFI_RBP) ||
+        (rule.rbp_from != CFI_RBP_SAME && rule.rbp_from != CFI_RBP_AT_CFA)) {
         struct cursor copy = *c;
         bool more = climb_rarely(w, &copy, rule);
         *c = copy;

@@ -7,7 +7,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import O, ROOT, Tap, dump, have, run, run_shimmed, work_dir  # noqa: E402
+from harness import O, ROOT, Tap, dump, have, perfanalyze, report, run, run_shimmed, work_dir  # noqa: E402
 
 PROGRAMS = os.path.join(ROOT, 'tests', 'programs')
 DEPTH = 32
@@ -85,6 +85,14 @@ words = check('replaced', 'gcc', '-O2', arguments=libraries)
 tap.ok('same place 9' in words, 'replaced: the libraries were loaded at one place', words)
 
 check('holes', 'gcc', '-O2', '-no-pie', '-Wl,-Ttext=0x900000')  # between its segments, as node has
+
+# what is wrong with a stack is said
+for depth, faults in (('2', ['cut']), ('32', [])):
+    mix = run_shimmed([os.path.join(O, 'tests', 'programs', 'alloc_mix')], env={'PERFSHIM_STACK_DEPTH': depth})
+    said = report(mix.trace)
+    tap.equal(said['memory']['sites'][0]['stack_faults'], faults, f'depth {depth}: the report says {faults} of the largest site')
+    tap.equal('(cut: ' in perfanalyze(mix.trace).stdout, bool(faults), f'depth {depth}: as text, too')
+tap.ok(said['stacks']['checked'] > 0 and said['stacks']['wrong'] == 0, 'the report says how often stacks were checked', said['stacks'])
 
 # memory: what threads had is given back
 for shimmed in (True, False):
