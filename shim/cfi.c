@@ -406,7 +406,6 @@ _Static_assert(sizeof(struct row) == 32, "a row is small");
 
 struct program {
     const struct description *d;
-    const uint8_t *end; /* of the program that runs */
     uintptr_t pc, at;   /* at: the row's first address */
     bool failed;
     unsigned remembered_n;
@@ -552,7 +551,7 @@ static void step_extended(struct program *p, struct bytes *b, uint8_t op)
 }
 
 /* Runs a program until the row behind the one of pc would begin. */
-static void run(struct program *p, struct bytes b)
+static __attribute__((noinline)) void run(struct program *p, struct bytes b)
 {
     while (b.at < b.end && !b.failed) {
         uint8_t op = (uint8_t)take(&b, 1), argument = op & 0x3f;
@@ -623,7 +622,7 @@ static void rbp_rule(const struct place *rbp, const uint8_t *limit, uintptr_t pc
         rule->rbp_from = CFI_RBP_LOST;
 }
 
-static struct cfi_rule row_rule(const struct row *row, const uint8_t *limit, uintptr_t pc)
+static __attribute__((noinline)) struct cfi_rule row_rule(const struct row *row, const uint8_t *limit, uintptr_t pc)
 {
     struct cfi_rule rule = {.rbp_from = CFI_RBP_SAME};
 
@@ -645,26 +644,48 @@ static __attribute__((noinline)) bool is_sigreturn(const struct cfi_object *o, c
     return have(&b, sizeof code + 1) && (memcmp(b.at, code, sizeof code) == 0 || memcmp(b.at + 1, code, sizeof code) == 0);
 }
 
-struct cfi_rule cfi_find(const struct cfi_object *o, uintptr_t pc)
+struct found {
+    struct row row;
+    const uint8_t *limit; /* of its expressions */
+    struct cfi_rule rule; /* what there is instead of a row */
+};
+
+/* This and what follows is not inlined: what one has on the stack is gone when the next is called. */
+static __attribute__((noinline)) bool run_programs(const struct description *d, uintptr_t pc, struct found *found)
+{
+    struct program p = {.d = d, .pc = pc, .at = d->start};
+
+    run(&p, d->common);
+    p.first = p.now;
+    p.at = d->start;
+    run(&p, d->own);
+    found->row = p.now;
+    /* an expression's length may be read again up to the further end of the two: both are readable */
+    found->limit = d->own.end > d->common.end ? d->own.end : d->common.end;
+    return !p.failed;
+}
+
+static __attribute__((noinline)) bool find_row(const struct cfi_object *o, uintptr_t pc, struct found *found)
 {
     struct description d = {.is_signal = false};
     bool damaged = false;
     uintptr_t at = o->header ? search_table(o, pc, &damaged) : 0;
 
-    if (!at)
-        return damaged ? opaque : absent;
-    if (!read_description(o, at, &d))
-        return opaque;
+    found->rule = at || damaged ? opaque : absent;
+    if (!at || !read_description(o, at, &d))
+        return false;
     if (pc - d.start >= d.length)
-        return absent;
-    if (d.is_signal)
-        return is_sigreturn(o, &d) ? signal_frame : opaque;
-    struct program p = {.d = &d, .pc = pc, .at = d.start};
-    run(&p, d.common);
-    p.first = p.now;
-    p.at = d.start;
-    run(&p, d.own);
-    /* an expression's length may be read again up to the further end of the two: both are readable */
-    const uint8_t *limit = d.own.end > d.common.end ? d.own.end : d.common.end;
-    return p.failed ? opaque : row_rule(&p.now, limit, pc);
+        found->rule = absent;
+    else if (d.is_signal && is_sigreturn(o, &d))
+        found->rule = signal_frame;
+    if (pc - d.start >= d.length || d.is_signal)
+        return false;
+    return run_programs(&d, pc, found);
+}
+
+struct cfi_rule cfi_find(const struct cfi_object *o, uintptr_t pc)
+{
+    struct found found;
+
+    return find_row(o, pc, &found) ? row_rule(&found.row, found.limit, pc) : found.rule;
 }

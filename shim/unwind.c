@@ -14,10 +14,13 @@
  * Trying is rt_sigprocmask(2) with an operation that does not exist: the kernel copies the set first and says EFAULT if it
  * cannot, EINVAL if it can. Unlike mincore(2) it knows pages that are mapped but protected.
  *
- * What could go wrong with kept rules: code is unloaded and other code loaded in its place. The hooks of the dynamic linker
- * flush. What libc loads and unloads by itself (character sets) passes unseen until a rule of the new object is made: then its neighbours of the
- * same addresses are found to belong to another object, and all is flushed. Code that is generated into the place of unloaded
- * code is taken for the old until the next flush.
+ * What could go wrong with kept rules: code is unloaded and other code loaded in its place. The hooks of the dynamic
+ * linker flush. What libc loads and unloads by itself (character sets) passes unseen until a rule of the new object is
+ * made: then its neighbours of the same addresses are found to belong to another object, and all is flushed. Code that
+ * is generated into the place of unloaded code is taken for the old until the next flush.
+ *
+ * A jump out of the middle of a walk leaves nothing behind that the next one does not set anew, but for what is known of
+ * the thread's own stack, which is never more than is true.
  */
 #include "unwind.h"
 

@@ -39,7 +39,11 @@ static int stop(void **state)
 }
 
 /* From its caller on. */
-static __attribute__((noinline)) void walk_here(void) { unwind_walk(walker, __builtin_frame_address(0)); }
+static __attribute__((noinline)) void walk_here(void)
+{
+    unwind_walk(walker, __builtin_frame_address(0));
+    __asm__ volatile("" : : : "memory");
+}
 
 static __attribute__((noinline)) void walk_down(int more, uint32_t depth)
 {
