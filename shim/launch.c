@@ -25,7 +25,7 @@
 #include "trace.h"
 
 #define PROC_CAPACITY 4096u
-#define THREAD_CAPACITY 8192u
+#define THREAD_CAPACITY ARENA_THREADS_MAX
 #define BLOCK_MIN_BYTES 16384u
 #define ARENA_PAGE 4096u
 #define RLIMIT_AS_SHARE 16 /* of the host's address space, if that is limited, at most one part in so many for rings */

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Resolution happens in one go at the first hooked call, not in the constructor: libstdc++ and others allocate before it.
- * dlsym takes the loader's lock, so it must never run later, when another thread may hold that lock and wait for ours.
- *
- * The table is filled as a whole: dlsym allocates where a name is missing, and an allocator that is called then calls hooks
- * (sbrk, mmap) whose turn has not come. Until then, blocks are the bootstrap's.
+ * Looking names up calls nothing that could be hooked (symbol.c), so no hook runs before the table is whole.
  */
 #include "real.h"
 
 #include <link.h>
+
+#include "symbol.h"
 
 struct real_table real;
 static uintptr_t allocator_start, allocator_end; /* the segments of the object that malloc is in */
@@ -41,10 +40,9 @@ void real_resolve(void)
 {
     static struct real_table found; /* not on the stack: the host's first call may be on a small one */
 
-#define HOOK(name, subject) found.name = (__typeof__(name) *)dlsym(RTLD_NEXT, #name);
+#define HOOK(name, subject) found.name = (__typeof__(name) *)symbol_next(#name);
 #include "hooks.def"
 #undef HOOK
-    dlerror(); /* the host has missed no name */
     real = found;
     dl_iterate_phdr(note_allocator, NULL);
 }
@@ -92,12 +90,7 @@ bool real_heap_is_whole(void)
 
 bool real_heap_is_ours(void)
 {
-    Dl_info first, own;
-    const ElfW(Sym) *symbol = NULL;
+    uintptr_t first = (uintptr_t)symbol_first("malloc");
 
-    if (!dladdr1(dlsym(RTLD_DEFAULT, "malloc"), &first, (void **)&symbol, RTLD_DL_SYMENT) ||
-        !dladdr((void *)real_resolve, &own))
-        return true; /* not known to be otherwise */
-    /* a program that takes malloc's address has a symbol for it too, which is its way to ours */
-    return first.dli_fbase == own.dli_fbase || (symbol && symbol->st_shndx == SHN_UNDEF);
+    return first - (uintptr_t)&__ehdr_start < (uintptr_t)&_end - (uintptr_t)&__ehdr_start;
 }

@@ -21,6 +21,7 @@
 #include "unwind.h"
 
 #define TABLE_SLOTS (1u << 17)
+#define WALKERS_PART 64u
 #define TABLE_MAX_PROBES 64
 #define MEMO_AFTER_STACKS 64 /* a thread with fewer does not pay for a memo */
 #define CHECK_EVERY 256      /* hits of the memo */
@@ -40,7 +41,7 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 extern const char _etext __attribute__((visibility("hidden")));
 
 static struct stack_slot *table;
-static uint8_t *walkers; /* by slot of the thread */
+static uint8_t *_Atomic walkers[ARENA_THREADS_MAX / WALKERS_PART]; /* by slot of the thread, in parts made when needed */
 static uint64_t walker_bytes;
 static uint32_t depth;
 
@@ -64,18 +65,32 @@ void stack_start(void)
     depth = frames < UNWIND_MAX_FRAMES ? frames : UNWIND_MAX_FRAMES;
     unwind_start((unwind_find_object *)find);
     walker_bytes = unwind_walker_bytes(depth);
-    walkers = raw_reserve(shim.arena->thread_capacity * walker_bytes);
-    table = walkers ? raw_reserve(TABLE_SLOTS * sizeof *table) : NULL;
+    table = raw_reserve(TABLE_SLOTS * sizeof *table);
 }
 
 void stack_flush(void) { unwind_flush(); }
 
 void stack_no_system_calls(void) { atomic_store(&unwind_no_syscalls, true); }
 
+/* The part with a thread's walker, made now; NULL if there is no memory. */
+static __attribute__((noinline)) uint8_t *make_walkers(uint8_t *_Atomic *part)
+{
+    uint8_t *none = NULL, *made = raw_reserve(WALKERS_PART * walker_bytes);
+
+    if (!made || atomic_compare_exchange_strong(part, &none, made))
+        return made;
+    raw2(SYS_munmap, (long)made, (long)(WALKERS_PART * walker_bytes));
+    return none;
+}
+
 static inline struct walker *walker_of(const struct arena_thread *t)
 {
-    struct walker *w = (struct walker *)(walkers + (uint64_t)(t - shim.threads) * walker_bytes);
+    uint64_t index = (uint64_t)(t - shim.threads);
+    uint8_t *part = atomic_load_explicit(&walkers[index / WALKERS_PART], memory_order_acquire);
 
+    if (__builtin_expect(!part, 0) && !(part = make_walkers(&walkers[index / WALKERS_PART])))
+        return NULL;
+    struct walker *w = (struct walker *)(part + index % WALKERS_PART * walker_bytes);
     if (__builtin_expect(w->thread != t->serial, 0))
         unwind_adopt(w, t->serial, depth);
     return w;
@@ -87,7 +102,9 @@ void stack_thread_end(struct arena_thread *t)
         return;
     t->in_shim = 1;
     t->shim_frame = FRAME_HERE();
-    unwind_adopt(walker_of(t), t->serial, depth);
+    struct walker *w = walker_of(t);
+    if (w)
+        unwind_adopt(w, t->serial, depth);
     t->in_shim = 0;
 }
 
@@ -222,7 +239,8 @@ uint32_t stack_id(struct arena_thread *t)
     t->in_shim = 1;
     t->shim_frame = FRAME_HERE();
     atomic_signal_fence(memory_order_seq_cst);
-    uint32_t id = (uint32_t)find_or_walk(t, walker_of(t), caller);
+    struct walker *w = walker_of(t);
+    uint32_t id = w ? (uint32_t)find_or_walk(t, w, caller) : 0;
     atomic_signal_fence(memory_order_seq_cst);
     t->in_shim = 0;
     return id;
