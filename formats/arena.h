@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 3
+#define ARENA_LAYOUT 4
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
@@ -46,6 +46,7 @@ struct arena_header {
     uint32_t heap_mode; /* enum arena_heap_mode */
     uint32_t stack_depth;
     uint32_t quiet;
+    uint64_t max_bytes; /* of the trace; 0: unbounded */
 
     _Alignas(64) _Atomic uint32_t recorder_state; /* futex: the first process waits for it to leave STARTING */
     _Atomic uint32_t recorder_pid;

@@ -22,7 +22,7 @@ enum event_type {
 #undef F
 };
 
-#define EVENT_TYPES 48  /* every number in events.def is below */
+#define EVENT_TYPES 64  /* every number in events.def is below */
 #define EVENT_FIELDS 20 /* no row has more */
 
 #define F(name, coding, show) uint64_t name;
@@ -102,6 +102,14 @@ enum {
     MAPPING_STACK = 8,
     MAPPING_FAILED = 16,
 };
+
+/* Bits of live.flags. */
+enum {
+    LIVE_FREED = 1, /* freed since its process last asked for work: only if it asks again was that an ordinary free */
+};
+
+/* held.role: how a connection came about. */
+enum held_role { HELD_UNKNOWN, HELD_ACCEPTED, HELD_CONNECTED };
 
 static inline uint64_t zigzag_encode(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
 static inline int64_t zigzag_decode(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }

@@ -90,6 +90,7 @@ static void arena_fill(struct arena_header *a, uint32_t threads, const struct se
     a->heap_mode = (uint32_t)s->number[SETTING_HEAP];
     a->stack_depth = (uint32_t)s->number[SETTING_STACK_DEPTH];
     a->quiet = (uint32_t)s->number[SETTING_QUIET];
+    a->max_bytes = s->number[SETTING_MAX_SIZE];
     a->next_proc = a->next_thread = a->next_desc = a->next_stack = 1;
     a->magic = ARENA_MAGIC;
 }

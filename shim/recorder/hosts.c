@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bound.h"
 #include "recorder.h"
 
 #define CLAIM_PATIENCE_NS 10000000000ull /* a forked child that did not come alive by then is none */
@@ -164,6 +165,8 @@ static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
     e.u.process.flags = 0;
     event_text(&e, exe);
     track_add(&h->track, &e, now_ns);
+    if (r->bound)
+        whole_host_begin(bound_whole(r->bound), slot, (uint32_t)e.u.process.parent);
     gauge_modules(r, slot, now_ns);
     gauge_host(r, slot, now_ns);
 }
@@ -178,6 +181,10 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     for (uint32_t i = 0; i < high && i < r->thread_capacity; i++)
         if (r->guests[i].known && r->guests[i].host == slot)
             thread_end(r, i, now_ns);
+    if (r->bound) {
+        whole_gauge(bound_whole(r->bound), slot, clock_ticks(), now_ns);
+        whole_host_end(bound_whole(r->bound), slot, how);
+    }
     struct event e = {.time = clock_ticks(), .type = EVENT_process_end};
     e.u.process_end.how = how;
     e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&r->procs[slot].status);

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bound.h"
 #include "ops.h"
 #include "raw.h"
 #include "recorder.h"
@@ -98,6 +99,8 @@ static void write_preamble(struct recorder *r)
     add_text(r, EVENT_setting, r->arena->max_stall_ms, "max_stall_ms");
     add_text(r, EVENT_setting, r->heap_mode, "heap");
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
+    if (r->bound)
+        add_text(r, EVENT_setting, r->arena->max_bytes, "max_size");
     gauge_clock(r, now_raw_ns());
     track_flush(&r->run, 0, true);
 }
@@ -132,6 +135,8 @@ static void flush_all(struct recorder *r, uint64_t now_ns, bool all)
             track_flush(&r->hosts[i].track, now_ns, all);
     track_flush(&r->run, now_ns, all);
 }
+
+void recorder_flush(struct recorder *r, uint64_t now_ns) { flush_all(r, now_ns, true); }
 
 /* Tells processes that would still join to begin a run of their own. False if one came in first. */
 static bool close_run(struct recorder *r, struct drain *d)
@@ -175,6 +180,8 @@ static void run(struct recorder *r, struct drain *d)
             gauge_all(r, now_ns);
             flush_all(r, now_ns, false);
         }
+        if (r->bound && bound_step(r->bound, now_ns))
+            continue;
         sleep_until_needed(r->arena);
     }
 }
@@ -214,6 +221,10 @@ int main(int count, char **arguments)
         say_state(a, ARENA_FAILED, ENOMEM, "the recorder");
         return 1;
     }
+    if (a->max_bytes && !(r.bound = bound_new(&r, arguments[2]))) {
+        say_state(a, ARENA_FAILED, ENOMEM, "the recorder");
+        return 1;
+    }
     write_preamble(&r);
     if (chdir("/") != 0) /* keep no file system busy */
         errno = 0;
@@ -227,6 +238,8 @@ int main(int count, char **arguments)
     e.u.end.how = 0;
     track_add(&r.run, &e, now_raw_ns());
     flush_all(&r, now_raw_ns(), true);
+    if (r.bound)
+        bound_end(r.bound);
     sink_close(r.sink);
     return 0;
 }

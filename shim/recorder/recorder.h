@@ -64,10 +64,16 @@ struct recorder {
     struct host *hosts;   /* as many as proc_capacity, by slot */
     struct guest *guests; /* as many as thread_capacity, by slot */
     uint64_t drained_events;
+    uint64_t kept_events; /* of them, those that are never dropped (stacks), if the trace is bounded */
+    struct bound *bound;  /* NULL: the trace may have any size */
+    uint64_t floor_ticks; /* events that are taken now stand at this time or later: see bound.c */
     uint64_t damaged_rings; /* times that a ring's content made no sense */
 };
 
 uint64_t now_raw_ns(void);
+
+/* main.c: closes the open chunks of all tracks. */
+void recorder_flush(struct recorder *r, uint64_t now_ns);
 
 /* drain.c: takes what the rings hold; gives the number of events. */
 struct drain;

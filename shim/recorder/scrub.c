@@ -43,6 +43,7 @@ struct output {
 struct call {
     struct output o;
     enum wire_side side;
+    uint64_t *answered; /* NULL: the host is the client */
 };
 
 struct scrub *scrub_new(void)
@@ -209,18 +210,27 @@ static void on_lost(void *context, enum wire_side side, uint64_t offset)
     call->o.hole = true;
 }
 
+static void on_head(void *context, enum wire_side side, const struct wire_head *head)
+{
+    struct call *call = context;
+
+    if (call->answered && side == WIRE_RESPONSE && !head->interim)
+        ++*call->answered;
+}
+
 /* --- calls --- */
 
 /* Runs one call through the engine; what did not fit into the output becomes one hole, and the direction is lost. */
-static size_t scrub_call(struct scrub *s, struct wire_conn *conn, enum wire_side side, uint64_t offset,
+static size_t scrub_call(struct scrub *s, const struct entry *e, enum wire_side side, uint64_t offset,
                          const uint8_t *bytes, size_t captured, uint64_t total, uint8_t *out, size_t out_size)
 {
+    struct wire_conn *conn = e->conn;
     if (out_size <= HOLE_RESERVE)
         out = NULL;
-    struct call call = {.side = side};
+    struct call call = {.side = side, .answered = e->request_dir == 0 ? &s->stats.answered : NULL};
     struct output *o = &call.o;
     *o = (struct output){.start = out, .p = out, .end = out ? out + out_size - HOLE_RESERVE : NULL, .done = offset};
-    struct wire_sink sink = {.context = &call, .keep = on_keep, .lost = on_lost};
+    struct wire_sink sink = {.context = &call, .head = on_head, .keep = on_keep, .lost = on_lost};
 
     if (wire_lost(conn, side) && o->end > o->p) { /* the analyzer may have seen another order, and not know */
         *o->p++ = PAYLOAD_HOLE;
@@ -268,7 +278,7 @@ size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned di
     }
     if (offset > expected)
         wire_hole(e->conn, &nowhere, side, offset - expected);
-    size_t n = scrub_call(s, e->conn, side, offset, bytes, captured < total ? captured : total, total, out, out_size);
+    size_t n = scrub_call(s, e, side, offset, bytes, captured < total ? captured : total, total, out, out_size);
     if (wire_opaque(e->conn)) {
         wire_free(e->conn);
         e->conn = NULL;

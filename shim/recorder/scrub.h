@@ -30,6 +30,7 @@ struct scrub_stats {
     uint64_t connections;        /* open ones */
     uint64_t masked_connections; /* calls that were masked because there were too many connections, or too little memory */
     uint64_t out_of_order;       /* calls whose bytes were masked because later ones of the stream came before them */
+    uint64_t answered;           /* responses that hosts have given, by their heads */
     uint64_t overflows;          /* calls for whose units out_size was too small */
 };
 

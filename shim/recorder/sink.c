@@ -19,6 +19,8 @@ struct sink {
     ZSTD_CCtx *zstd;
     uint8_t *packed;
     size_t packed_size;
+    struct sink_blob *blob; /* where chunks go instead of the file */
+    struct sink_watch watch;
 };
 
 /* As perf does: one older trace is kept. Only a regular file of ours is moved; anything else is left and refused. */
@@ -72,7 +74,7 @@ struct sink *sink_open(const char *path, const struct trace_file_header *h)
     s->zstd = ZSTD_createCCtx();
     s->fd = -1;
     if (s->zstd && keep_old(path))
-        s->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        s->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (s->fd < 0 || flock(s->fd, LOCK_EX | LOCK_NB) != 0 || !write_header(s, h)) {
         int error = errno;
         sink_close(s);
@@ -84,10 +86,40 @@ struct sink *sink_open(const char *path, const struct trace_file_header *h)
     return s;
 }
 
+static bool blob_append(struct sink_blob *b, const uint8_t *bytes, size_t n)
+{
+    if (b->size - b->used < n) {
+        size_t size = (b->used + n) * 3 / 2;
+        uint8_t *grown = realloc(b->bytes, size);
+        if (!grown)
+            return false;
+        b->bytes = grown;
+        b->size = size;
+    }
+    memcpy(b->bytes + b->used, bytes, n);
+    b->used += n;
+    return true;
+}
+
+static bool write_chunk(struct sink *s, const struct trace_chunk_header *h, size_t n)
+{
+    if (!write_all(s, s->packed, n)) {
+        if (ftruncate(s->fd, (off_t)s->bytes) == 0)
+            lseek(s->fd, (off_t)s->bytes, SEEK_SET);
+        return false;
+    }
+    s->bytes += n;
+    if (s->watch.wrote)
+        s->watch.wrote(s->watch.context, h, s->bytes - n, n);
+    return true;
+}
+
 bool sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes)
 {
     size_t front = TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES, bound = front + ZSTD_compressBound(bytes);
 
+    if (s->watch.room && !s->blob && !s->watch.room(s->watch.context, h, bound))
+        return false;
     if (s->packed_size < bound) {
         uint8_t *packed = realloc(s->packed, bound);
         if (!packed)
@@ -102,14 +134,21 @@ bool sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *con
     h->raw_bytes = (uint32_t)bytes;
     h->packed_bytes = (uint32_t)packed;
     trace_put_chunk_header(s->packed, h);
-    if (!write_all(s, s->packed, front + packed)) {
-        if (ftruncate(s->fd, (off_t)s->bytes) == 0)
-            lseek(s->fd, (off_t)s->bytes, SEEK_SET);
+    if (s->blob ? !blob_append(s->blob, s->packed, front + packed) : !write_chunk(s, h, front + packed))
         return false;
-    }
-    s->bytes += front + packed;
     s->sequence++;
     return true;
+}
+
+void sink_divert(struct sink *s, struct sink_blob *blob) { s->blob = blob; }
+void sink_set_watch(struct sink *s, const struct sink_watch *watch) { s->watch = *watch; }
+int sink_fd(const struct sink *s) { return s->fd; }
+
+void sink_replace(struct sink *s, int fd, uint64_t bytes)
+{
+    close(s->fd);
+    s->fd = fd;
+    s->bytes = bytes;
 }
 
 uint64_t sink_bytes(const struct sink *s) { return s->bytes; }

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file is
+ *
+ *     header | kept chunks, checkpoint, `trimmed` | detail and kept chunks as they came
+ *
+ * When it is half full, a *mark* is made: all tracks are flushed, so that no chunk spans the mark, and a checkpoint of this
+ * moment is written to memory. When the file is nearly full, it is compacted: a new file gets the header, the kept chunks from
+ * before the mark, the checkpoint, and all that came after the mark, copied by the kernel. So the new file begins with half
+ * its size of detail, and each byte of detail is copied once at most. Everything in the detail came after the checkpoint, so
+ * that an analysis which loads the checkpoint and goes on misses nothing and sees nothing twice.
+ *
+ * Compaction goes on in steps between the passes over the rings, because hosts wait for nobody; meanwhile the old file grows
+ * on, and the rest is copied with the last step.
+ *
+ * Kept chunks are small, as they are written every other second, and so are packed anew into large ones, each once. Where
+ * they outgrow a quarter of the bound, every other gauge is dropped. What cannot be made smaller may pass the bound; the
+ * `trimmed` event has the numbers that say so.
+ */
+#include "bound.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "column.h"
+
+#define FRONT_BYTES (TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES)
+#define FILE_FRONT_BYTES (TRACE_SKIPPABLE_BYTES + TRACE_FILE_HEADER_BYTES)
+#define LARGE_BYTES (128u << 10) /* content of a kept chunk that is not packed again */
+#define STEP_CHUNKS 32
+#define STEP_BYTES (4u << 20)
+#define RETRY_NS 5000000000
+#define RESERVE_SHARE 8 /* of the bound: what is written while a compaction goes on */
+
+struct kept_chunk {
+    uint64_t offset;
+    uint32_t bytes, raw_bytes; /* in the file, header included; of its content */
+    uint32_t proc;
+};
+
+struct kept_list {
+    struct kept_chunk *chunks;
+    size_t count, room;
+    uint64_t bytes;
+};
+
+/* The instant from which on detail will be kept. */
+struct mark {
+    bool set;
+    uint64_t offset, ticks, events;
+    size_t kept; /* chunks of the kept list before it */
+    struct sink_blob checkpoint;
+};
+
+/* A compaction that goes on. */
+struct copying {
+    int fd; /* -1: none */
+    uint64_t bytes; /* written to it */
+    struct kept_list kept, sorted; /* written; to be written, by process */
+    size_t next;
+    struct column_writer *writer; /* small chunks of one process being packed anew */
+    uint32_t proc, pid;
+    bool front_done;
+    uint64_t from; /* in the old file: what is copied next */
+    bool thin;
+    uint64_t thin_time[EVENT_TYPES];
+    bool thin_odd[EVENT_TYPES];
+    struct sink_blob blob;
+};
+
+struct bound {
+    struct recorder *r;
+    struct whole *whole;
+    uint64_t limit, start_ticks, retry_ns;
+    bool failed; /* the last attempt to compact the file */
+    bool blind;  /* memory was short, and it is not known what must be kept: nothing can be dropped any more */
+    int directory;
+    char name[256], name_new[264];
+    struct kept_list kept; /* of the file, without checkpoint and `trimmed` */
+    uint64_t front_bytes;  /* checkpoint and `trimmed` in the file */
+    uint64_t thin_above;   /* kept bytes from which on gauges are thinned */
+    uint64_t thinned, dropped_bytes;
+    struct mark mark;
+    struct copying copying;
+    ZSTD_DCtx *zstd;
+    uint8_t *buffer; /* a kept chunk as it stands in the file, and its content */
+    size_t buffer_size;
+};
+
+static bool is_copying(const struct bound *b) { return b->copying.fd >= 0; }
+
+/* --- what is kept --- */
+
+static bool kept_add(struct kept_list *l, struct kept_chunk chunk)
+{
+    if (l->count == l->room) {
+        size_t room = l->room ? 2 * l->room : 256;
+        struct kept_chunk *grown = realloc(l->chunks, room * sizeof *grown);
+        if (!grown)
+            return false;
+        l->chunks = grown;
+        l->room = room;
+    }
+    l->chunks[l->count++] = chunk;
+    l->bytes += chunk.bytes;
+    return true;
+}
+
+static void kept_reset(struct kept_list *l)
+{
+    free(l->chunks);
+    *l = (struct kept_list){0};
+}
+
+/* Bytes that a compacted file has before its detail. */
+static uint64_t fixed_bytes(const struct bound *b)
+{
+    uint64_t checkpoint = b->mark.set ? b->mark.checkpoint.used : b->front_bytes;
+
+    return FILE_FRONT_BYTES + b->kept.bytes + checkpoint;
+}
+
+/* The size at which a compaction begins. */
+static uint64_t top_bytes(const struct bound *b)
+{
+    uint64_t top = b->limit - b->limit / RESERVE_SHARE, fixed = fixed_bytes(b);
+
+    return fixed + b->limit / RESERVE_SHARE > top ? fixed + b->limit / 4 : top;
+}
+
+/* --- compaction --- */
+
+static bool write_new(struct bound *b, const uint8_t *bytes, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t wrote = pwrite(b->copying.fd, bytes + done, n - done, (off_t)(b->copying.bytes + done));
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return false;
+        done += (size_t)wrote;
+    }
+    b->copying.bytes += n;
+    return true;
+}
+
+/* Bytes of the old file to the end of the new one; by hand where the file system cannot. */
+static bool copy_old(struct bound *b, uint64_t from, size_t n)
+{
+    uint8_t buffer[16384];
+
+    while (n > 0) {
+        off_t in = (off_t)from, out = (off_t)b->copying.bytes;
+        ssize_t got = copy_file_range(sink_fd(b->r->sink), &in, b->copying.fd, &out, n, 0);
+        if (got > 0) {
+            b->copying.bytes += (uint64_t)got;
+        } else {
+            got = pread(sink_fd(b->r->sink), buffer, n < sizeof buffer ? n : sizeof buffer, (off_t)from);
+            if (got <= 0 || !write_new(b, buffer, (size_t)got))
+                return false;
+        }
+        from += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+static void end_copying(struct bound *b)
+{
+    struct copying *c = &b->copying;
+
+    if (c->fd >= 0)
+        close(c->fd);
+    column_writer_free(c->writer);
+    kept_reset(&c->kept);
+    kept_reset(&c->sorted);
+    free(c->blob.bytes);
+    *c = (struct copying){.fd = -1};
+}
+
+static void try_later(struct bound *b)
+{
+    b->failed = true;
+    b->retry_ns = now_raw_ns() + RETRY_NS;
+}
+
+/* The old file stays as it is. */
+static void give_up(struct bound *b)
+{
+    end_copying(b);
+    unlinkat(b->directory, b->name_new, 0);
+    try_later(b);
+}
+
+static int compare_kept(const void *x, const void *y)
+{
+    const struct kept_chunk *a = x, *b = y;
+
+    return a->proc != b->proc ? (a->proc < b->proc ? -1 : 1) : a->offset < b->offset ? -1 : a->offset > b->offset;
+}
+
+/* A remainder of a recorder that was killed is in the way; anything else than a file of ours is left and refused. */
+static int open_new(const struct bound *b)
+{
+    struct stat status;
+
+    if (fstatat(b->directory, b->name_new, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
+            return -1;
+        unlinkat(b->directory, b->name_new, 0);
+    }
+    int fd = openat(b->directory, b->name_new, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool begin_copying(struct bound *b)
+{
+    struct copying *c = &b->copying;
+
+    *c = (struct copying){.fd = open_new(b), .from = b->mark.offset, .thin = b->kept.bytes > b->thin_above};
+    bool begun = c->fd >= 0 && copy_old(b, 0, FILE_FRONT_BYTES);
+    for (size_t i = 0; begun && i < b->mark.kept; i++)
+        begun = kept_add(&c->sorted, b->kept.chunks[i]);
+    if (!begun) {
+        give_up(b);
+        return false;
+    }
+    qsort(c->sorted.chunks, c->sorted.count, sizeof *c->sorted.chunks, compare_kept);
+    return true;
+}
+
+/* --- packing kept chunks anew --- */
+
+static bool put_chunk(struct bound *b)
+{
+    struct copying *c = &b->copying;
+    size_t bytes;
+
+    if (!c->writer || column_writer_events(c->writer) == 0)
+        return true;
+    struct trace_chunk_header h = {.proc = c->proc,
+                                   .pid = c->pid,
+                                   .first_ticks = column_writer_first_ticks(c->writer),
+                                   .last_ticks = column_writer_last_ticks(c->writer),
+                                   .events = column_writer_events(c->writer)};
+    const uint8_t *content = column_writer_finish(c->writer, &bytes);
+    c->blob.used = 0;
+    sink_divert(b->r->sink, &c->blob);
+    bool packed = content && sink_chunk(b->r->sink, &h, content, bytes);
+    sink_divert(b->r->sink, NULL);
+    struct kept_chunk chunk = {c->bytes, (uint32_t)c->blob.used, (uint32_t)bytes, c->proc};
+    return packed && write_new(b, c->blob.bytes, c->blob.used) && kept_add(&c->kept, chunk);
+}
+
+/* Of each kind that is told again and again, every other instant goes. */
+static bool is_thinned(struct copying *c, const struct event *e)
+{
+    if (!c->thin || (e->type != EVENT_gauge && e->type != EVENT_work && e->type != EVENT_clock && e->type != EVENT_recorder))
+        return false;
+    if (e->time != c->thin_time[e->type]) {
+        c->thin_time[e->type] = e->time;
+        c->thin_odd[e->type] = !c->thin_odd[e->type];
+    }
+    return !c->thin_odd[e->type];
+}
+
+static bool add_event(struct bound *b, const struct event *e)
+{
+    struct copying *c = &b->copying;
+
+    if (is_thinned(c, e))
+        return true;
+    if (!column_writer_add(c->writer, e) && (!put_chunk(b) || !column_writer_add(c->writer, e)))
+        return false;
+    return column_writer_bytes(c->writer) < 2 * LARGE_BYTES || put_chunk(b);
+}
+
+/* Reads a kept chunk of the old file into the buffer, unpacked behind it: its content, or NULL. */
+static const uint8_t *read_kept(struct bound *b, const struct kept_chunk *chunk, struct trace_chunk_header *h)
+{
+    size_t needed = (size_t)chunk->bytes + chunk->raw_bytes;
+
+    if (b->buffer_size < needed) {
+        uint8_t *grown = realloc(b->buffer, needed);
+        if (!grown)
+            return NULL;
+        b->buffer = grown;
+        b->buffer_size = needed;
+    }
+    if (pread(sink_fd(b->r->sink), b->buffer, chunk->bytes, (off_t)chunk->offset) != (ssize_t)chunk->bytes ||
+        !trace_get_chunk_header(b->buffer, h))
+        return NULL;
+    uint8_t *content = b->buffer + chunk->bytes;
+    size_t got = ZSTD_decompressDCtx(b->zstd, content, chunk->raw_bytes, b->buffer + FRONT_BYTES, chunk->bytes - FRONT_BYTES);
+    return got == chunk->raw_bytes ? content : NULL;
+}
+
+static bool unpack(struct bound *b, const struct kept_chunk *chunk)
+{
+    struct copying *c = &b->copying;
+    struct trace_chunk_header h;
+    struct column_reader columns;
+    struct event e;
+    int got = -1;
+    const uint8_t *content = read_kept(b, chunk, &h);
+
+    if (!content || column_reader_open(&columns, content, chunk->raw_bytes, h.events, h.first_ticks))
+        return false;
+    if (!c->writer && !(c->writer = column_writer_new()))
+        return false;
+    c->proc = h.proc;
+    c->pid = h.pid;
+    while ((got = column_reader_next(&columns, &e)) == 1)
+        if (!add_event(b, &e))
+            return false;
+    return got == 0;
+}
+
+static bool copy_kept(struct bound *b)
+{
+    struct copying *c = &b->copying;
+
+    for (unsigned n = 0; n < STEP_CHUNKS && c->next < c->sorted.count; n++, c->next++) {
+        const struct kept_chunk *chunk = &c->sorted.chunks[c->next];
+        bool another = c->next > 0 && c->sorted.chunks[c->next - 1].proc != chunk->proc, large = chunk->raw_bytes >= LARGE_BYTES;
+        if ((another || (large && !c->thin)) && !put_chunk(b))
+            return false;
+        if (another) {
+            memset(c->thin_time, 0, sizeof c->thin_time);
+            memset(c->thin_odd, 0, sizeof c->thin_odd);
+        }
+        if (!large || c->thin) {
+            if (!unpack(b, chunk))
+                return false;
+            continue;
+        }
+        struct kept_chunk copy = *chunk;
+        copy.offset = c->bytes;
+        if (!copy_old(b, chunk->offset, chunk->bytes) || !kept_add(&c->kept, copy))
+            return false;
+    }
+    return c->next < c->sorted.count || put_chunk(b);
+}
+
+/* The checkpoint, and the word of what is missing. */
+static bool copy_front(struct bound *b)
+{
+    struct copying *c = &b->copying;
+    struct track run = {.sink = b->r->sink};
+    struct event e = {.time = b->mark.ticks, .type = EVENT_trimmed};
+    uint64_t kept = 0;
+
+    for (size_t i = 0; i < b->mark.kept; i++)
+        kept += b->kept.chunks[i].bytes;
+    e.u.trimmed.from = b->start_ticks;
+    e.u.trimmed.to = b->mark.ticks;
+    e.u.trimmed.events = b->mark.events;
+    e.u.trimmed.bytes = b->dropped_bytes + b->mark.offset - FILE_FRONT_BYTES - b->front_bytes - kept;
+    e.u.trimmed.bound = b->limit;
+    e.u.trimmed.kept_bytes = c->bytes + b->mark.checkpoint.used;
+    e.u.trimmed.thinned = b->thinned + c->thin;
+    c->blob.used = 0;
+    sink_divert(b->r->sink, &c->blob);
+    track_add(&run, &e, 0);
+    track_flush(&run, 0, true);
+    sink_divert(b->r->sink, NULL);
+    c->front_done = true;
+    return !run.lost && write_new(b, b->mark.checkpoint.bytes, b->mark.checkpoint.used) &&
+           write_new(b, c->blob.bytes, c->blob.used);
+}
+
+/* If the name stands for another file by now, or for none, ours goes on without a name: nothing of others is replaced. */
+static void take_name(struct bound *b)
+{
+    struct stat ours, named;
+    bool same = fstat(sink_fd(b->r->sink), &ours) == 0 &&
+                fstatat(b->directory, b->name, &named, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_dev == named.st_dev &&
+                ours.st_ino == named.st_ino;
+
+    if (!same || renameat(b->directory, b->name_new, b->directory, b->name) != 0)
+        unlinkat(b->directory, b->name_new, 0);
+}
+
+/* All is copied. The new file goes on where the old one ends. */
+static bool replace(struct bound *b)
+{
+    struct copying *c = &b->copying;
+    uint64_t mark_at = c->bytes - (sink_bytes(b->r->sink) - b->mark.offset), kept = 0;
+
+    for (size_t i = 0; i < b->mark.kept; i++)
+        kept += b->kept.chunks[i].bytes;
+    uint64_t front = mark_at - FILE_FRONT_BYTES - c->kept.bytes;
+    for (size_t i = b->mark.kept; i < b->kept.count; i++) {
+        struct kept_chunk chunk = b->kept.chunks[i];
+        chunk.offset = chunk.offset - b->mark.offset + mark_at;
+        if (!kept_add(&c->kept, chunk))
+            return false;
+    }
+    if (lseek(c->fd, (off_t)c->bytes, SEEK_SET) < 0)
+        return false;
+    take_name(b);
+    b->dropped_bytes += b->mark.offset - FILE_FRONT_BYTES - b->front_bytes - kept;
+    b->front_bytes = front;
+    b->thinned += c->thin;
+    if (c->thin) /* nothing more is gained where gauges are not what takes the room */
+        b->thin_above = c->kept.bytes > kept / 10 * 9 ? 2 * c->kept.bytes : b->limit / 4;
+    kept_reset(&b->kept);
+    b->kept = c->kept;
+    c->kept = (struct kept_list){0};
+    sink_replace(b->r->sink, c->fd, c->bytes);
+    c->fd = -1;
+    end_copying(b);
+    free(b->mark.checkpoint.bytes);
+    b->mark = (struct mark){.set = false};
+    b->failed = false;
+    return true;
+}
+
+/* One part of the work; false if it failed and was given up. */
+static bool copy_step(struct bound *b)
+{
+    struct copying *c = &b->copying;
+    bool good;
+
+    if (c->next < c->sorted.count) {
+        good = copy_kept(b);
+    } else if (!c->front_done) {
+        good = copy_front(b);
+    } else {
+        uint64_t left = sink_bytes(b->r->sink) - c->from;
+        size_t n = left < STEP_BYTES ? (size_t)left : STEP_BYTES;
+        good = copy_old(b, c->from, n);
+        c->from += n;
+        if (good && n == left)
+            good = replace(b);
+    }
+    if (!good)
+        give_up(b);
+    return good;
+}
+
+/* --- the mark --- */
+
+static void make_mark(struct bound *b, uint64_t now_ns)
+{
+    struct mark *m = &b->mark;
+
+    recorder_flush(b->r, now_ns);
+    m->ticks = clock_ticks();
+    b->r->floor_ticks = m->ticks + 1;
+    m->offset = sink_bytes(b->r->sink);
+    m->kept = b->kept.count;
+    m->events = b->r->drained_events - b->r->kept_events;
+    sink_divert(b->r->sink, &m->checkpoint);
+    m->set = whole_checkpoint(b->whole, m->ticks);
+    sink_divert(b->r->sink, NULL);
+    if (m->set)
+        return;
+    free(m->checkpoint.bytes);
+    *m = (struct mark){.set = false};
+    try_later(b);
+}
+
+bool bound_step(struct bound *b, uint64_t now_ns)
+{
+    uint64_t bytes = sink_bytes(b->r->sink), top = top_bytes(b), fixed = fixed_bytes(b);
+
+    whole_tell_sites(b->whole, now_ns);
+    if (is_copying(b))
+        return copy_step(b);
+    if (b->blind || (b->failed && now_ns < b->retry_ns))
+        return false;
+    if (!b->mark.set && bytes >= fixed + (top > fixed ? top - fixed : 0) / 2)
+        make_mark(b, now_ns);
+    if (b->mark.set && bytes >= top)
+        return begin_copying(b);
+    return false;
+}
+
+/* --- the sink's questions --- */
+
+/* Detail that would pass the bound while the disk has no room for a compaction is refused, and so counted as lost. */
+static bool room(void *context, const struct trace_chunk_header *h, size_t bytes)
+{
+    struct bound *b = context;
+
+    if (sink_bytes(b->r->sink) + bytes <= b->limit)
+        return true;
+    while (is_copying(b) && copy_step(b))
+        ;
+    return h->thread == 0 || !b->failed || sink_bytes(b->r->sink) + bytes <= b->limit;
+}
+
+static void wrote(void *context, const struct trace_chunk_header *h, uint64_t offset, size_t bytes)
+{
+    struct bound *b = context;
+
+    if (h->thread == 0 && !kept_add(&b->kept, (struct kept_chunk){offset, (uint32_t)bytes, h->raw_bytes, h->proc}))
+        b->blind = true;
+}
+
+/* --- the beginning --- */
+
+static bool split_path(struct bound *b, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char directory[4096] = ".";
+
+    if (slash)
+        snprintf(directory, sizeof directory, "%.*s", (int)(slash - path + 1), path);
+    if (snprintf(b->name, sizeof b->name, "%s", name) >= (int)sizeof b->name)
+        return false;
+    snprintf(b->name_new, sizeof b->name_new, "%s.new", name);
+    b->directory = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return b->directory >= 0;
+}
+
+struct bound *bound_new(struct recorder *r, const char *path)
+{
+    struct bound *b = calloc(1, sizeof *b);
+
+    if (!b || !split_path(b, path))
+        return NULL;
+    b->r = r;
+    b->limit = r->arena->max_bytes;
+    b->start_ticks = clock_ticks();
+    b->thin_above = b->limit / 4;
+    b->copying.fd = -1;
+    b->whole = whole_new(r);
+    b->zstd = ZSTD_createDCtx();
+    if (!b->whole || !b->zstd)
+        return NULL;
+    sink_set_watch(r->sink, &(struct sink_watch){b, room, wrote});
+    return b;
+}
+
+struct whole *bound_whole(const struct bound *b) { return b->whole; }
+
+void bound_end(struct bound *b)
+{
+    if (!is_copying(b))
+        return;
+    end_copying(b);
+    unlinkat(b->directory, b->name_new, 0);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open addressing with linear probing, removal by moving back, and a capacity that is no power of two, as the analyzer's
+ * live.c does it and for its reasons: no tombstones in a table that sees billions of objects, and little slack.
+ */
+#include "liveset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops.h"
+
+#define FIRST_CAPACITY 64
+#define SIZE_MAX_KEPT ((1ull << 40) - 1)
+#define SLACK_MAX_KEPT ((1u << 24) - 1)
+#define STACKS_FIRST 256
+
+_Static_assert(sizeof(struct liveset_object) == 24, "this times live objects is what the recorder needs");
+
+/* --- the table --- */
+
+static size_t home(const struct liveset *s, uint64_t ptr)
+{
+    uint64_t h = ptr * 0x9E3779B97F4A7C15ull;
+
+    h = (h ^ h >> 29) * 0xBF58476D1CE4E5B9ull;
+    return (size_t)((unsigned __int128)(h ^ h >> 32) * s->capacity >> 64);
+}
+
+static size_t after(const struct liveset *s, size_t i) { return i + 1 == s->capacity ? 0 : i + 1; }
+
+/* The slot that holds the address, or the empty one in which it would be. */
+static struct liveset_object *slot_of(const struct liveset *s, uint64_t ptr)
+{
+    size_t i = home(s, ptr);
+
+    while (s->slots[i].ptr && s->slots[i].ptr != ptr)
+        i = after(s, i);
+    return &s->slots[i];
+}
+
+static bool grow(struct liveset *s)
+{
+    struct liveset grown = {.capacity = s->capacity ? s->capacity / 8 * 11 : FIRST_CAPACITY};
+
+    grown.slots = calloc(grown.capacity, sizeof *grown.slots);
+    if (!grown.slots)
+        return false;
+    for (size_t i = 0; i < s->capacity; i++)
+        if (s->slots[i].ptr)
+            *slot_of(&grown, s->slots[i].ptr) = s->slots[i];
+    free(s->slots);
+    s->slots = grown.slots;
+    s->capacity = grown.capacity;
+    return true;
+}
+
+static void drop(struct liveset *s, struct liveset_object *object)
+{
+    size_t hole = (size_t)(object - s->slots);
+
+    for (size_t i = after(s, hole); s->slots[i].ptr; i = after(s, i)) {
+        size_t at = home(s, s->slots[i].ptr);
+        if (hole <= i ? hole < at && at <= i : hole < at || at <= i) /* its home lies behind the hole: it stays */
+            continue;
+        s->slots[hole] = s->slots[i];
+        hole = i;
+    }
+    s->slots[hole].ptr = 0;
+    s->count--;
+}
+
+/* --- sites --- */
+
+static struct liveset_site *site_of(struct liveset_run *run, uint32_t stack)
+{
+    if (stack >= run->site_count) {
+        size_t count = run->site_count ? run->site_count : STACKS_FIRST;
+        while (count <= stack)
+            count *= 2;
+        struct liveset_site *grown = realloc(run->sites, count * sizeof *grown);
+        if (!grown)
+            return NULL;
+        memset(grown + run->site_count, 0, (count - run->site_count) * sizeof *grown);
+        run->sites = grown;
+        run->site_count = count;
+    }
+    run->sites[stack].changed = true;
+    return &run->sites[stack];
+}
+
+/* Objects name sites that are there. */
+static void gain(struct liveset_run *run, const struct liveset_object *object)
+{
+    struct liveset_site *site = &run->sites[object->stack];
+
+    site->live_bytes += object->size;
+    site->live_objects++;
+    site->changed = true;
+}
+
+static void lose(struct liveset_run *run, const struct liveset_object *object)
+{
+    struct liveset_site *site = &run->sites[object->stack];
+
+    site->live_bytes -= object->size;
+    site->live_objects--;
+    site->changed = true;
+}
+
+static uint32_t to_units(const struct liveset_run *run, uint64_t ticks)
+{
+    uint64_t units = ticks > run->start_ticks ? (ticks - run->start_ticks) >> LIVESET_UNIT_SHIFT : 0;
+
+    return units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+}
+
+static void aged(struct liveset_run *run, const struct liveset_object *object, uint64_t ticks)
+{
+    struct liveset_site *site = &run->sites[object->stack];
+    uint32_t freed = to_units(run, ticks), age = freed > object->birth ? freed - object->birth + 1 : 1;
+
+    if (age > site->freed_age)
+        site->freed_age = age;
+}
+
+/* --- events --- */
+
+static bool take_alloc(struct liveset *s, struct liveset_run *run, const struct event *e)
+{
+    const struct event_alloc *a = &e->u.alloc;
+    uint32_t stack = a->stack < run->stacks_max ? (uint32_t)a->stack : 0;
+    struct liveset_site *site = site_of(run, stack);
+
+    s->sums.alloc_count++;
+    s->sums.alloc_bytes += a->size + a->slack;
+    if (!site)
+        return false;
+    site->alloc_count++;
+    site->alloc_bytes += a->size;
+    if (!a->ptr)
+        return true;
+    if (5 * (s->count + 1) > 4 * s->capacity && !grow(s))
+        return false;
+    struct liveset_object *object = slot_of(s, a->ptr);
+    if (object->ptr) { /* its free was not seen */
+        s->sums.unknown_frees++;
+        lose(run, object);
+    }
+    s->count += !object->ptr;
+    *object = (struct liveset_object){.ptr = a->ptr,
+                                      .size = a->size < SIZE_MAX_KEPT ? a->size : SIZE_MAX_KEPT,
+                                      .slack = a->slack < SLACK_MAX_KEPT ? a->slack : SLACK_MAX_KEPT,
+                                      .stack = stack,
+                                      .birth = to_units(run, e->time)};
+    gain(run, object);
+    return true;
+}
+
+static bool remember(struct liveset *s, const struct liveset_object *object)
+{
+    if (s->freed_count == s->freed_room) {
+        size_t room = s->freed_room ? 2 * s->freed_room : 64;
+        struct liveset_object *grown = realloc(s->freed, room * sizeof *grown);
+        if (!grown)
+            return false;
+        s->freed = grown;
+        s->freed_room = room;
+    }
+    s->freed[s->freed_count++] = *object;
+    return true;
+}
+
+static bool take_free(struct liveset *s, struct liveset_run *run, const struct event *e)
+{
+    struct liveset_object *object = s->count && e->u.free.ptr ? slot_of(s, e->u.free.ptr) : NULL;
+    bool resized = e->u.free.op == OP_realloc || e->u.free.op == OP_reallocarray, enough = true;
+
+    s->sums.free_count++;
+    if (!object || !object->ptr) {
+        s->sums.unknown_frees += !s->forked;
+        return true;
+    }
+    s->sums.free_bytes += object->size + object->slack;
+    lose(run, object);
+    if (s->last_work && !resized && object->birth < to_units(run, s->last_work))
+        enough = remember(s, object);
+    else
+        aged(run, object, e->time);
+    drop(s, object);
+    return enough;
+}
+
+static void take_work(struct liveset *s, struct liveset_run *run, uint64_t ticks)
+{
+    for (size_t i = 0; i < s->freed_count; i++)
+        aged(run, &s->freed[i], ticks);
+    s->freed_count = 0;
+    s->last_work = ticks;
+}
+
+bool liveset_take(struct liveset *s, struct liveset_run *run, const struct event *e)
+{
+    switch (e->type) {
+    case EVENT_alloc:
+        return take_alloc(s, run, e);
+    case EVENT_free:
+        return take_free(s, run, e);
+    case EVENT_wait:
+        take_work(s, run, e->time);
+        return true;
+    case EVENT_io:
+        if (e->u.io.dir == 0 && e->u.io.flags & IO_STREAM && (int64_t)e->u.io.bytes > 0)
+            take_work(s, run, e->time);
+        return true;
+    case EVENT_desc_open:
+        if (e->u.desc_open.from != 0 && e->u.desc_open.from != EVENT_UNKNOWN)
+            take_work(s, run, e->time);
+        return true;
+    default:
+        return true;
+    }
+}
+
+void liveset_end(struct liveset *s, struct liveset_run *run, bool exec)
+{
+    struct liveset_sums *all = &run->ended;
+
+    for (size_t i = 0; exec && i < s->capacity; i++)
+        if (s->slots[i].ptr)
+            lose(run, &s->slots[i]);
+    for (size_t i = 0; !exec && i < s->freed_count; i++) {
+        gain(run, &s->freed[i]);
+        s->sums.shutdown_bytes += s->freed[i].size;
+    }
+    all->alloc_count += s->sums.alloc_count;
+    all->alloc_bytes += s->sums.alloc_bytes;
+    all->free_count += s->sums.free_count;
+    all->free_bytes += s->sums.free_bytes;
+    all->unknown_frees += s->sums.unknown_frees;
+    all->shutdown_bytes += s->sums.shutdown_bytes;
+    free(s->slots);
+    free(s->freed);
+    *s = (struct liveset){0};
+}
