@@ -24,6 +24,7 @@ struct analysis {
     struct exchange_table *exchanges;
     struct heap *heap;
     struct footprint footprint;
+    struct reader_trimmed trimmed;
     uint64_t events;
     uint64_t open_by_kind[KIND_COUNT]; /* descriptors, before the first process that had seen the load ended */
     int64_t next_sample_ns;            /* of the descriptors */

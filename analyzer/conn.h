@@ -37,7 +37,7 @@ struct conn_table;
 struct conn_table *conn_table_new(void (*gone)(void *context, struct description *d), void *context);
 void conn_table_free(struct conn_table *t); /* calls gone for what is still open */
 
-/* desc_open, desc_close, desc_dup, sock, fork, process, process_end and op matter. All but op must be of a process (item->proc not 0).
+/* desc_open, held, desc_close, desc_dup, sock, fork, process, process_end and op matter. All but op must be of a process (item->proc not 0).
  * -1 if memory is short. */
 int conn_feed(struct conn_table *t, const struct item *item);
 

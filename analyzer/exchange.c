@@ -418,6 +418,35 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     return close_stretch(x, item, end, e->desc, e->alloc_count, e->alloc_bytes, stretch_route);
 }
 
+static void count_accepted(struct exchange_table *x)
+{
+    x->stats.accepted++;
+    uint64_t open = x->stats.accepted - x->stats.closed;
+    if (open > x->stats.open_peak)
+        x->stats.open_peak = open;
+}
+
+/* At a checkpoint: a connection that was there before the detail begins. */
+static int feed_held(struct exchange_table *x, const struct item *item)
+{
+    const struct event_held *e = &item->event.u.held;
+    bool known = conn_find(x->conns, e->desc) != NULL;
+
+    if (conn_feed(x->conns, item) < 0)
+        return -1;
+    struct description *d = conn_find(x->conns, e->desc);
+    if (!d || known || d->role != CONN_ACCEPTED)
+        return 0;
+    count_accepted(x);
+    struct connection *c = e->half_closed ? connection_of(d, 0) : NULL;
+    if (!c)
+        return e->half_closed ? -1 : 0;
+    c->half_closed = true;
+    c->half_closed_proc = item->proc;
+    conn_half_closed(x->conns, item->proc, 1);
+    return 0;
+}
+
 static int feed_open(struct exchange_table *x, const struct item *item, int32_t *stretch_route)
 {
     const struct event_desc_open *e = &item->event.u.desc_open;
@@ -428,10 +457,8 @@ static int feed_open(struct exchange_table *x, const struct item *item, int32_t 
         return -1;
     d = conn_find(x->conns, e->desc);
     bool accepted = d && d->role == CONN_ACCEPTED && !known;
-    x->stats.accepted += accepted;
-    uint64_t open = x->stats.accepted - x->stats.closed;
-    if (open > x->stats.open_peak)
-        x->stats.open_peak = open;
+    if (accepted)
+        count_accepted(x);
     return close_stretch(x, item, accepted ? STRETCH_WAIT : STRETCH_OTHER, 0, e->alloc_count, e->alloc_bytes,
                          stretch_route);
 }
@@ -463,6 +490,9 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
         return close_stretch(x, item, STRETCH_WAIT, 0, e->u.wait.alloc_count, e->u.wait.alloc_bytes, stretch_route);
     case EVENT_desc_open:
         return feed_open(x, item, stretch_route);
+    case EVENT_held:
+        result = feed_held(x, item);
+        break;
     case EVENT_sock:
         result = feed_sock(x, item);
         break;

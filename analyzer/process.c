@@ -24,7 +24,7 @@
 
 /* Sums of what threads told. */
 struct tally {
-    uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io;
+    uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io, events_ended;
 };
 
 struct entry {
@@ -180,9 +180,9 @@ static bool grow_threads(struct process_table *t)
     return true;
 }
 
-static bool count_thread(struct process_table *t, struct process *p, const struct item *item)
+static bool count_thread(struct process_table *t, struct process *p, const struct item *item, uint64_t thread)
 {
-    uint64_t key = (uint64_t)item->proc << 32 | item->thread;
+    uint64_t key = (uint64_t)item->proc << 32 | (uint32_t)thread;
 
     if (key == t->last_thread)
         return true;
@@ -303,6 +303,7 @@ static void take_process_end(struct process *p, const struct item *item)
 
 static void take_thread_end(struct tally *tally, const struct merge *m, const struct event_thread_end *told)
 {
+    add(&tally->events_ended, told->events);
     add(&tally->lost_ended, told->lost_events);
     add(&tally->stalled_ended, (uint64_t)merge_ticks_to_ns(m, told->stalled));
     add(&tally->cost_heap, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
@@ -323,7 +324,7 @@ static void take_gauge(struct process *p, const struct merge *m, const struct it
     raise_to(&p->cost_io_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
 }
 
-static bool take_recorder_event(struct entry *entry, const struct merge *m, const struct item *item)
+static bool take_recorder_event(struct process_table *t, struct entry *entry, const struct merge *m, const struct item *item)
 {
     struct process *p = &entry->process;
 
@@ -335,6 +336,9 @@ static bool take_recorder_event(struct entry *entry, const struct merge *m, cons
         return true;
     case EVENT_thread_end:
         take_thread_end(&entry->tally, m, &item->event.u.thread_end);
+        return item->event.u.thread_end.events == 0 || count_thread(t, p, item, item->event.u.thread_end.thread);
+    case EVENT_resume:
+        add(&p->events, item->event.u.resume.events);
         return true;
     case EVENT_module:
         return add_module(p, &item->event);
@@ -365,8 +369,18 @@ static void settle_tally(struct entry *entry)
     raise_to(&p->cost_io_ns, tally->cost_io);
 }
 
+/* Of what ended before the detail begins, only sums are left. */
+static void take_trimmed(struct process_table *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (t->entries[i]->process.how != HOW_running)
+            t->entries[i]->process.events = t->entries[i]->tally.events_ended;
+}
+
 static bool feed_run(struct process_table *t, const struct item *item)
 {
+    if (item->event.type == EVENT_trimmed)
+        take_trimmed(t);
     if (item->event.type == EVENT_op)
         return take_op(t, &item->event);
     if (item->event.type == EVENT_recorder)
@@ -386,12 +400,12 @@ int process_table_feed(struct process_table *t, const struct merge *m, const str
         p->end_ns = item->time_ns;
     if (item->thread != 0) {
         p->events++;
-        if (!count_thread(t, p, item))
+        if (!count_thread(t, p, item, item->thread))
             return -1;
         if (item->event.type != EVENT_lost)
             return 0;
         take_lost(&entry->tally, m, &item->event.u.lost);
-    } else if (!take_recorder_event(entry, m, item)) {
+    } else if (!take_recorder_event(t, entry, m, item)) {
         return -1;
     }
     settle_tally(entry);

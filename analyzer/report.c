@@ -74,6 +74,21 @@ static int build_processes(struct report *r, const struct analysis *a)
     return 0;
 }
 
+static void build_detail(struct report *r, const struct analysis *a)
+{
+    const struct reader_trimmed *t = &a->trimmed;
+    if (!t->any)
+        return;
+    double from_s = (double)a->footprint.detail_ns / 1e9;
+    r->detail = (struct report_detail){.trimmed = true, .from_s = from_s,
+                                       .seconds = fmax(0, (double)a->footprint.last_ns / 1e9 - from_s),
+                                       .dropped_events = t->events, .dropped_bytes = t->bytes,
+                                       .bound_bytes = t->bound_bytes, .kept_bytes = t->kept_bytes,
+                                       .bound_held = t->kept_bytes <= t->bound_bytes / 4 * 3,
+                                       .requests = a->footprint.exchanges};
+    r->events += t->events;
+}
+
 static void build_trace(struct report *r, const struct analysis *a)
 {
     const struct event_recorder *recorder = process_recorder(a->processes);
@@ -81,6 +96,7 @@ static void build_trace(struct report *r, const struct analysis *a)
 
     r->duration_s = (double)a->footprint.last_ns / 1e9;
     r->events = a->events;
+    build_detail(r, a);
     r->truncated_bytes = damage.skipped_bytes;
     r->bad_chunks = damage.bad_chunks;
     r->closed = damage.ended;

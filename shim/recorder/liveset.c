@@ -140,7 +140,7 @@ static bool take_alloc(struct liveset *s, struct liveset_run *run, const struct 
     site->alloc_bytes += a->size;
     if (!a->ptr)
         return true;
-    if (5 * (s->count + 1) > 4 * s->capacity && !grow(s))
+    if (4 * (s->count + 1) > 3 * s->capacity && !grow(s))
         return false;
     struct liveset_object *object = slot_of(s, a->ptr);
     if (object->ptr) { /* its free was not seen */

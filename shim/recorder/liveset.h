@@ -6,7 +6,7 @@
  * everything before: a forked child begins empty; objects that a process frees after it last asked for work are remembered
  * until it asks again; what is live when a process ends stays live, except after exec.
  *
- * 24 bytes a slot, between 58 and 80 % of the slots in use: 30 to 41 bytes an object, and twice that while a table grows.
+ * 24 bytes a slot, between 54 and 75 % of the slots in use: 32 to 44 bytes an object, and twice that while a table grows.
  * Events must come in the order in which things happened. One thread.
  */
 #ifndef PERFSHIM_LIVESET_H

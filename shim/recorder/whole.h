@@ -2,7 +2,7 @@
 /*
  * What stays known of the whole run when detail is dropped: live objects, sites, descriptors, mappings and requests answered.
  *
- * Exists only in runs with a bound on the trace: it costs the recorder up to 41 bytes for each live object, and time for each
+ * Exists only in runs with a bound on the trace: it costs the recorder up to 44 bytes for each live object, and time for each
  * event. One thread.
  */
 #ifndef PERFSHIM_WHOLE_H
