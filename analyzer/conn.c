@@ -267,6 +267,8 @@ static int feed_held(struct conn_table *t, const struct item *item)
         return -1;
     if (e->role == HELD_ACCEPTED || e->role == HELD_CONNECTED)
         d->role = e->role == HELD_ACCEPTED ? CONN_ACCEPTED : CONN_CONNECTED;
+    d->held = true;
+    d->pending = e->pending <= UINT32_MAX ? (uint32_t)e->pending : 0;
     number_set(t, p, n, d);
     return 0;
 }

@@ -28,6 +28,8 @@ struct description {
     uint32_t refs; /* descriptors that stand for it */
     uint8_t kind;  /* enum desc_kind */
     uint8_t role;  /* enum conn_role */
+    bool held;        /* it was open before the detail of a trimmed trace begins */
+    uint32_t pending; /* then: requests that were unanswered where it begins */
     struct connection *connection; /* the caller's; NULL until it sets it */
 };
 

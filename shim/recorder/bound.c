@@ -456,7 +456,7 @@ static void make_mark(struct bound *b, uint64_t now_ns)
 {
     struct mark *m = &b->mark;
 
-    recorder_flush(b->r, now_ns);
+    hosts_flush(b->r, now_ns, true);
     m->ticks = clock_ticks();
     b->r->floor_ticks = m->ticks + 1;
     m->offset = sink_bytes(b->r->sink);

@@ -324,3 +324,14 @@ bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns)
     }
     return alive;
 }
+
+void hosts_flush(struct recorder *r, uint64_t now_ns, bool all)
+{
+    for (uint32_t i = 0; i < r->thread_capacity; i++)
+        if (r->guests[i].known)
+            track_flush(&r->guests[i].track, now_ns, all);
+    for (uint32_t i = 0; i < r->proc_capacity; i++)
+        if (r->hosts[i].known)
+            track_flush(&r->hosts[i].track, now_ns, all);
+    track_flush(&r->run, now_ns, all);
+}

@@ -125,19 +125,6 @@ static void look_for_code(struct recorder *r, uint64_t now_ns)
             gauge_modules(r, i, now_ns);
 }
 
-static void flush_all(struct recorder *r, uint64_t now_ns, bool all)
-{
-    for (uint32_t i = 0; i < r->thread_capacity; i++)
-        if (r->guests[i].known)
-            track_flush(&r->guests[i].track, now_ns, all);
-    for (uint32_t i = 0; i < r->proc_capacity; i++)
-        if (r->hosts[i].known)
-            track_flush(&r->hosts[i].track, now_ns, all);
-    track_flush(&r->run, now_ns, all);
-}
-
-void recorder_flush(struct recorder *r, uint64_t now_ns) { flush_all(r, now_ns, true); }
-
 /* Tells processes that would still join to begin a run of their own. False if one came in first. */
 static bool close_run(struct recorder *r, struct drain *d)
 {
@@ -178,7 +165,7 @@ static void run(struct recorder *r, struct drain *d)
         if (now_ns - gauged_ns >= GAUGE_NS) {
             gauged_ns = now_ns;
             gauge_all(r, now_ns);
-            flush_all(r, now_ns, false);
+            hosts_flush(r, now_ns, false);
         }
         if (r->bound && bound_step(r->bound, now_ns))
             continue;
@@ -237,7 +224,7 @@ int main(int count, char **arguments)
     struct event e = {.time = clock_ticks(), .type = EVENT_end};
     e.u.end.how = 0;
     track_add(&r.run, &e, now_raw_ns());
-    flush_all(&r, now_raw_ns(), true);
+    hosts_flush(&r, now_raw_ns(), true);
     if (r.bound)
         bound_end(r.bound);
     sink_close(r.sink);

@@ -72,9 +72,6 @@ struct recorder {
 
 uint64_t now_raw_ns(void);
 
-/* main.c: closes the open chunks of all tracks. */
-void recorder_flush(struct recorder *r, uint64_t now_ns);
-
 /* drain.c: takes what the rings hold; gives the number of events. */
 struct drain;
 struct drain *drain_new(struct recorder *r); /* NULL if memory is short */
@@ -85,6 +82,8 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns);
 bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns);
 /* Threads that came since the last look. Cheap: called in each pass. */
 void hosts_find_threads(struct recorder *r, uint64_t now_ns);
+/* Writes out what waits in the tracks: what is old, or all. */
+void hosts_flush(struct recorder *r, uint64_t now_ns, bool all);
 
 /* gauge.c */
 void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns);

@@ -47,6 +47,9 @@ size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned di
 void scrub_eof(struct scrub *s, uint32_t desc, unsigned dir);
 void scrub_close(struct scrub *s, uint32_t desc);
 
+/* Requests of a connection that have begun and were not answered yet. */
+uint32_t scrub_pending(const struct scrub *s, uint32_t desc);
+
 struct scrub_stats scrub_stats(const struct scrub *s);
 
 #endif

@@ -235,7 +235,7 @@ static void put_object(const struct whole *w, struct track *t, const struct live
     track_add(t, &e, 0);
 }
 
-static void put_held(struct track *t, const struct held *h, uint64_t ticks)
+static void put_held(const struct whole *w, struct track *t, const struct held *h, uint64_t ticks)
 {
     for (uint32_t fd = 0; fd < h->high; fd++) {
         const struct held_number *n = &h->numbers[fd];
@@ -243,7 +243,8 @@ static void put_held(struct track *t, const struct held *h, uint64_t ticks)
         if (n->state != HELD_OPEN)
             continue;
         e.u.held = (struct event_held){.desc = n->desc, .fd = fd, .kind = n->kind, .role = n->role,
-                                       .half_closed = n->half_closed};
+                                       .half_closed = n->half_closed,
+                                       .pending = scrub_pending(w->r->scrub, n->desc)};
         track_add(t, &e, 0);
     }
 }
@@ -270,7 +271,7 @@ static bool put_host(struct whole *w, uint32_t slot, uint64_t ticks)
     work.u.work.mapped = h->mappings.bytes;
     work.u.work.serving = h->held.serving;
     track_add(&t, &work, 0);
-    put_held(&t, &h->held, ticks);
+    put_held(w, &t, &h->held, ticks);
     put_mappings(&t, &h->mappings, ticks);
     for (size_t i = 0; i < h->live.capacity; i++)
         if (h->live.slots[i].ptr)
