@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define TRACE_VERSION_MAJOR 1 /* a reader refuses a higher one */
-#define TRACE_VERSION_MINOR 0 /* a reader takes a higher one, and leaves out what it does not know */
+#define TRACE_VERSION_MINOR 1 /* a reader takes a higher one, and leaves out what it does not know */
 
 #define TRACE_SKIPPABLE_MAGIC 0x184D2A57u /* one of zstd's sixteen skippable frame magics */
 #define TRACE_SKIPPABLE_BYTES 8           /* magic and length in front of each header */
@@ -49,7 +49,7 @@ struct trace_chunk_header {
     uint32_t proc;   /* serial of the process within the run, from 1; 0: the run itself */
     uint32_t thread; /* serial of the thread within the run, from 1; 0: the recorder's */
     uint32_t pid, tid;
-    uint64_t sequence; /* number of the chunk within the file, from 0 */
+    uint64_t sequence; /* number of the chunk within the run, from 0 */
     uint64_t first_ticks, last_ticks; /* the smallest and largest time of its events */
     uint32_t events;
     uint32_t raw_bytes, packed_bytes; /* of the zstd frame behind: decompressed, and as it stands in the file */

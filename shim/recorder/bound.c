@@ -327,30 +327,50 @@ static bool unpack(struct bound *b, const struct kept_chunk *chunk)
     return got == 0;
 }
 
+/* Large already, or all that there is of its process. */
+static bool stays_as_it_is(const struct copying *c, size_t i)
+{
+    const struct kept_chunk *chunk = &c->sorted.chunks[i];
+    bool first = i == 0 || chunk[-1].proc != chunk->proc, last = i + 1 == c->sorted.count || chunk[1].proc != chunk->proc;
+
+    return !c->thin && (chunk->raw_bytes >= LARGE_BYTES || (first && last));
+}
+
+static bool copy_as_it_is(struct bound *b, struct kept_chunk chunk)
+{
+    uint64_t from = chunk.offset;
+
+    chunk.offset = b->copying.bytes;
+    return copy_old(b, from, chunk.bytes) && kept_add(&b->copying.kept, chunk);
+}
+
 static bool copy_kept(struct bound *b)
 {
     struct copying *c = &b->copying;
 
     for (unsigned n = 0; n < STEP_CHUNKS && c->next < c->sorted.count; n++, c->next++) {
         const struct kept_chunk *chunk = &c->sorted.chunks[c->next];
-        bool another = c->next > 0 && c->sorted.chunks[c->next - 1].proc != chunk->proc, large = chunk->raw_bytes >= LARGE_BYTES;
-        if ((another || (large && !c->thin)) && !put_chunk(b))
+        bool another = c->next > 0 && chunk[-1].proc != chunk->proc, stays = stays_as_it_is(c, c->next);
+        if ((another || stays) && !put_chunk(b))
             return false;
         if (another) {
             memset(c->thin_time, 0, sizeof c->thin_time);
             memset(c->thin_odd, 0, sizeof c->thin_odd);
         }
-        if (!large || c->thin) {
-            if (!unpack(b, chunk))
-                return false;
-            continue;
-        }
-        struct kept_chunk copy = *chunk;
-        copy.offset = c->bytes;
-        if (!copy_old(b, chunk->offset, chunk->bytes) || !kept_add(&c->kept, copy))
+        if (!(stays ? copy_as_it_is(b, *chunk) : unpack(b, chunk)))
             return false;
     }
     return c->next < c->sorted.count || put_chunk(b);
+}
+
+/* Bytes of detail before the mark. */
+static uint64_t detail_bytes(const struct bound *b)
+{
+    uint64_t kept = 0;
+
+    for (size_t i = 0; i < b->mark.kept; i++)
+        kept += b->kept.chunks[i].bytes;
+    return b->mark.offset - FILE_FRONT_BYTES - b->front_bytes - kept;
 }
 
 /* The checkpoint, and the word of what is missing. */
@@ -359,14 +379,11 @@ static bool copy_front(struct bound *b)
     struct copying *c = &b->copying;
     struct track run = {.sink = b->r->sink};
     struct event e = {.time = b->mark.ticks, .type = EVENT_trimmed};
-    uint64_t kept = 0;
 
-    for (size_t i = 0; i < b->mark.kept; i++)
-        kept += b->kept.chunks[i].bytes;
     e.u.trimmed.from = b->start_ticks;
     e.u.trimmed.to = b->mark.ticks;
     e.u.trimmed.events = b->mark.events;
-    e.u.trimmed.bytes = b->dropped_bytes + b->mark.offset - FILE_FRONT_BYTES - b->front_bytes - kept;
+    e.u.trimmed.bytes = b->dropped_bytes + detail_bytes(b);
     e.u.trimmed.bound = b->limit;
     e.u.trimmed.kept_bytes = c->bytes + b->mark.checkpoint.used;
     e.u.trimmed.thinned = b->thinned + c->thin;
@@ -396,11 +413,9 @@ static void take_name(struct bound *b)
 static bool replace(struct bound *b)
 {
     struct copying *c = &b->copying;
-    uint64_t mark_at = c->bytes - (sink_bytes(b->r->sink) - b->mark.offset), kept = 0;
+    uint64_t mark_at = c->bytes - (sink_bytes(b->r->sink) - b->mark.offset);
+    uint64_t front = mark_at - FILE_FRONT_BYTES - c->kept.bytes, before = b->kept.bytes;
 
-    for (size_t i = 0; i < b->mark.kept; i++)
-        kept += b->kept.chunks[i].bytes;
-    uint64_t front = mark_at - FILE_FRONT_BYTES - c->kept.bytes;
     for (size_t i = b->mark.kept; i < b->kept.count; i++) {
         struct kept_chunk chunk = b->kept.chunks[i];
         chunk.offset = chunk.offset - b->mark.offset + mark_at;
@@ -410,11 +425,11 @@ static bool replace(struct bound *b)
     if (lseek(c->fd, (off_t)c->bytes, SEEK_SET) < 0)
         return false;
     take_name(b);
-    b->dropped_bytes += b->mark.offset - FILE_FRONT_BYTES - b->front_bytes - kept;
+    b->dropped_bytes += detail_bytes(b);
     b->front_bytes = front;
     b->thinned += c->thin;
     if (c->thin) /* nothing more is gained where gauges are not what takes the room */
-        b->thin_above = c->kept.bytes > kept / 10 * 9 ? 2 * c->kept.bytes : b->limit / 4;
+        b->thin_above = c->kept.bytes > before / 10 * 9 ? 2 * c->kept.bytes : b->limit / 4;
     kept_reset(&b->kept);
     b->kept = c->kept;
     c->kept = (struct kept_list){0};
