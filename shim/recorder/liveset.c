@@ -10,7 +10,7 @@
 
 #include "ops.h"
 
-#define FIRST_CAPACITY 64
+#define FIRST_CAPACITY 16
 #define SIZE_MAX_KEPT ((1ull << 40) - 1)
 #define SLACK_MAX_KEPT ((1u << 24) - 1)
 #define STACKS_FIRST 256
@@ -19,55 +19,77 @@ _Static_assert(sizeof(struct liveset_object) == 24, "this times live objects is 
 
 /* --- the table --- */
 
-static size_t home(const struct liveset *s, uint64_t ptr)
+static uint64_t hash(uint64_t ptr)
 {
     uint64_t h = ptr * 0x9E3779B97F4A7C15ull;
 
     h = (h ^ h >> 29) * 0xBF58476D1CE4E5B9ull;
-    return (size_t)((unsigned __int128)(h ^ h >> 32) * s->capacity >> 64);
+    return h ^ h >> 32;
 }
 
-static size_t after(const struct liveset *s, size_t i) { return i + 1 == s->capacity ? 0 : i + 1; }
+static struct liveset_table *table_of(struct liveset *s, uint64_t ptr) { return &s->table[hash(ptr) % LIVESET_TABLES]; }
+
+static size_t home(const struct liveset_table *t, uint64_t ptr)
+{
+    return (size_t)((unsigned __int128)hash(ptr) * t->capacity >> 64);
+}
+
+static size_t after(const struct liveset_table *t, size_t i) { return i + 1 == t->capacity ? 0 : i + 1; }
 
 /* The slot that holds the address, or the empty one in which it would be. */
-static struct liveset_object *slot_of(const struct liveset *s, uint64_t ptr)
+static struct liveset_object *slot_of(const struct liveset_table *t, uint64_t ptr)
 {
-    size_t i = home(s, ptr);
+    size_t i = home(t, ptr);
 
-    while (s->slots[i].ptr && s->slots[i].ptr != ptr)
-        i = after(s, i);
-    return &s->slots[i];
+    while (t->slots[i].ptr && t->slots[i].ptr != ptr)
+        i = after(t, i);
+    return &t->slots[i];
 }
 
-static bool grow(struct liveset *s)
+/* Tables begin with different sizes and grow by the same factor, so that they never grow all at once. */
+static bool grow(struct liveset *s, struct liveset_table *t)
 {
-    struct liveset grown = {.capacity = s->capacity ? s->capacity / 8 * 11 : FIRST_CAPACITY};
+    size_t first = FIRST_CAPACITY + FIRST_CAPACITY * 3 / 8 * (size_t)(t - s->table) / LIVESET_TABLES;
+    struct liveset_table grown = {.capacity = t->capacity ? t->capacity * 11 / 8 : first, .count = t->count};
 
     grown.slots = calloc(grown.capacity, sizeof *grown.slots);
     if (!grown.slots)
         return false;
-    for (size_t i = 0; i < s->capacity; i++)
-        if (s->slots[i].ptr)
-            *slot_of(&grown, s->slots[i].ptr) = s->slots[i];
-    free(s->slots);
-    s->slots = grown.slots;
-    s->capacity = grown.capacity;
+    for (size_t i = 0; i < t->capacity; i++)
+        if (t->slots[i].ptr)
+            *slot_of(&grown, t->slots[i].ptr) = t->slots[i];
+    free(t->slots);
+    *t = grown;
     return true;
 }
 
-static void drop(struct liveset *s, struct liveset_object *object)
+static void drop(struct liveset_table *t, struct liveset_object *object)
 {
-    size_t hole = (size_t)(object - s->slots);
+    size_t hole = (size_t)(object - t->slots);
 
-    for (size_t i = after(s, hole); s->slots[i].ptr; i = after(s, i)) {
-        size_t at = home(s, s->slots[i].ptr);
+    for (size_t i = after(t, hole); t->slots[i].ptr; i = after(t, i)) {
+        size_t at = home(t, t->slots[i].ptr);
         if (hole <= i ? hole < at && at <= i : hole < at || at <= i) /* its home lies behind the hole: it stays */
             continue;
-        s->slots[hole] = s->slots[i];
+        t->slots[hole] = t->slots[i];
         hole = i;
     }
-    s->slots[hole].ptr = 0;
-    s->count--;
+    t->slots[hole].ptr = 0;
+    t->count--;
+}
+
+const struct liveset_object *liveset_next(const struct liveset *s, uint64_t *cursor)
+{
+    for (; *cursor >> 48 < LIVESET_TABLES; *cursor = ((*cursor >> 48) + 1) << 48) {
+        const struct liveset_table *t = &s->table[*cursor >> 48];
+        for (uint64_t i = *cursor & ((1ull << 48) - 1); i < t->capacity; i++) {
+            if (!t->slots[i].ptr)
+                continue;
+            *cursor = (*cursor >> 48 << 48) + i + 1;
+            return &t->slots[i];
+        }
+    }
+    return NULL;
 }
 
 /* --- sites --- */
@@ -140,14 +162,15 @@ static bool take_alloc(struct liveset *s, struct liveset_run *run, const struct 
     site->alloc_bytes += a->size;
     if (!a->ptr)
         return true;
-    if (4 * (s->count + 1) > 3 * s->capacity && !grow(s))
+    struct liveset_table *t = table_of(s, a->ptr);
+    if (4 * (t->count + 1) > 3 * t->capacity && !grow(s, t))
         return false;
-    struct liveset_object *object = slot_of(s, a->ptr);
+    struct liveset_object *object = slot_of(t, a->ptr);
     if (object->ptr) { /* its free was not seen */
         s->sums.unknown_frees++;
         lose(run, object);
     }
-    s->count += !object->ptr;
+    t->count += !object->ptr;
     *object = (struct liveset_object){.ptr = a->ptr,
                                       .size = a->size < SIZE_MAX_KEPT ? a->size : SIZE_MAX_KEPT,
                                       .slack = a->slack < SLACK_MAX_KEPT ? a->slack : SLACK_MAX_KEPT,
@@ -173,7 +196,8 @@ static bool remember(struct liveset *s, const struct liveset_object *object)
 
 static bool take_free(struct liveset *s, struct liveset_run *run, const struct event *e)
 {
-    struct liveset_object *object = s->count && e->u.free.ptr ? slot_of(s, e->u.free.ptr) : NULL;
+    struct liveset_table *t = table_of(s, e->u.free.ptr);
+    struct liveset_object *object = t->count && e->u.free.ptr ? slot_of(t, e->u.free.ptr) : NULL;
     bool resized = e->u.free.op == OP_realloc || e->u.free.op == OP_reallocarray, enough = true;
 
     s->sums.free_count++;
@@ -187,7 +211,7 @@ static bool take_free(struct liveset *s, struct liveset_run *run, const struct e
         enough = remember(s, object);
     else
         aged(run, object, e->time);
-    drop(s, object);
+    drop(t, object);
     return enough;
 }
 
@@ -226,9 +250,10 @@ void liveset_end(struct liveset *s, struct liveset_run *run, bool exec)
 {
     struct liveset_sums *all = &run->ended;
 
-    for (size_t i = 0; exec && i < s->capacity; i++)
-        if (s->slots[i].ptr)
-            lose(run, &s->slots[i]);
+    const struct liveset_object *object;
+
+    for (uint64_t cursor = 0; exec && (object = liveset_next(s, &cursor));)
+        lose(run, object);
     for (size_t i = 0; !exec && i < s->freed_count; i++) {
         gain(run, &s->freed[i]);
         s->sums.shutdown_bytes += s->freed[i].size;
@@ -239,7 +264,8 @@ void liveset_end(struct liveset *s, struct liveset_run *run, bool exec)
     all->free_bytes += s->sums.free_bytes;
     all->unknown_frees += s->sums.unknown_frees;
     all->shutdown_bytes += s->sums.shutdown_bytes;
-    free(s->slots);
+    for (size_t i = 0; i < LIVESET_TABLES; i++)
+        free(s->table[i].slots);
     free(s->freed);
     *s = (struct liveset){0};
 }

@@ -6,7 +6,7 @@
  * everything before: a forked child begins empty; objects that a process frees after it last asked for work are remembered
  * until it asks again; what is live when a process ends stays live, except after exec.
  *
- * 24 bytes a slot, between 54 and 75 % of the slots in use: 32 to 44 bytes an object, and twice that while a table grows.
+ * 24 bytes a slot, between 54 and 75 % of the slots in use: 32 to 44 bytes an object.
  * Events must come in the order in which things happened. One thread.
  */
 #ifndef PERFSHIM_LIVESET_H
@@ -49,9 +49,16 @@ struct liveset_run {
     struct liveset_sums ended;
 };
 
-struct liveset {
+/* Objects are spread over many small tables, which grow one at a time: no growth takes long. */
+#define LIVESET_TABLES 64
+
+struct liveset_table {
     struct liveset_object *slots;
     size_t capacity, count;
+};
+
+struct liveset {
+    struct liveset_table table[LIVESET_TABLES];
     struct liveset_object *freed; /* since last_work, and live at it */
     size_t freed_count, freed_room;
     uint64_t last_work; /* ticks; 0: it has not asked for work yet */
@@ -62,6 +69,9 @@ struct liveset {
 /* A zeroed struct liveset is empty. alloc, free and those events matter by which a process asks for work; any may be given.
  * False if memory is short: the set is no longer true then. */
 bool liveset_take(struct liveset *s, struct liveset_run *run, const struct event *e);
+
+/* Goes through all objects: *cursor begins as 0; NULL at the end. */
+const struct liveset_object *liveset_next(const struct liveset *s, uint64_t *cursor);
 
 /* The process has ended; exec: its memory is gone, and nothing of it was leaked. Frees the set. */
 void liveset_end(struct liveset *s, struct liveset_run *run, bool exec);

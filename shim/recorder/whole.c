@@ -273,9 +273,9 @@ static bool put_host(struct whole *w, uint32_t slot, uint64_t ticks)
     track_add(&t, &work, 0);
     put_held(w, &t, &h->held, ticks);
     put_mappings(&t, &h->mappings, ticks);
-    for (size_t i = 0; i < h->live.capacity; i++)
-        if (h->live.slots[i].ptr)
-            put_object(w, &t, &h->live.slots[i], 0, ticks);
+    const struct liveset_object *object;
+    for (uint64_t cursor = 0; (object = liveset_next(&h->live, &cursor));)
+        put_object(w, &t, object, 0, ticks);
     for (size_t i = 0; i < h->live.freed_count; i++)
         put_object(w, &t, &h->live.freed[i], LIVE_FREED, ticks);
     track_flush(&t, 0, true);
