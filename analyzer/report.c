@@ -214,11 +214,12 @@ struct kept_site {
 static int build_kept(struct kept_site *k, const struct report *r, const struct analysis *a, struct symbols *symbols,
                       const struct heap_site *sites, size_t n)
 {
-    double most = 0;
+    double most = 0, answered = 0;
     uint64_t stack = 0;
     for (size_t i = 0; i < route_count(a->routes); i++) {
         struct heap_kept kept = kept_of(r, a, i);
         const struct route *route = route_at(a->routes, i);
+        answered += route->upstream ? 0 : (double)route->requests;
         if (!(kept.low > 0))
             continue;
         double bytes = kept.bytes_per_request * (double)kept.requests;
@@ -231,6 +232,8 @@ static int build_kept(struct kept_site *k, const struct report *r, const struct 
         k->kept.bytes_per_request = kept.bytes_per_request;
         k->kept.low = kept.low;
     }
+    if (a->trimmed.any) /* what the requests of which there is detail keep stands for all */
+        k->kept.bytes *= (double)a->footprint.exchanges / fmax(1, answered);
     for (size_t i = 0; stack && i < n; i++)
         if (sites[i].stack == stack) {
             if (build_site(&k->site, &sites[i], a, symbols))

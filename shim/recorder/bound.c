@@ -4,8 +4,8 @@
  *
  *     header | kept chunks, checkpoint, `trimmed` | detail and kept chunks as they came
  *
- * When it is half full, a *mark* is made: all tracks are flushed, so that no chunk spans the mark, and a checkpoint of this
- * moment is written to memory. When the file is nearly full, it is compacted: a new file gets the header, the kept chunks from
+ * When it is half full, a *mark* is made: all tracks are flushed, so that no chunk spans the mark, and a forked copy of this
+ * process, which sees this moment for as long as it takes, writes a checkpoint to memory, while rings are drained on. When the file is nearly full, it is compacted: a new file gets the header, the kept chunks from
  * before the mark, the checkpoint, and all that came after the mark, copied by the kernel. So the new file begins with half
  * its size of detail, and each byte of detail is copied once at most. Everything in the detail came after the checkpoint, so
  * that an analysis which loads the checkpoint and goes on misses nothing and sees nothing twice.
@@ -21,11 +21,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -52,11 +56,14 @@ struct kept_list {
 };
 
 /* The instant from which on detail will be kept. */
+enum mark_state { MARK_NONE, MARK_WRITING, MARK_SET };
 struct mark {
-    bool set;
+    enum mark_state state;
     uint64_t offset, ticks, events;
     size_t kept; /* chunks of the kept list before it */
-    struct sink_blob checkpoint;
+    pid_t writer; /* WRITING: who writes the checkpoint */
+    int fd; /* of the checkpoint, in memory */
+    uint64_t bytes;
 };
 
 /* A compaction that goes on. */
@@ -122,7 +129,7 @@ static void kept_reset(struct kept_list *l)
 /* Bytes that a compacted file has before its detail. */
 static uint64_t fixed_bytes(const struct bound *b)
 {
-    uint64_t checkpoint = b->mark.set ? b->mark.checkpoint.used : b->front_bytes;
+    uint64_t checkpoint = b->mark.state == MARK_SET ? b->mark.bytes : b->front_bytes;
 
     return FILE_FRONT_BYTES + b->kept.bytes + checkpoint;
 }
@@ -151,18 +158,18 @@ static bool write_new(struct bound *b, const uint8_t *bytes, size_t n)
     return true;
 }
 
-/* Bytes of the old file to the end of the new one; by hand where the file system cannot. */
-static bool copy_old(struct bound *b, uint64_t from, size_t n)
+/* Bytes of a file to the end of the new one; by hand where the kernel cannot. */
+static bool copy_from(struct bound *b, int fd, uint64_t from, size_t n)
 {
     uint8_t buffer[16384];
 
     while (n > 0) {
         off_t in = (off_t)from, out = (off_t)b->copying.bytes;
-        ssize_t got = copy_file_range(sink_fd(b->r->sink), &in, b->copying.fd, &out, n, 0);
+        ssize_t got = copy_file_range(fd, &in, b->copying.fd, &out, n, 0);
         if (got > 0) {
             b->copying.bytes += (uint64_t)got;
         } else {
-            got = pread(sink_fd(b->r->sink), buffer, n < sizeof buffer ? n : sizeof buffer, (off_t)from);
+            got = pread(fd, buffer, n < sizeof buffer ? n : sizeof buffer, (off_t)from);
             if (got <= 0 || !write_new(b, buffer, (size_t)got))
                 return false;
         }
@@ -171,6 +178,8 @@ static bool copy_old(struct bound *b, uint64_t from, size_t n)
     }
     return true;
 }
+
+static bool copy_old(struct bound *b, uint64_t from, size_t n) { return copy_from(b, sink_fd(b->r->sink), from, n); }
 
 static void end_copying(struct bound *b)
 {
@@ -385,7 +394,7 @@ static bool copy_front(struct bound *b)
     e.u.trimmed.events = b->mark.events;
     e.u.trimmed.bytes = b->dropped_bytes + detail_bytes(b);
     e.u.trimmed.bound = b->limit;
-    e.u.trimmed.kept_bytes = c->bytes + b->mark.checkpoint.used;
+    e.u.trimmed.kept_bytes = c->bytes + b->mark.bytes;
     e.u.trimmed.thinned = b->thinned + c->thin;
     c->blob.used = 0;
     sink_divert(b->r->sink, &c->blob);
@@ -393,8 +402,7 @@ static bool copy_front(struct bound *b)
     track_flush(&run, 0, true);
     sink_divert(b->r->sink, NULL);
     c->front_done = true;
-    return !run.lost && write_new(b, b->mark.checkpoint.bytes, b->mark.checkpoint.used) &&
-           write_new(b, c->blob.bytes, c->blob.used);
+    return !run.lost && copy_from(b, b->mark.fd, 0, b->mark.bytes) && write_new(b, c->blob.bytes, c->blob.used);
 }
 
 /* If the name stands for another file by now, or for none, ours goes on without a name: nothing of others is replaced. */
@@ -436,8 +444,8 @@ static bool replace(struct bound *b)
     sink_replace(b->r->sink, c->fd, c->bytes);
     c->fd = -1;
     end_copying(b);
-    free(b->mark.checkpoint.bytes);
-    b->mark = (struct mark){.set = false};
+    close(b->mark.fd);
+    b->mark = (struct mark){.state = MARK_NONE};
     b->failed = false;
     return true;
 }
@@ -467,38 +475,86 @@ static bool copy_step(struct bound *b)
 
 /* --- the mark --- */
 
+static bool write_checkpoint(struct bound *b)
+{
+    struct sink_blob blob = {NULL, 0, 0};
+    size_t done = 0;
+
+    sink_divert(b->r->sink, &blob);
+    bool good = whole_checkpoint(b->whole, b->mark.ticks);
+    sink_divert(b->r->sink, NULL);
+    for (ssize_t n; good && done < blob.used; done += (size_t)n)
+        if ((n = write(b->mark.fd, blob.bytes + done, blob.used - done)) <= 0)
+            good = false;
+    free(blob.bytes);
+    return good;
+}
+
+static void drop_mark(struct bound *b)
+{
+    close(b->mark.fd);
+    b->mark = (struct mark){.state = MARK_NONE};
+    try_later(b);
+}
+
 static void make_mark(struct bound *b, uint64_t now_ns)
 {
-    struct mark *m = &b->mark;
-
     hosts_flush(b->r, now_ns, true);
-    m->ticks = clock_ticks();
-    b->r->floor_ticks = m->ticks + 1;
-    m->offset = sink_bytes(b->r->sink);
-    m->kept = b->kept.count;
-    m->events = b->r->drained_events - b->r->kept_events;
-    sink_divert(b->r->sink, &m->checkpoint);
-    m->set = whole_checkpoint(b->whole, m->ticks);
-    sink_divert(b->r->sink, NULL);
-    if (m->set)
+    b->mark = (struct mark){.state = MARK_WRITING,
+                            .ticks = clock_ticks(),
+                            .offset = sink_bytes(b->r->sink),
+                            .kept = b->kept.count,
+                            .events = b->r->drained_events - b->r->kept_events,
+                            .fd = memfd_create("perfshim-checkpoint", MFD_CLOEXEC)};
+    b->r->floor_ticks = b->mark.ticks + 1;
+    pid_t self = getpid();
+    b->mark.writer = b->mark.fd < 0 ? -1 : fork();
+    if (b->mark.writer == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it holds our lock on the file */
+        _exit(getppid() != self || !write_checkpoint(b));
+    }
+    if (b->mark.writer < 0)
+        drop_mark(b);
+    else
+        sink_leave_numbers(b->r->sink);
+}
+
+/* Looks whether the checkpoint is there, or waits for it. */
+static void take_mark(struct bound *b, bool wait)
+{
+    int status;
+    pid_t got;
+
+    if (b->mark.state != MARK_WRITING)
         return;
-    free(m->checkpoint.bytes);
-    *m = (struct mark){.set = false};
-    try_later(b);
+    do
+        got = waitpid(b->mark.writer, &status, wait ? 0 : WNOHANG);
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        return;
+    off_t bytes = lseek(b->mark.fd, 0, SEEK_END);
+    if (got < 0 || status != 0 || bytes <= 0) {
+        drop_mark(b);
+        return;
+    }
+    b->mark.bytes = (uint64_t)bytes;
+    b->mark.state = MARK_SET;
 }
 
 bool bound_step(struct bound *b, uint64_t now_ns)
 {
-    uint64_t bytes = sink_bytes(b->r->sink), top = top_bytes(b), fixed = fixed_bytes(b);
-
     whole_tell_sites(b->whole, now_ns);
     if (is_copying(b))
         return copy_step(b);
-    if (b->blind || (b->failed && now_ns < b->retry_ns))
+    take_mark(b, false);
+    uint64_t bytes = sink_bytes(b->r->sink), top = top_bytes(b), fixed = fixed_bytes(b);
+    if (b->blind || (b->failed && now_raw_ns() < b->retry_ns))
         return false;
-    if (!b->mark.set && bytes >= fixed + (top > fixed ? top - fixed : 0) / 2)
+    if (b->mark.state == MARK_NONE && bytes >= fixed + (top > fixed ? top - fixed : 0) / 2)
         make_mark(b, now_ns);
-    if (b->mark.set && bytes >= top)
+    if (bytes >= top)
+        take_mark(b, bytes >= b->limit - b->limit / RESERVE_SHARE / 2);
+    if (b->mark.state == MARK_SET && bytes >= top)
         return begin_copying(b);
     return false;
 }
@@ -512,6 +568,10 @@ static bool room(void *context, const struct trace_chunk_header *h, size_t bytes
 
     if (sink_bytes(b->r->sink) + bytes <= b->limit)
         return true;
+    if (!is_copying(b) && b->mark.state == MARK_WRITING)
+        take_mark(b, true);
+    if (!is_copying(b) && b->mark.state == MARK_SET && !b->failed && sink_bytes(b->r->sink) >= top_bytes(b))
+        begin_copying(b);
     while (is_copying(b) && copy_step(b))
         ;
     return h->thread == 0 || !b->failed || sink_bytes(b->r->sink) + bytes <= b->limit;
@@ -564,6 +624,10 @@ struct whole *bound_whole(const struct bound *b) { return b->whole; }
 
 void bound_end(struct bound *b)
 {
+    if (b->mark.state == MARK_WRITING) {
+        kill(b->mark.writer, SIGKILL);
+        take_mark(b, true);
+    }
     if (!is_copying(b))
         return;
     end_copying(b);

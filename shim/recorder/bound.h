@@ -3,7 +3,8 @@
  * Keeps the trace below a size: detail goes, oldest first, and what is known of the whole run stays.
  *
  * Chunks of thread 0 (the run, processes, stacks) are kept for ever; all others are detail. At any moment, also in the middle
- * of its work, the file under the trace's name is a whole trace. Beside it there may be FILE.new.
+ * of its work, the file under the trace's name is a whole trace. Beside it there may be FILE.new, and for moments
+ * a forked copy of the recorder, which ends with it.
  */
 #ifndef PERFSHIM_BOUND_H
 #define PERFSHIM_BOUND_H

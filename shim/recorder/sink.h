@@ -30,6 +30,9 @@ struct sink_blob {
 /* Chunks go to the end of *blob from now on; NULL: to the file again. */
 void sink_divert(struct sink *s, struct sink_blob *blob);
 
+/* Leaves a million numbers of chunks to a copy of this process, which writes chunks of the same file. */
+void sink_leave_numbers(struct sink *s);
+
 /* Whoever keeps the file below a size. room: `bytes` at most are about to be written; false refuses them. wrote: they stand at
  * `offset`. */
 struct sink_watch {

@@ -20,7 +20,8 @@ from servers import recorders, wrk_mix  # noqa: E402
 
 BOUND = 4 << 20
 BOUNDED = {'PERFSHIM_MAX_SIZE': '4M'}
-LEAK_BYTES = 100
+LEAK_BYTES = 1000
+LOAD_S = 12
 MIX = [('GET', '/search?q=leak', None)] * 9 + [('POST', '/sessions', '')]
 
 tap = Tap()
@@ -39,11 +40,15 @@ class Watch(threading.Thread):
     def __init__(self, trace):
         super().__init__()
         self.trace, self.over, self.largest, self.memory, self.copies, self.bad = trace, False, 0, 0, 0, []
+        self.compactions, self.file = -1, None  # each makes another file
         self.start()
 
     def look(self):
         try:
-            self.largest = max(self.largest, os.stat(self.trace).st_size)
+            status = os.stat(self.trace)
+            self.largest = max(self.largest, status.st_size)
+            if status.st_ino != self.file:
+                self.compactions, self.file = self.compactions + 1, status.st_ino
             for pid in recorders(self.trace):
                 status = open(f'/proc/{pid}/status').read()
                 self.memory = max(self.memory, int(re.search(r'VmHWM:\s+(\d+)', status).group(1)) * 1024)
@@ -135,18 +140,20 @@ for function, *numbers in map(str.split, whole.stdout.splitlines()):
 # A server with a leak: the verdict is of the whole run, the routes of its end.
 with start_shop('--leak', LEAK_BYTES, env=BOUNDED) as shop:
     watch = Watch(shop.trace)
-    loaded = wrk(f'http://127.0.0.1:{shop.port}', seconds=12, connections=16, threads=1, script=wrk_mix(MIX))
-    time.sleep(0.3)
+    began = time.monotonic()
+    while time.monotonic() - began < LOAD_S or (watch.compactions < 2 and time.monotonic() - began < 100):
+        wrk(f'http://127.0.0.1:{shop.port}', seconds=LOAD_S, connections=16, threads=1, script=wrk_mix(MIX))
+    loaded_s = time.monotonic() - began
     tap.equal(shop.stop(), 0, 'shop: the server ends well')
     perfanalyze('info', shop.trace)
     watch.stop('shop', 5)
     statistics = {key: int(value) for key, value in re.findall(r'^(\w+) (\d+)$', shop.stdout(), re.M)}
 result = analyze(shop.trace, 'shop')
 detail = result['trace']['detail']
-tap.ok(detail and detail['dropped_bytes'] > BOUND // 2, f"shop: {detail and detail['dropped_bytes'] / BOUND:.1f} times the bound were dropped",
+tap.ok(detail and detail['dropped_bytes'] > BOUND // 4, f"shop: {detail and detail['dropped_bytes'] / BOUND:.1f} times the bound were dropped",
        shop.stdout())
 tap.equal({v['name']: v['verdict'] for v in result['verdicts']}['memory'], 'LEAK', 'shop: the verdict')
-tap.ok(abs(detail['requests'] - statistics['requests']) <= 16, f"shop: {detail['requests']} requests in the whole run", statistics)
+tap.ok(abs(detail['requests'] - statistics['requests']) <= 64, f"shop: {detail['requests']} requests in the whole run", statistics)
 window = sum(r['requests'] for r in result['routes'])
 tap.ok(0 < window < detail['requests'], f'shop: {window} of them in the routes', detail)
 tap.equal(result['upstream_routes'], [], 'shop: none of them seen from the wrong side')
@@ -158,7 +165,7 @@ else:
     row = route_of(result, 'POST /sessions')
     tap.near(row['kept_bytes_per_request']['value'], LEAK_BYTES, 0.05, 'shop: kept per request')
 growth = result['memory']['growth_mb_per_hour']
-tap.near(growth['value'], statistics['kept_bytes'] / 1e6 / 12 * 3600, 0.35, 'shop: the slope is that of the whole run')
+tap.near(growth['value'], statistics['kept_bytes'] / 1e6 / loaded_s * 3600, 0.5, 'shop: the slope is that of the whole run')
 tap.ok(result['memory']['live_heap_mb']['initial'] < 0.1, 'shop: from its beginning', result['memory']['live_heap_mb'])
 
 # Killed at any moment, also while it compacts, the recorder leaves a whole trace.
