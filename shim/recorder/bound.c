@@ -4,14 +4,15 @@
  *
  *     header | kept chunks, checkpoint, `trimmed` | detail and kept chunks as they came
  *
- * When it is half full, a *mark* is made: all tracks are flushed, so that no chunk spans the mark, and a forked copy of this
- * process, which sees this moment for as long as it takes, writes a checkpoint to memory, while rings are drained on. When the file is nearly full, it is compacted: a new file gets the header, the kept chunks from
- * before the mark, the checkpoint, and all that came after the mark, copied by the kernel. So the new file begins with half
- * its size of detail, and each byte of detail is copied once at most. Everything in the detail came after the checkpoint, so
- * that an analysis which loads the checkpoint and goes on misses nothing and sees nothing twice.
+ * When it is half full, a *mark* is made: all tracks are flushed, so that no chunk spans the mark, and a forked copy of
+ * this process, which sees this moment for as long as it takes, writes a checkpoint to memory, while rings are drained on.
+ * When the file is nearly full, it is compacted: a new file gets the header, the kept chunks from before the mark, the
+ * checkpoint, and all that came after the mark, copied by the kernel. So the new file begins with half its size of detail,
+ * and each byte of detail is copied once at most. Everything in the detail came after the checkpoint, so that an analysis
+ * which loads the checkpoint and goes on misses nothing and sees nothing twice.
  *
- * Compaction goes on in steps between the passes over the rings, because hosts wait for nobody; meanwhile the old file grows
- * on, and the rest is copied with the last step.
+ * Compaction goes on in steps between the passes over the rings, because hosts wait for nobody; meanwhile the old file
+ * grows on, and the rest is copied with the last step.
  *
  * Kept chunks are small, as they are written every other second, and so are packed anew into large ones, each once. Where
  * they outgrow a quarter of the bound, every other gauge is dropped. What cannot be made smaller may pass the bound; the
@@ -275,7 +276,9 @@ static bool put_chunk(struct bound *b)
 /* Of each kind that is told again and again, every other instant goes. */
 static bool is_thinned(struct copying *c, const struct event *e)
 {
-    if (!c->thin || (e->type != EVENT_gauge && e->type != EVENT_work && e->type != EVENT_clock && e->type != EVENT_recorder))
+    bool repeats = e->type == EVENT_gauge || e->type == EVENT_work || e->type == EVENT_clock || e->type == EVENT_recorder;
+
+    if (!c->thin || !repeats)
         return false;
     if (e->time != c->thin_time[e->type]) {
         c->thin_time[e->type] = e->time;
@@ -311,7 +314,8 @@ static const uint8_t *read_kept(struct bound *b, const struct kept_chunk *chunk,
         !trace_get_chunk_header(b->buffer, h))
         return NULL;
     uint8_t *content = b->buffer + chunk->bytes;
-    size_t got = ZSTD_decompressDCtx(b->zstd, content, chunk->raw_bytes, b->buffer + FRONT_BYTES, chunk->bytes - FRONT_BYTES);
+    size_t got =
+        ZSTD_decompressDCtx(b->zstd, content, chunk->raw_bytes, b->buffer + FRONT_BYTES, chunk->bytes - FRONT_BYTES);
     return got == chunk->raw_bytes ? content : NULL;
 }
 
@@ -340,7 +344,8 @@ static bool unpack(struct bound *b, const struct kept_chunk *chunk)
 static bool stays_as_it_is(const struct copying *c, size_t i)
 {
     const struct kept_chunk *chunk = &c->sorted.chunks[i];
-    bool first = i == 0 || chunk[-1].proc != chunk->proc, last = i + 1 == c->sorted.count || chunk[1].proc != chunk->proc;
+    bool first = i == 0 || chunk[-1].proc != chunk->proc;
+    bool last = i + 1 == c->sorted.count || chunk[1].proc != chunk->proc;
 
     return !c->thin && (chunk->raw_bytes >= LARGE_BYTES || (first && last));
 }
@@ -402,7 +407,8 @@ static bool copy_front(struct bound *b)
     track_flush(&run, 0, true);
     sink_divert(b->r->sink, NULL);
     c->front_done = true;
-    return !run.lost && copy_from(b, b->mark.fd, 0, b->mark.bytes) && write_new(b, c->blob.bytes, c->blob.used);
+    return !run.lost && copy_from(b, b->mark.fd, 0, b->mark.bytes) &&
+           write_new(b, c->blob.bytes, c->blob.used);
 }
 
 /* If the name stands for another file by now, or for none, ours goes on without a name: nothing of others is replaced. */
@@ -580,8 +586,9 @@ static bool room(void *context, const struct trace_chunk_header *h, size_t bytes
 static void wrote(void *context, const struct trace_chunk_header *h, uint64_t offset, size_t bytes)
 {
     struct bound *b = context;
+    struct kept_chunk chunk = {offset, (uint32_t)bytes, h->raw_bytes, h->proc};
 
-    if (h->thread == 0 && !kept_add(&b->kept, (struct kept_chunk){offset, (uint32_t)bytes, h->raw_bytes, h->proc}))
+    if (h->thread == 0 && !kept_add(&b->kept, chunk))
         b->blind = true;
 }
 

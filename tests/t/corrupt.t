@@ -53,7 +53,7 @@ refuses() { # FILE WORDS
 refuses "$traces/empty-000.zst" 'the file is empty'
 refuses "$traces/text-000.zst" 'it is not a perfshim trace'
 refuses "$traces/zstd-000.zst" 'a zstd file, but not a perfshim trace'
-refuses "$traces/newer-000.zst" 'trace format 2.0 is newer than this perfanalyze understands (1.x)'
+refuses "$traces/newer-000.zst" 'is newer than this perfanalyze understands (1.x)'
 refuses "$traces" 'directory'
 refuses "$traces/none" 'No such file'
 refuses --no-such-option 'unknown option'
