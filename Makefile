@@ -44,14 +44,16 @@ shim_obj     := $(shim_c_obj) $(shim_asm_obj)
 formats_obj  := $(formats_src:%.c=$(O)/obj/%.o)
 recorder_obj := $(recorder_src:%.c=$(O)/obj/%.o)
 analyzer_obj := $(analyzer_src:%.c=$(O)/obj/%.o)
+unit_shim_obj := $(O)/obj/shim/cfi.o $(O)/obj/shim/unwind.o $(O)/obj/shim/memo.o # what of the shim can stand alone
 unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
+program_bin  += $(O)/tests/programs/operator_mix.so
 
 ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
 RECORDER_LIBS := -lzstd
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit bench install uninstall clean help deps tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench install uninstall clean help deps tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -109,7 +111,7 @@ $(O)/perfanalyze: $(analyzer_obj) $(formats_obj)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(ANALYZER_LIBS)
 
 # A unit test is linked with every module of the tree but the mains; its own includes decide which it can see.
-$(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(filter-out %/main.o,$(recorder_obj) $(analyzer_obj)) $(O)/flags
+$(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(unit_shim_obj) $(filter-out %/main.o,$(recorder_obj) $(analyzer_obj)) $(O)/flags
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote shim -iquote shim/recorder \
@@ -122,6 +124,29 @@ $(O)/tests/%: tests/%.cc $(O)/flags
 	$(call say,PROG,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -O1 -g -Wall -Wextra $(DEPS) $< -o $@ -lpthread
+$(O)/tests/%.so: tests/%.cc $(O)/flags
+	$(call say,PROG,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -O1 -g -Wall -Wextra -fPIC -shared -DPLUGIN $(DEPS) $< -o $@
+
+# Fuzzers: everything anew with clang's libFuzzer and sanitizers. From an archive, so that a fuzzer can stand in for a module.
+FUZZ_CC       ?= clang
+FUZZ_SANFLAGS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_CFLAGS   := $(STD) -O1 -g $(WARN) $(FUZZ_SANFLAGS) -fsanitize=fuzzer-no-link -iquote formats -iquote shim \
+	-iquote shim/recorder -iquote analyzer -iquote tests/fuzz
+fuzz_src      := $(formats_src) $(recorder_src) $(analyzer_src) tests/fuzz/pipeline.c
+fuzz_obj      := $(patsubst %.c,$(O)/fuzz/obj/%.o,$(filter-out %/main.c,$(fuzz_src)))
+fuzz_bin      := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(fuzz_obj): $(O)/fuzz/obj/%.o: %.c $(O)/flags
+	$(call say,FUZZ,$<)
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(DEPS) -c $< -o $@
+$(O)/fuzz/modules.a: $(fuzz_obj)
+	$(Q)rm -f $@; ar crs $@ $^
+$(O)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/fuzz/modules.a
+	$(call say,FUZZ,$<)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(DEPS) $(filter %.c %.a,$^) -o $@ -lzstd -lcjson -ldw -lelf -liberty -lm -lpthread
 
 tests-built: $(unit_bin) $(program_bin)
 programs-built: $(program_bin)
@@ -145,6 +170,27 @@ check:
 check-unit:
 	$(Q)$(MAKE) --no-print-directory all tests-built T=
 	$(Q)O=$(abspath $(O)) prove --timer tests/t/unit.t
+
+## fuzz: run every fuzzer for FUZZ_SECONDS (30) or FUZZ_RUNS executions each; FUZZ='scrub wire' for some of them
+fuzz:
+	$(Q)scripts/deps build fuzz
+	$(Q)$(MAKE) --no-print-directory fuzz-built
+	$(Q)O=$(abspath $(O)) tests/fuzz/run $(FUZZ)
+fuzz-built: $(fuzz_bin)
+
+## check-kills: kills servers under load at random moments, N times (N=1000): scripts/kills
+N ?= 1000
+check-kills:
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) --no-print-directory all programs-built
+	$(Q)O=$(abspath $(O)) scripts/kills $(N)
+
+## check-hosts: other people's test suites and compiled servers, bare and preloaded, compared (scripts/check-hosts)
+check-hosts:
+	$(Q)scripts/deps build hosts
+	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)O=$(abspath $(O)) TEST_TIMEOUT_S=900 prove --timer tests/t/hosts_*.t
+	$(Q)O=$(abspath $(O)) scripts/check-hosts
 
 ## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
 bench:

@@ -20,25 +20,36 @@ static bool carries_ledger(const struct event *e)
     return e->type == EVENT_io || e->type == EVENT_wait || e->type == EVENT_desc_open;
 }
 
-/* ending: a process ends, after it has closed what it wanted to. */
-static int sample_descriptors(struct analysis *a, int64_t time_ns, bool ending)
+/* One process's, added to by_kind. ending: it ends, after it has closed what it wanted to. */
+static int sample_process(struct analysis *a, const struct process *p, int64_t time_ns, bool ending,
+                          uint64_t by_kind[KIND_COUNT])
 {
-    uint64_t by_kind[KIND_COUNT] = {0};
+    uint64_t its[KIND_COUNT] = {0}, half_closed = 0, open = 0;
+    if (!p || p->how != HOW_running)
+        return 0;
+    open = unseen_open(&a->unseen, p->serial);
+    exchange_descriptors(a->exchanges, p->serial, its, &half_closed);
+    for (size_t k = 0; k < KIND_COUNT; k++) {
+        by_kind[k] += its[k];
+        open += its[k];
+    }
+    return footprint_descriptors(&a->footprint, p->serial, time_ns, (double)open, (double)half_closed, ending);
+}
+
+static int sample_descriptors(struct analysis *a, int64_t time_ns)
+{
+    uint64_t by_kind[KIND_COUNT] = {0}, unseen = 0;
     for (size_t i = 0; i < process_count(a->processes); i++) {
         const struct process *p = process_at(a->processes, i);
-        uint64_t its[KIND_COUNT] = {0}, half_closed = 0, open = 0;
-        if (p->how != HOW_running)
-            continue;
-        exchange_descriptors(a->exchanges, p->serial, its, &half_closed);
-        for (size_t k = 0; k < KIND_COUNT; k++) {
-            by_kind[k] += its[k];
-            open += its[k];
-        }
-        if (footprint_descriptors(&a->footprint, p->serial, time_ns, (double)open, (double)half_closed, ending))
+        if (p->how == HOW_running)
+            unseen += unseen_open(&a->unseen, p->serial);
+        if (sample_process(a, p, time_ns, false, by_kind))
             return -1;
     }
-    if (!ending && !footprint_quiet(&a->footprint))
+    if (!footprint_quiet(&a->footprint)) {
         memcpy(a->open_by_kind, by_kind, sizeof by_kind);
+        a->open_unseen = unseen;
+    }
     int64_t apart_ns = time_ns / SERIES_BUCKETS;
     a->next_sample_ns = time_ns + (apart_ns > SAMPLE_FIRST_NS ? apart_ns : SAMPLE_FIRST_NS);
     return 0;
@@ -61,12 +72,17 @@ static int feed(struct analysis *a, const struct merge *m, const struct item *it
 {
     int32_t stretch_route = ROUTE_NONE;
     bool ending = item->event.type == EVENT_process_end;
-    bool due = item->time_ns >= a->next_sample_ns && carries_ledger(&item->event);
+    bool gauge = item->event.type == EVENT_gauge;
     a->events++;
-    if (due || ending || item->event.type == EVENT_gauge)
-        if (sample_descriptors(a, item->time_ns, ending))
+    if (ending || gauge) { /* a walk over all of them for each would take the square of their number */
+        uint64_t ignored[KIND_COUNT] = {0};
+        if (sample_process(a, process_find(a->processes, item->proc), item->time_ns, ending, ignored))
             return -1;
-    if (process_table_feed(a->processes, m, item) || heap_feed(a->heap, item) ||
+    }
+    if (item->time_ns >= a->next_sample_ns && (gauge || carries_ledger(&item->event)))
+        if (sample_descriptors(a, item->time_ns))
+            return -1;
+    if (process_table_feed(a->processes, m, item) || unseen_feed(&a->unseen, item) || heap_feed(a->heap, item) ||
         exchange_feed(a->exchanges, m, item, &stretch_route) || footprint_feed(&a->footprint, a->processes, item))
         return -1;
     if (carries_ledger(&item->event))
@@ -76,7 +92,7 @@ static int feed(struct analysis *a, const struct merge *m, const struct item *it
 
 static int finish(struct analysis *a)
 {
-    if (!footprint_quiet(&a->footprint) && sample_descriptors(a, a->footprint.last_ns, false))
+    if (!footprint_quiet(&a->footprint) && sample_descriptors(a, a->footprint.last_ns))
         return -1;
     exchange_finish(a->exchanges);
     return take_exchanges(a) || heap_finish(a->heap, a->footprint.last_ns) ? -1 : 0;
@@ -148,5 +164,6 @@ void analysis_free(struct analysis *a)
     if (a->processes)
         process_table_free(a->processes);
     footprint_free(&a->footprint);
+    unseen_free(&a->unseen);
     free(a);
 }

@@ -16,6 +16,7 @@
 #include "process.h"
 #include "reader.h"
 #include "route.h"
+#include "unseen.h"
 
 struct analysis {
     struct reader *reader; /* borrowed */
@@ -25,7 +26,9 @@ struct analysis {
     struct heap *heap;
     struct footprint footprint;
     struct reader_trimmed trimmed;
+    struct unseen unseen;
     uint64_t events;
+    uint64_t open_unseen;              /* at the same instant as open_by_kind, and in no kind */
     uint64_t open_by_kind[KIND_COUNT]; /* descriptors, before the first process that had seen the load ended */
     int64_t next_sample_ns;            /* of the descriptors */
 };

@@ -11,7 +11,7 @@
 
 #include "wait.h"
 
-enum { REPORT = 1, DUMP = 2, INFO = 4, ALL = REPORT | DUMP | INFO };
+enum { REPORT = 1, DUMP = 2, INFO = 4, HOST = 8, TRACES = REPORT | DUMP | INFO, ALL = TRACES | HOST };
 
 struct command_row {
     const char *name;
@@ -32,6 +32,10 @@ static const struct command_row commands[] = {
     {"info", INFO, cmd_info, "what the file holds: processes, chunks, losses, settings",
      "Checks every chunk of a trace and says what the file holds: versions, clock,\n"
      "sizes, losses, damage, settings, the recorder's cost, and the processes."},
+    {"host", HOST, cmd_host, "what perfshim can record of a PROGRAM or process, and why not all",
+     "Reads programs, given by name or path, or those of running processes, given by\n"
+     "number, and says what perfshim can record of them. Nothing is run. Exit status:\n"
+     "0 all of it, 1 a part, 2 nothing."},
 };
 
 /* All are switches. `to` is the field of struct cli. */
@@ -45,7 +49,7 @@ struct option_row {
 
 static const struct option_row options[] = {
     {"json", 0, REPORT, offsetof(struct cli, json), "print the report as JSON (schema perfshim.report/1)"},
-    {"strict", 0, ALL, offsetof(struct cli, strict), "exit with 3 if the trace is truncated or lost events"},
+    {"strict", 0, TRACES, offsetof(struct cli, strict), "exit with 3 if the trace is truncated or lost events"},
     {"help", 'h', ALL, offsetof(struct cli, help), "print this help"},
     {"version", 'V', ALL, offsetof(struct cli, version), "print the version"},
 };
@@ -158,7 +162,9 @@ int cli_parse(struct cli *c, int argc, char **argv, struct error *e)
         } else if (!command && !c->file && !options_end && find_command(argument)) {
             command = find_command(argument);
         } else if (!c->file) {
-            c->file = argument;
+            c->file = c->programs[c->program_count++] = argument;
+        } else if (command && command->bit == HOST && c->program_count < CLI_PROGRAMS_MAX) {
+            c->programs[c->program_count++] = argument;
         } else {
             return refuse_operand(command ? "" : c->file, argument, e);
         }
@@ -210,7 +216,8 @@ void cli_help(FILE *out, const char *command)
         help_program(out);
         return;
     }
-    fprintf(out, "Usage: perfanalyze %s [OPTION]... FILE\n\n%s\n", row->name, row->about);
+    fprintf(out, "Usage: perfanalyze %s [OPTION]... %s\n\n%s\n", row->name,
+            row->bit == HOST ? "PROGRAM|PID..." : "FILE", row->about);
     help_options(out, row->bit);
 }
 

@@ -20,9 +20,13 @@ enum cli_exit {
     CLI_INCOMPLETE = 3, /* --strict, and the input is truncated or lossy */
 };
 
+#define CLI_PROGRAMS_MAX 64
+
 struct cli {
     const char *command; /* as in the table: "report" if none was given */
-    const char *file;    /* NULL only with help or version */
+    const char *file;    /* NULL only with help or version; of `host` the first of programs */
+    const char *programs[CLI_PROGRAMS_MAX]; /* of `host` */
+    size_t program_count;
     bool json;
     bool strict;  /* CLI_INCOMPLETE rather than a report that is silent towards scripts */
     bool help;    /* command says of what; NULL: of the program */
@@ -51,5 +55,6 @@ enum cli_exit cli_completeness(const struct cli *c, const struct reader *r, uint
 int cmd_report(const struct cli *c);
 int cmd_dump(const struct cli *c);
 int cmd_info(const struct cli *c);
+int cmd_host(const struct cli *c); /* its exit codes differ: 0 recordable, 1 in part, 2 not */
 
 #endif

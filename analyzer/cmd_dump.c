@@ -48,6 +48,7 @@ static void print_value(const struct process_table *t, const struct merge *m, en
     case SHOW_OP: fputs(process_op_name(t, v), stdout); break;
     case SHOW_KIND: print_name(desc_kind_name, KIND_COUNT, v); break;
     case SHOW_HOW: print_name(process_how_name, HOW_COUNT, v); break;
+    case SHOW_WAIT: print_name(wait_what_name, WAIT_COUNT, v); break;
     case SHOW_SIGNED: break;
     }
 }
@@ -90,6 +91,22 @@ static void print_frames(const struct event *e)
     }
 }
 
+static uint32_t take_u32(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* fd:desc of each number that is open. */
+static void print_table(const struct event *e)
+{
+    const char *separator = " table=";
+
+    for (uint32_t at = 0; at + 8 <= e->data_bytes; at += 8) {
+        printf("%s%" PRIu32 ":%" PRIu32, separator, take_u32(e->data + at), take_u32(e->data + at + 4));
+        separator = ",";
+    }
+}
+
 static void print_hex(const struct event *e)
 {
     for (uint32_t i = 0; i < e->data_bytes; i++)
@@ -124,6 +141,7 @@ static void print_data(const struct event *e)
     switch (e->type) {
     case EVENT_io: print_payload(e); break;
     case EVENT_stack: print_frames(e); break;
+    case EVENT_desc_table: print_table(e); break;
     case EVENT_desc_open:
     case EVENT_sock: print_address(e); break;
     default:

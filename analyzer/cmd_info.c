@@ -36,9 +36,15 @@ struct info {
 
 static void take_setting(struct info *info, const struct event *e)
 {
-    if (info->setting_count == SETTINGS_MAX || e->data_bytes == 0 || e->data_bytes > SETTING_NAME_MAX)
+    if (e->data_bytes == 0 || e->data_bytes > SETTING_NAME_MAX)
         return;
-    struct setting *s = &info->settings[info->setting_count++];
+    struct setting *s = info->settings, *end = s + info->setting_count; /* it may be told again */
+    while (s < end && (s->name_bytes != e->data_bytes || memcmp(s->name, e->data, e->data_bytes) != 0))
+        s++;
+    if (s == end && info->setting_count++ == SETTINGS_MAX) {
+        info->setting_count = SETTINGS_MAX;
+        return;
+    }
     memcpy(s->name, e->data, e->data_bytes);
     s->name_bytes = (uint8_t)e->data_bytes;
     s->value = e->u.setting.value;
@@ -139,7 +145,8 @@ static uint64_t lost_events(const struct info *info)
     for (size_t i = 0; i < process_count(info->processes); i++)
         if (__builtin_add_overflow(lost, process_at(info->processes, i)->lost_events, &lost))
             return EVENT_UNKNOWN;
-    return lost;
+    uint64_t in_gaps = process_gaps(info->processes)->events;
+    return lost > in_gaps ? lost : in_gaps;
 }
 
 static void print_losses(const struct info *info, const struct reader *r)
@@ -147,7 +154,11 @@ static void print_losses(const struct info *info, const struct reader *r)
     struct reader_damage d = reader_damage(r);
 
     print_label("lost");
-    printf("%" PRIu64 " events\n", lost_events(info));
+    printf("%" PRIu64 " events", lost_events(info));
+    if (process_gaps(info->processes)->count)
+        printf(", %" PRIu64 " of them in %" PRIu64 " gaps", process_gaps(info->processes)->events,
+               process_gaps(info->processes)->count);
+    putchar('\n');
     print_label("damage");
     if (d.skipped_bytes == 0)
         printf("none\n");

@@ -16,7 +16,13 @@
 #include "keymap.h"
 
 #define NUMBERS_MAX (1u << 20) /* as in the shim; higher ones are not tracked */
+#define PAGE_NUMBERS 256u
 #define OPS_MAX 4096
+
+/* What forks can make us keep and do: children that no one has seen yet, and descriptors and pages that all children
+ * inherit together. A child beyond that begins without its parent's descriptors. */
+#define PENDING_MAX 65536u
+#define INHERIT_MAX (UINT64_C(1) << 26)
 
 enum number_state { NUMBER_UNSEEN, NUMBER_OPEN, NUMBER_CLOSED };
 
@@ -29,9 +35,10 @@ struct number {
 
 struct conn_proc {
     uint32_t serial, pid, parent; /* serial 0: forked, not seen yet */
+    bool listed;   /* it has begun to say what it was born with */
     bool complete; /* its table was inherited, or there is nothing to inherit */
-    struct number *numbers;
-    uint32_t size, high; /* no number at or above high was ever seen */
+    struct number **pages; /* of PAGE_NUMBERS; NULL: none of it was ever seen */
+    uint32_t page_count;
     uint64_t by_kind[KIND_COUNT];
     int64_t half_closed;
 };
@@ -40,6 +47,7 @@ struct conn_table {
     void (*gone)(void *context, struct description *d);
     void *context;
     struct keymap descriptions, procs, pids; /* procs by serial, pids: the living process with that pid */
+    uint64_t pending, inherited; /* see PENDING_MAX, INHERIT_MAX */
     uint8_t ops[OPS_MAX];
 };
 
@@ -94,22 +102,29 @@ static void description_release(struct conn_table *t, uint32_t desc)
 
 static struct number *number_at(struct conn_proc *p, uint64_t fd)
 {
+    uint32_t page = (uint32_t)(fd / PAGE_NUMBERS);
+
     if (fd >= NUMBERS_MAX)
         return NULL;
-    if (fd >= p->size) {
-        uint32_t size = p->size ? p->size : 64;
-        while (size <= fd)
-            size *= 2;
-        struct number *grown = realloc(p->numbers, size * sizeof *grown);
+    if (page >= p->page_count) {
+        struct number **grown = realloc(p->pages, (page + 1) * sizeof *grown);
         if (!grown)
             return NULL;
-        memset(grown + p->size, 0, (size - p->size) * sizeof *grown);
-        p->numbers = grown;
-        p->size = size;
+        memset(grown + p->page_count, 0, (page + 1 - p->page_count) * sizeof *grown);
+        p->pages = grown;
+        p->page_count = page + 1;
     }
-    if (fd >= p->high)
-        p->high = (uint32_t)fd + 1;
-    return &p->numbers[fd];
+    if (!p->pages[page])
+        p->pages[page] = calloc(PAGE_NUMBERS, sizeof **p->pages);
+    return p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
+}
+
+/* NULL: nothing was ever seen of it. */
+static struct number *number_known(const struct conn_proc *p, uint64_t fd)
+{
+    uint64_t page = fd / PAGE_NUMBERS;
+
+    return page < p->page_count && p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
 }
 
 static void number_clear(struct conn_table *t, struct conn_proc *p, struct number *n)
@@ -135,13 +150,17 @@ static void number_set(struct conn_table *t, struct conn_proc *p, struct number 
 
 static void proc_end(struct conn_table *t, struct conn_proc *p)
 {
-    for (uint32_t fd = 0; fd < p->high; fd++)
-        number_clear(t, p, &p->numbers[fd]);
+    for (uint32_t page = 0; page < p->page_count; page++) {
+        for (uint32_t i = 0; p->pages[page] && i < PAGE_NUMBERS; i++)
+            number_clear(t, p, &p->pages[page][i]);
+        free(p->pages[page]);
+    }
+    t->pending -= !p->serial;
     if (keymap_get(&t->pids, p->pid) == p)
         keymap_remove(&t->pids, p->pid);
     if (p->serial)
         keymap_remove(&t->procs, p->serial);
-    free(p->numbers);
+    free(p->pages);
     free(p);
 }
 
@@ -154,11 +173,13 @@ static struct conn_proc *proc_make(struct conn_table *t, uint32_t serial, uint32
         return NULL;
     p->serial = serial;
     p->pid = pid;
+    t->pending += !serial;
     if (before) {
         p->complete = true;
         proc_end(t, before);
     }
     if (keymap_put(&t->pids, pid, p) < 0 || (serial && keymap_put(&t->procs, serial, p) < 0)) {
+        t->pending += serial != 0;
         p->serial = 0;
         proc_end(t, p);
         return NULL;
@@ -178,34 +199,47 @@ static struct conn_proc *proc_of(struct conn_table *t, const struct item *item)
     if (keymap_put(&t->procs, item->proc, p) < 0)
         return NULL;
     p->serial = item->proc;
+    t->pending--;
     return p;
 }
 
-static int proc_inherit(struct conn_table *t, struct conn_proc *child, const struct conn_proc *parent)
+static int page_inherit(struct conn_table *t, struct conn_proc *child, const struct number *numbers, uint32_t first)
 {
-    child->complete = true;
-    for (uint32_t fd = 0; fd < parent->high; fd++) {
-        struct description *d =
-            parent->numbers[fd].state == NUMBER_OPEN ? conn_find(t, parent->numbers[fd].desc) : NULL;
+    for (uint32_t i = 0; i < PAGE_NUMBERS; i++) {
+        struct description *d = numbers[i].state == NUMBER_OPEN ? conn_find(t, numbers[i].desc) : NULL;
         if (!d)
             continue;
-        struct number *n = number_at(child, fd);
+        struct number *n = number_at(child, first + i);
         if (!n)
             return -1;
         if (n->state != NUMBER_UNSEEN)
             continue;
         number_set(t, child, n, d);
         n->inherited = true;
+        t->inherited++;
     }
+    return 0;
+}
+
+static int proc_inherit(struct conn_table *t, struct conn_proc *child, const struct conn_proc *parent)
+{
+    child->complete = true;
+    if (t->inherited >= INHERIT_MAX)
+        return 0;
+    t->inherited += parent->page_count;
+    for (uint32_t page = 0; page < parent->page_count; page++)
+        if (parent->pages[page] && page_inherit(t, child, parent->pages[page], page * PAGE_NUMBERS) < 0)
+            return -1;
     return 0;
 }
 
 static void proc_disinherit(struct conn_table *t, struct conn_proc *p)
 {
     p->complete = true;
-    for (uint32_t fd = 0; fd < p->high; fd++)
-        if (p->numbers[fd].inherited)
-            number_clear(t, p, &p->numbers[fd]);
+    for (uint32_t page = 0; page < p->page_count; page++)
+        for (uint32_t i = 0; p->pages[page] && i < PAGE_NUMBERS; i++)
+            if (p->pages[page][i].inherited)
+                number_clear(t, p, &p->pages[page][i]);
 }
 
 void conn_table_free(struct conn_table *t)
@@ -245,8 +279,12 @@ static int feed_open(struct conn_table *t, const struct item *item)
     struct description *d = description_make(t, (uint32_t)e->desc, e->kind < KIND_COUNT ? e->kind : KIND_unknown);
     if (!d)
         return -1;
-    if (e->from || conn_op(t, e->op) == CONN_OP_ACCEPT)
+    enum conn_op op = conn_op(t, e->op);
+    if (e->from || op == CONN_OP_ACCEPT)
         d->role = CONN_ACCEPTED;
+    if (op == CONN_OP_INHERITED && !p->listed) /* it lists all that it has: what its parent had is not its own */
+        proc_disinherit(t, p);
+    p->listed |= op == CONN_OP_INHERITED;
     number_set(t, p, n, d);
     return 0;
 }
@@ -335,12 +373,74 @@ static int feed_fork(struct conn_table *t, const struct item *item)
             proc_disinherit(t, child);
         return spawned || child->complete ? 0 : proc_inherit(t, child, parent);
     }
+    if (t->pending >= PENDING_MAX)
+        return 0;
     child = proc_make(t, 0, (uint32_t)e->child_pid);
     if (!child)
         return -1;
     child->parent = parent->serial;
     child->complete = true;
     return spawned ? 0 : proc_inherit(t, child, parent);
+}
+
+static uint32_t take_u32(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* From first up to, and not with, end. */
+static void clear_numbers(struct conn_table *t, struct conn_proc *p, uint64_t first, uint64_t end)
+{
+    uint64_t most = (uint64_t)p->page_count * PAGE_NUMBERS;
+
+    for (uint64_t fd = first; fd < end && fd < most; fd++) {
+        struct number *n = number_known(p, fd);
+        if (n)
+            number_clear(t, p, n);
+        else
+            fd |= PAGE_NUMBERS - 1; /* nor anything else of its page */
+    }
+}
+
+/* A forked child says what it has: that takes the place of what its parent is believed to have had. */
+static int feed_table(struct conn_table *t, const struct item *item)
+{
+    const struct event *e = &item->event;
+    struct conn_proc *p = proc_of(t, item);
+
+    if (!p)
+        return -1;
+    p->complete = true;
+    uint64_t next = e->u.desc_table.first;
+    for (uint32_t at = 0; at + 8 <= e->data_bytes; at += 8) {
+        uint32_t fd = take_u32(e->data + at), desc = take_u32(e->data + at + 4);
+        if (fd < next || fd > e->u.desc_table.last || !desc)
+            continue;
+        clear_numbers(t, p, next, fd);
+        next = (uint64_t)fd + 1;
+        struct number *n = number_at(p, fd);
+        if (!n || (n->state == NUMBER_OPEN && n->desc == desc))
+            continue;
+        struct description *d = description_make(t, desc, KIND_unknown);
+        if (!d)
+            return -1;
+        number_set(t, p, n, d);
+    }
+    clear_numbers(t, p, next, e->u.desc_table.last < UINT32_MAX ? e->u.desc_table.last + 1 : UINT32_MAX);
+    return 0;
+}
+
+/* Closed by a call that was not seen. */
+static int feed_unseen(struct conn_table *t, const struct item *item)
+{
+    const struct event_desc_unseen *e = &item->event.u.desc_unseen;
+    struct conn_proc *p = proc_of(t, item);
+
+    struct number *n = p ? number_known(p, e->fd) : NULL;
+
+    if (n && e->flags & UNSEEN_GONE)
+        number_clear(t, p, n);
+    return p ? 0 : -1;
 }
 
 static int feed_process(struct conn_table *t, const struct item *item)
@@ -363,6 +463,7 @@ static const struct {
     {"accept", CONN_OP_ACCEPT},     {"accept4", CONN_OP_ACCEPT}, {"connect", CONN_OP_CONNECT},
     {"listen", CONN_OP_LISTEN},     {"vfork", CONN_OP_SPAWN},    {"shutdown", CONN_OP_SHUTDOWN},
     {"posix_spawn", CONN_OP_SPAWN}, {"posix_spawnp", CONN_OP_SPAWN},
+    {"inherited", CONN_OP_INHERITED},
 };
 
 static void feed_op(struct conn_table *t, const struct event *e)
@@ -388,6 +489,10 @@ int conn_feed(struct conn_table *t, const struct item *item)
         return feed_close(t, item);
     case EVENT_desc_dup:
         return feed_dup(t, item);
+    case EVENT_desc_table:
+        return feed_table(t, item);
+    case EVENT_desc_unseen:
+        return feed_unseen(t, item);
     case EVENT_sock:
         return feed_sock(t, item);
     case EVENT_fork:

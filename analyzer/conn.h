@@ -4,7 +4,8 @@
  *
  * A description lives while any descriptor of any process stands for it: through dup, through fork, which copies the
  * parent's table, until the last one is closed, its process ends, or its number is given out again. A process image that
- * was exec'd begins with an empty table, because the shim looks at each descriptor anew under new ids.
+ * was exec'd begins with an empty table, because the shim looks at each descriptor anew under new ids. A forked child's
+ * own word of what it has (desc_table) counts more than what its parent is believed to have had.
  *
  * Memory: 8 bytes for each number up to a process's highest, and an entry for each open description.
  */
@@ -19,7 +20,7 @@
 enum conn_role { CONN_UNKNOWN, CONN_ACCEPTED, CONN_CONNECTED };
 
 /* What an intercepted call is to us; its number is known only by the trace's `op` events. */
-enum conn_op { CONN_OP_OTHER, CONN_OP_ACCEPT, CONN_OP_CONNECT, CONN_OP_LISTEN, CONN_OP_SHUTDOWN, CONN_OP_SPAWN };
+enum conn_op { CONN_OP_OTHER, CONN_OP_ACCEPT, CONN_OP_CONNECT, CONN_OP_LISTEN, CONN_OP_SHUTDOWN, CONN_OP_SPAWN, CONN_OP_INHERITED };
 
 struct connection;
 
@@ -39,8 +40,8 @@ struct conn_table;
 struct conn_table *conn_table_new(void (*gone)(void *context, struct description *d), void *context);
 void conn_table_free(struct conn_table *t); /* calls gone for what is still open */
 
-/* desc_open, held, desc_close, desc_dup, sock, fork, process, process_end and op matter. All but op must be of a process (item->proc not 0).
- * -1 if memory is short. */
+/* desc_open, held, desc_close, desc_dup, desc_table, desc_unseen, sock, fork, process, process_end and op matter. All but op
+ * must be of a process (item->proc not 0). -1 if memory is short. */
 int conn_feed(struct conn_table *t, const struct item *item);
 
 struct description *conn_find(const struct conn_table *t, uint64_t desc); /* NULL: not open */

@@ -498,7 +498,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     case EVENT_io:
         return feed_io(x, m, item, stretch_route);
     case EVENT_wait:
-        return close_stretch(x, item, STRETCH_WAIT, 0, e->u.wait.alloc_count, e->u.wait.alloc_bytes, stretch_route);
+        return close_stretch(x, item, event_awaits_work(e) ? STRETCH_WAIT : STRETCH_OTHER, 0, e->u.wait.alloc_count,
+                             e->u.wait.alloc_bytes, stretch_route);
     case EVENT_desc_open:
         return feed_open(x, item, stretch_route);
     case EVENT_held:

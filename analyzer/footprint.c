@@ -17,6 +17,8 @@
 #define LIVED_THROUGH 0.05       /* a process may miss this share of the load at either end */
 #define GAUGE_WINDOW_NS 1000000000
 #define FD_MAX (1u << 20)
+#define MANY_RANGES 1024                    /* a set of so many mappings costs something to change, */
+#define RANGES_MOVED_MAX (UINT64_C(1) << 33) /* and of all work on such sets this much is enough */
 
 void footprint_start(struct footprint *f)
 {
@@ -36,7 +38,7 @@ void footprint_free(struct footprint *f)
 {
     for (size_t i = 0; i < f->count; i++) {
         mapping_free(&f->host[i].mappings);
-        free(f->host[i].accepted);
+        keymap_reset(&f->host[i].accepted);
         for (size_t k = 0; k < FOOTPRINT_KINDS; k++)
             series_free(&f->host[i].series[k]);
     }
@@ -108,7 +110,7 @@ static int ledger_event(struct footprint *f, struct footprint_host *h, const str
                     : e->type == EVENT_wait ? LEDGER_CHANGE(wait)
                                             : LEDGER_CHANGE(desc_open);
     bool read = e->type == EVENT_io && !e->u.io.dir && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;
-    bool works = read || e->type == EVENT_wait || (e->type == EVENT_desc_open && e->u.desc_open.from);
+    bool works = read || event_awaits_work(e) || (e->type == EVENT_desc_open && e->u.desc_open.from);
     if (e->type == EVENT_desc_open && e->u.desc_open.from)
         load_begins(f);
     h->ledger += change;
@@ -200,43 +202,77 @@ static int work_of(struct footprint *f, struct footprint_host *h, const struct e
     return series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)w->mapped);
 }
 
-static int map_event(struct footprint_host *h, const char *op, const struct event_map *m, int64_t time_ns)
+static int mapped_changed(struct footprint_host *h, int64_t time_ns)
+{
+    return series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)h->mappings.bytes);
+}
+
+static int unmap(struct footprint_host *h, const struct event_map *m)
+{
+    uint64_t before = h->mappings.bytes;
+    int failed = mapping_remove(&h->mappings, m->addr, m->length);
+    bool whole = before - h->mappings.bytes == m->length; /* or what to undo is not known */
+
+    h->unmapped = (struct mapping_range){m->addr, m->addr + (whole ? m->length : 0)};
+    return failed;
+}
+
+/* The unmapping before it did not happen. */
+static int unmap_failed(struct footprint_host *h, const struct event_map *m, int64_t time_ns)
+{
+    struct mapping_range last = h->unmapped;
+
+    h->unmapped = (struct mapping_range){0, 0};
+    if (m->addr != last.start || m->length != last.end - last.start)
+        return 0;
+    return mapping_add(&h->mappings, m->addr, m->length) ? -1 : mapped_changed(h, time_ns);
+}
+
+/* Each change of a set moves what stands behind. Where that would take for ever, the program's own mappings are not known. */
+static bool mappings_too_dear(struct footprint *f, struct footprint_host *h)
+{
+    if (h->mappings.count > MANY_RANGES)
+        f->ranges_moved += h->mappings.count;
+    if (h->mappings.count > MANY_RANGES && f->ranges_moved > RANGES_MOVED_MAX) {
+        h->mappings_given_up = true;
+        mapping_free(&h->mappings);
+        series_free(&h->series[FOOTPRINT_MAPPED]);
+    }
+    return h->mappings_given_up;
+}
+
+static int map_event(struct footprint *f, struct footprint_host *h, const char *op, const struct event_map *m,
+                     int64_t time_ns)
 {
     int failed = 0;
     bool own = (m->flags & MAPPING_ANONYMOUS) && !(m->flags & (MAPPING_IN_HEAP | MAPPING_STACK));
-    if (m->flags & MAPPING_FAILED)
+    if (mappings_too_dear(f, h))
         return 0;
+    if (m->flags & MAPPING_FAILED)
+        return strcmp(op, "munmap") == 0 ? unmap_failed(h, m, time_ns) : 0;
     if (strncmp(op, "mmap", 4) == 0 && own)
         failed = mapping_add(&h->mappings, m->addr, m->length);
-    else if (strncmp(op, "mmap", 4) == 0 || strcmp(op, "munmap") == 0)
+    else if (strncmp(op, "mmap", 4) == 0)
         failed = mapping_remove(&h->mappings, m->addr, m->length);
+    else if (strcmp(op, "munmap") == 0)
+        failed = unmap(h, m);
     else if (strcmp(op, "mremap") == 0 && m->old_length) {
         uint64_t before = h->mappings.bytes;
         failed = mapping_remove(&h->mappings, m->old_addr, m->old_length);
         if (!failed && h->mappings.bytes < before)
             failed = mapping_add(&h->mappings, m->addr, m->length);
     }
-    return failed ? -1 : series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)h->mappings.bytes);
+    return failed ? -1 : mapped_changed(h, time_ns);
 }
 
 /* The descriptor now is, or is not, an accepted connection. */
 static int mark_accepted(struct footprint_host *h, uint64_t fd, bool is)
 {
-    if (fd >= FD_MAX || (!is && fd >= h->accepted_room))
+    if (fd >= FD_MAX)
         return 0;
-    if (fd >= h->accepted_room) {
-        size_t room = h->accepted_room ? h->accepted_room : 64;
-        while (room <= fd)
-            room *= 2;
-        uint8_t *accepted = realloc(h->accepted, room);
-        if (!accepted)
-            return -1;
-        memset(accepted + h->accepted_room, 0, room - h->accepted_room);
-        h->accepted = accepted;
-        h->accepted_room = room;
-    }
-    h->accepted_count += (double)is - h->accepted[fd];
-    h->accepted[fd] = is;
+    if (is)
+        return keymap_put(&h->accepted, fd, h);
+    keymap_remove(&h->accepted, fd);
     return 0;
 }
 
@@ -280,7 +316,7 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
     case EVENT_held: return mark_accepted(h, e->u.held.fd, e->u.held.role == HELD_ACCEPTED);
     case EVENT_mapped: return mapping_add(&h->mappings, e->u.mapped.addr, e->u.mapped.length);
     case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, item->time_ns);
-    case EVENT_map: return map_event(h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
+    case EVENT_map: return map_event(f, h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
     case EVENT_process_end: return host_ended(f, h, item->time_ns);
     default: return 0;
     }
@@ -313,7 +349,7 @@ int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns,
     if (f->trimmed && !h->told) /* the gauge before was one of all descriptors, as this is */
         h->open_at_gauge = open;
     h->told = true;
-    double rightly_open = fmax(0, h->accepted_count - half_closed);
+    double rightly_open = fmax(0, (double)h->accepted.count - half_closed);
     double shown = f->trimmed && h->has_fds ? fmax(0, h->gauge_fds + open - h->open_at_gauge) : open;
     if (series_set(&h->series[FOOTPRINT_OPEN], time_ns, shown) ||
         series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, shown - rightly_open)))

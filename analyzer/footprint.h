@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "growth.h"
+#include "keymap.h"
 #include "mapping.h"
 #include "merge.h"
 #include "process.h"
@@ -44,10 +45,10 @@ struct footprint_host {
     double live, rss, anon, fds, threads; /* now */
     bool has_fds;
     double gauge_fds, open, open_at_gauge; /* open: descriptors by the events, which began to look later */
-    uint8_t *accepted; /* by descriptor: 1 for an accepted connection */
-    size_t accepted_room;
-    double accepted_count;
+    struct keymap accepted; /* the descriptors that are accepted connections */
     struct mapping_set mappings;
+    struct mapping_range unmapped; /* by the last munmap, in case that it fails */
+    bool mappings_given_up; /* there were too many, too often changed */
     struct series series[FOOTPRINT_KINDS];
 };
 
@@ -67,6 +68,7 @@ struct footprint {
     struct footprint_sum live, rss, fds, threads;
     struct series work;      /* finished exchanges */
     uint64_t exchanges;
+    uint64_t ranges_moved;   /* what it took to keep large sets of mappings in order */
     int64_t first_exchange_ns, last_ns;
     int64_t quiet_ns; /* when, after the last exchange, the first process that had seen the load ended; -1: none has */
     bool waited;      /* any wait, accept or read of a connection was seen: the live heap's final value is that of the last */

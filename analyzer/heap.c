@@ -27,6 +27,7 @@
 
 #define ROUTE_OPEN (-3) /* of an object whose stretch has not ended yet */
 #define STRETCH_MAX 65536
+#define FORKS_MAX 64 /* between an object's process and one that frees it; over more nobody looks for it */
 #define OPS_MAX 1024 /* numbers of intercepted calls that can be told apart */
 
 /* Removed objects that may have to be counted as live again. */
@@ -336,7 +337,7 @@ static int feed_alloc(struct heap *h, const struct item *item)
 /* The object that a forked process has from its parents, as far as they still hold it; else NULL. */
 static const struct live_object *find_inherited(const struct heap_process *p, uint64_t ptr)
 {
-    for (; p->parent; p = p->parent) {
+    for (unsigned forks = 0; p->parent && forks < FORKS_MAX; p = p->parent, forks++) {
         const struct live_object *object = live_find(&p->parent->live, ptr);
         if (object && object->time <= p->start)
             return object;
@@ -391,7 +392,7 @@ static int feed_work(struct heap *h, const struct item *item)
 static bool is_work(const struct event *e)
 {
     if (e->type == EVENT_wait)
-        return true;
+        return event_awaits_work(e);
     if (e->type == EVENT_desc_open)
         return e->u.desc_open.from != 0 && e->u.desc_open.from != EVENT_UNKNOWN;
     return e->type == EVENT_io && e->u.io.dir == 0 && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;

@@ -2,6 +2,7 @@
 /* perfanalyze: parses the command line and runs the command. */
 #include <stdio.h>
 
+#include "allowance.h"
 #include "cli.h"
 #include "error.h"
 #include "trace.h"
@@ -32,5 +33,6 @@ int main(int argc, char **argv)
         printf("perfanalyze %s (trace format %d.%d)\n", PERFSHIM_VERSION, TRACE_VERSION_MAJOR, TRACE_VERSION_MINOR);
         return finish_output(CLI_FINE);
     }
+    allowance_set(c.file);
     return finish_output(cli_run(&c));
 }

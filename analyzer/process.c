@@ -18,13 +18,15 @@
 #include "seed.h"
 
 #define MODULES_MAX 4096 /* of a process */
+#define MODULES_BYTES_MAX (256u << 20) /* of all processes, their paths included; no more are taken then */
 #define TEXT_MAX 4096    /* of a path */
 #define OPS_MAX 1024
 #define OP_NAME_MAX 64
 
 /* Sums of what threads told. */
 struct tally {
-    uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io, events_ended;
+    uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io, stack_checks, stack_mismatches;
+    uint64_t events_ended;
 };
 
 struct entry {
@@ -35,10 +37,12 @@ struct entry {
 struct process_table {
     struct entry **entries;
     size_t count, size, last; /* last: the index found last */
+    uint64_t module_bytes;
     uint64_t *threads; /* an open-addressed set of serials of threads that recorded anything; 0: free */
     size_t thread_count, thread_size;
     uint64_t last_thread;
     struct event_recorder recorder;
+    struct gaps gaps;
     char *op_names[OPS_MAX];
     char *op_number; /* text of a number that has no name */
 };
@@ -222,7 +226,7 @@ static bool same_module(const struct module *m, const struct event *e)
 }
 
 /* Takes the place of the modules that it overlaps: they were unloaded. */
-static bool add_module(struct process *p, const struct event *e)
+static bool add_module(struct process_table *t, struct process *p, const struct event *e)
 {
     const struct event_module *m = &e->u.module;
     size_t at = module_place(p, m->start), behind = at;
@@ -234,7 +238,7 @@ static bool add_module(struct process *p, const struct event *e)
     if (behind > at)
         memmove(p->modules + at, p->modules + behind, (p->module_count - behind) * sizeof *p->modules);
     p->module_count -= behind - at;
-    if (p->module_count == MODULES_MAX)
+    if (p->module_count == MODULES_MAX || t->module_bytes > MODULES_BYTES_MAX)
         return true;
     if ((p->module_count & (p->module_count - 1)) == 0) { /* sizes are powers of two */
         struct module *modules = realloc(p->modules, (p->module_count ? p->module_count * 2 : 1) * sizeof *modules);
@@ -248,6 +252,7 @@ static bool add_module(struct process *p, const struct event *e)
     memmove(p->modules + at + 1, p->modules + at, (p->module_count - at) * sizeof *p->modules);
     p->modules[at] = (struct module){m->start, m->end, m->file_offset, path};
     p->module_count++;
+    t->module_bytes += 2 * sizeof *p->modules + strlen(path) + 1;
     return true;
 }
 
@@ -284,6 +289,7 @@ static bool take_process(struct process *p, const struct item *item)
         p->pid = (uint32_t)told->pid;
     p->ppid = told->ppid <= UINT32_MAX ? (uint32_t)told->ppid : 0;
     p->parent = told->parent <= UINT32_MAX ? (uint32_t)told->parent : 0;
+    p->go = told->flags != EVENT_UNKNOWN && told->flags & PROCESS_GO;
     return true;
 }
 
@@ -308,6 +314,8 @@ static void take_thread_end(struct tally *tally, const struct merge *m, const st
     add(&tally->stalled_ended, (uint64_t)merge_ticks_to_ns(m, told->stalled));
     add(&tally->cost_heap, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
     add(&tally->cost_io, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
+    add(&tally->stack_checks, told->stack_checks);
+    add(&tally->stack_mismatches, told->stack_mismatches);
 }
 
 static void take_gauge(struct process *p, const struct merge *m, const struct item *item)
@@ -341,7 +349,7 @@ static bool take_recorder_event(struct process_table *t, struct entry *entry, co
         add(&p->events, item->event.u.resume.events);
         return true;
     case EVENT_module:
-        return add_module(p, &item->event);
+        return add_module(t, p, &item->event);
     case EVENT_gauge:
         take_gauge(p, m, item);
         return true;
@@ -367,6 +375,8 @@ static void settle_tally(struct entry *entry)
     raise_to(&p->stalled_ns, tally->stalled_ended);
     raise_to(&p->cost_heap_ns, tally->cost_heap);
     raise_to(&p->cost_io_ns, tally->cost_io);
+    p->stack_checks = tally->stack_checks;
+    p->stack_mismatches = tally->stack_mismatches;
 }
 
 /* Of what ended before the detail begins, only sums are left. */
@@ -377,10 +387,32 @@ static void take_trimmed(struct process_table *t)
             t->entries[i]->process.events = t->entries[i]->tally.events_ended;
 }
 
-static bool feed_run(struct process_table *t, const struct item *item)
+static void take_gap(struct gaps *gaps, const struct merge *m, const struct item *item)
+{
+    const struct event_gap *told = &item->event.u.gap;
+    uint64_t ticks = item->event.time;
+
+    add(&gaps->events, told->events);
+    if (gaps->count++ >= GAPS_KEPT)
+        return;
+    struct gap *gap = &gaps->gap[gaps->count - 1];
+    gap->from_ns = item->time_ns - (told->from < ticks ? merge_ticks_to_ns(m, ticks - told->from) : 0);
+    gap->to_ns = item->time_ns - (told->to < ticks ? merge_ticks_to_ns(m, ticks - told->to) : 0);
+    if (gap->to_ns < gap->from_ns)
+        gap->to_ns = gap->from_ns;
+    gap->events = told->events;
+    gap->reason = told->reason < GAP_COUNT ? (enum gap_reason)told->reason : GAP_unknown;
+    size_t n = item->event.data_bytes < sizeof gap->why ? item->event.data_bytes : sizeof gap->why - 1;
+    if (n)
+        memcpy(gap->why, item->event.data, n);
+}
+
+static bool feed_run(struct process_table *t, const struct merge *m, const struct item *item)
 {
     if (item->event.type == EVENT_trimmed)
         take_trimmed(t);
+    if (item->event.type == EVENT_gap)
+        take_gap(&t->gaps, m, item);
     if (item->event.type == EVENT_op)
         return take_op(t, &item->event);
     if (item->event.type == EVENT_recorder)
@@ -391,7 +423,7 @@ static bool feed_run(struct process_table *t, const struct item *item)
 int process_table_feed(struct process_table *t, const struct merge *m, const struct item *item)
 {
     if (item->proc == 0)
-        return feed_run(t, item) ? 0 : -1;
+        return feed_run(t, m, item) ? 0 : -1;
     struct entry *entry = find_entry(t, item);
     if (!entry)
         return -1;
@@ -438,6 +470,8 @@ const struct process *process_find(const struct process_table *t, uint32_t seria
 }
 
 const struct event_recorder *process_recorder(const struct process_table *t) { return &t->recorder; }
+
+const struct gaps *process_gaps(const struct process_table *t) { return &t->gaps; }
 
 const char *process_op_name(const struct process_table *t, uint64_t op)
 {

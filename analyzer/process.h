@@ -20,6 +20,7 @@ struct process {
     uint32_t serial, parent; /* of the run; parent 0: not in the trace */
     uint32_t pid, ppid;
     char *exe;
+    bool go; /* a Go program: its network calls and its heap are not in the trace */
     int64_t start_ns, end_ns; /* end_ns: of its last event, while it runs */
     enum process_how how;
     int64_t status;
@@ -33,6 +34,21 @@ struct process {
     bool has_gauge;
     int64_t gauge_ns; /* when */
     uint64_t cost_heap_ns, cost_io_ns; /* what the hooks took, as the shim measured itself */
+    uint64_t stack_checks, stack_mismatches; /* of threads that ended: call stacks recognised and walked too; the wrong ones */
+};
+
+struct gap { /* in which recording paused */
+    int64_t from_ns, to_ns;
+    uint64_t events; /* lost in it */
+    enum gap_reason reason;
+    char why[128]; /* for people, not escaped */
+};
+
+#define GAPS_KEPT 32 /* the first ones; all are counted */
+
+struct gaps {
+    uint64_t count, events;
+    struct gap gap[GAPS_KEPT];
 };
 
 struct process_table;
@@ -49,6 +65,8 @@ const struct process *process_find(const struct process_table *t, uint32_t seria
 
 /* Of the recorder itself: EVENT_UNKNOWN fields before its first word. */
 const struct event_recorder *process_recorder(const struct process_table *t);
+
+const struct gaps *process_gaps(const struct process_table *t);
 
 /* Feeds all that the recorder wrote and nothing else, quickly. For those who only ask about processes, or want the names of
  * calls before the first event. -1 with *e filled if memory is short. */

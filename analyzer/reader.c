@@ -23,6 +23,7 @@
 
 #define FILE_FRAME (TRACE_SKIPPABLE_BYTES + TRACE_FILE_HEADER_BYTES)
 #define CHUNK_FRAME (TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES)
+#define SEARCH_FIRST 4096u /* a search begins with a small read: where there is much damage, there are many */
 #define SEARCH_WINDOW (1u << 20)
 
 /* No real chunk comes near this: the times alone need more than an eighth of a bit an event. It bounds the work that a
@@ -157,13 +158,14 @@ static int find_chunk(const struct reader *r, uint64_t from, uint64_t *found, st
 {
     static const uint8_t needle[12] = {0x57, 0x2A, 0x4D, 0x18, TRACE_CHUNK_HEADER_BYTES, 0, 0, 0, 'P', 'S', 'C', 'K'};
     struct reader_chunk chunk;
+    size_t size = SEARCH_FIRST;
     uint8_t *window = malloc(SEARCH_WINDOW);
 
     if (!window)
         return error_set(e, ERROR_NO_OFFSET, "memory is short");
     *found = r->file_bytes;
     while (from < r->file_bytes && *found == r->file_bytes) {
-        size_t n = read_at(r, from, window, SEARCH_WINDOW);
+        size_t n = read_at(r, from, window, size);
         if (n < sizeof needle)
             break;
         const uint8_t *p = window, *end = window + n;
@@ -175,6 +177,7 @@ static int find_chunk(const struct reader *r, uint64_t from, uint64_t *found, st
             p++;
         }
         from += n - (sizeof needle - 1);
+        size = size < SEARCH_WINDOW ? size * 2 : SEARCH_WINDOW;
     }
     free(window);
     return 0;

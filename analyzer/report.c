@@ -61,15 +61,20 @@ static int build_processes(struct report *r, const struct analysis *a)
         const struct process *p = process_at(a->processes, i);
         struct report_process *out = &r->process[r->processes++];
         *out = (struct report_process){.pid = p->pid, .ppid = p->ppid, .events = p->events, .lost_events = p->lost_events,
-                                       .threads = p->threads, .ended = ended(p->how)};
+                                       .threads = p->threads, .ended = ended(p->how), .go = p->go};
         out->exe = p->exe ? strdup(p->exe) : NULL;
         if (p->exe && !out->exe)
             return -1;
         r->lost_events += p->lost_events;
         stalled_ns += (double)p->stalled_ns;
+        r->stack_checks += p->stack_checks;
+        r->stack_mismatches += p->stack_mismatches;
         add_known(&r->hooks_cpu_s, ((double)p->cost_heap_ns + (double)p->cost_io_ns) / 1e9);
         add_known(&r->process_cpu_s, known(p->cpu_ns) / 1e9);
     }
+    r->gaps = *process_gaps(a->processes);
+    if (r->lost_events < r->gaps.events) /* what its threads were not alive to tell */
+        r->lost_events = r->gaps.events;
     r->stalled_s = stalled_ns / 1e9;
     return 0;
 }
@@ -379,6 +384,11 @@ static int build(struct report *r, const struct analysis *a, struct symbols *sym
         build_trace(r, a);
         r->descriptors = range_of(&a->footprint.fds);
         memcpy(r->descriptors_by_kind, a->open_by_kind, sizeof r->descriptors_by_kind);
+        for (size_t k = 0; k < KIND_COUNT; k++)
+            r->descriptors_seen += a->open_by_kind[k];
+        r->descriptors_unseen = a->open_unseen;
+        r->closed_unseen = a->unseen.closed;
+        r->unseen = &a->unseen;
         build_verdicts(r, &a->footprint, &lived, &live, &kept.kept);
     }
     site_clear(&kept.site);

@@ -27,6 +27,7 @@
 struct report_process {
     uint32_t pid, ppid;
     char *exe; /* NULL: unknown */
+    bool go;   /* a Go program: only what it does through libc is known */
     uint64_t events, lost_events;
     uint32_t threads;
     const char *ended; /* "exit", "killed", "running" */
@@ -81,11 +82,13 @@ struct report {
     double duration_s, loaded_s;
     uint64_t events, lost_events, truncated_bytes, bad_chunks;
     bool closed;      /* the recorder ended the file on purpose */
+    struct gaps gaps; /* in which recording paused */
     double stalled_s; /* that threads waited for a full ring */
 
     struct report_process *process;
     size_t processes;
 
+    uint64_t stack_checks, stack_mismatches; /* call stacks recognised and, as a sample, walked too; those that were wrong */
     double hooks_cpu_s, recorder_cpu_s, process_cpu_s, shim_cpu_s, shim_share; /* share: of the processes' CPU time */
 
     struct report_route *route; /* most requests first */
@@ -101,7 +104,9 @@ struct report {
     uint64_t unknown_frees, shutdown_bytes;
 
     struct report_range descriptors;
-    uint64_t descriptors_by_kind[KIND_COUNT];
+    uint64_t descriptors_by_kind[KIND_COUNT], descriptors_seen, descriptors_unseen; /* seen: the sum of the kinds */
+    uint64_t closed_unseen; /* times that a descriptor which events told of was found to be gone */
+    const struct unseen *unseen; /* borrowed of the analysis; NULL: none */
 
     struct verdict verdict[REPORT_VERDICTS];
     int exit_code; /* 1 if a verdict is LEAK, else 0; a command may be stricter */

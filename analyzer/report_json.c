@@ -106,6 +106,20 @@ static void put_detail(struct json *j, cJSON *trace, const struct report_detail 
     put_count(j, out, "requests", d->requests);
 }
 
+static void put_gaps(struct json *j, cJSON *trace, const struct gaps *gaps)
+{
+    cJSON *list = put(j, trace, "gaps", cJSON_CreateArray());
+    for (uint64_t i = 0; i < gaps->count && i < GAPS_KEPT; i++) {
+        const struct gap *g = &gaps->gap[i];
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_number(j, out, "from_s", (double)g->from_ns / 1e9);
+        put_number(j, out, "duration_s", (double)(g->to_ns - g->from_ns) / 1e9);
+        put_count(j, out, "lost_events", g->events);
+        put_text(j, out, "reason", gap_reason_name[g->reason]);
+        put_text(j, out, "detail", g->why);
+    }
+}
+
 static void put_trace(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *trace = put(j, root, "trace", cJSON_CreateObject());
@@ -115,6 +129,7 @@ static void put_trace(struct json *j, cJSON *root, const struct report *r)
     put_count(j, trace, "lost_events", r->lost_events);
     put_count(j, trace, "truncated_bytes", r->truncated_bytes);
     put_detail(j, trace, &r->detail);
+    put_gaps(j, trace, &r->gaps);
     cJSON *list = put(j, trace, "processes", cJSON_CreateArray());
     for (size_t i = 0; i < r->processes; i++) {
         const struct report_process *p = &r->process[i];
@@ -126,6 +141,8 @@ static void put_trace(struct json *j, cJSON *root, const struct report *r)
         put_count(j, out, "lost_events", p->lost_events);
         put_count(j, out, "threads", p->threads);
         put_text(j, out, "ended", p->ended);
+        if (p->go)
+            put_text(j, out, "runtime", "go");
     }
 }
 
@@ -212,6 +229,29 @@ static void put_memory(struct json *j, cJSON *root, const struct report *r)
     }
 }
 
+static void put_descriptors(struct json *j, cJSON *root, const struct report *r)
+{
+    cJSON *descriptors = put(j, root, "descriptors", cJSON_CreateObject());
+    put_range(j, descriptors, r->descriptors, 1);
+    cJSON *kinds = put(j, descriptors, "by_kind", cJSON_CreateObject());
+    for (size_t k = 0; k < KIND_COUNT; k++)
+        if (r->descriptors_by_kind[k])
+            put_count(j, kinds, desc_kind_name[k], r->descriptors_by_kind[k]);
+    put_count(j, descriptors, "seen", r->descriptors_seen);
+    put_count(j, descriptors, "unseen", r->descriptors_unseen);
+    put_count(j, descriptors, "closed_unseen", r->closed_unseen);
+    cJSON *list = put(j, descriptors, "opened_unseen", cJSON_CreateArray());
+    for (size_t i = 0; r->unseen && i < r->unseen->count; i++) {
+        const struct unseen_row *row = &r->unseen->rows[i];
+        if (row->gone)
+            continue;
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_count(j, out, "pid", row->pid);
+        put_count(j, out, "fd", row->fd);
+        put_text(j, out, "what", row->what);
+    }
+}
+
 static void put_rest(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *connections = put(j, root, "connections", cJSON_CreateObject());
@@ -225,12 +265,7 @@ static void put_rest(struct json *j, cJSON *root, const struct report *r)
     put_count(j, exchanges, "lost_framing", r->connections.lost_framing);
     put_number(j, exchanges, "attributed_share", r->attributed_share);
     put_memory(j, root, r);
-    cJSON *descriptors = put(j, root, "descriptors", cJSON_CreateObject());
-    put_range(j, descriptors, r->descriptors, 1);
-    cJSON *kinds = put(j, descriptors, "by_kind", cJSON_CreateObject());
-    for (size_t k = 0; k < KIND_COUNT; k++)
-        if (r->descriptors_by_kind[k])
-            put_count(j, kinds, desc_kind_name[k], r->descriptors_by_kind[k]);
+    put_descriptors(j, root, r);
     cJSON *verdicts = put(j, root, "verdicts", cJSON_CreateArray());
     for (size_t i = 0; i < REPORT_VERDICTS; i++) {
         cJSON *out = put(j, verdicts, NULL, cJSON_CreateObject());

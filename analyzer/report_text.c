@@ -3,6 +3,7 @@
  * The report for people: 80 columns, the verdict first, then what explains it. Texts from the trace are escaped; long ones
  * are cut in the middle in tables, where begin and end both tell routes apart, and wrapped elsewhere.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #define ROUTES_SHOWN 20
 #define SITES_SHOWN 5
 #define FRAMES_SHOWN 8
+#define UNSEEN_SHOWN 10
+#define GAPS_SHOWN 5
 
 struct page {
     FILE *out;
@@ -308,6 +311,30 @@ static void print_memory(const struct page *p, const struct report *r)
         print_site(p, &r->site[i]);
 }
 
+/* What no event tells of: how many, and the first few by name. */
+static void print_unseen(const struct page *p, const struct report *r)
+{
+    size_t shown = 0;
+    if (r->descriptors_unseen)
+        fprintf(p->out, "  not seen      %llu of %llu: opened by calls that were not intercepted\n",
+                (unsigned long long)r->descriptors_unseen,
+                (unsigned long long)(r->descriptors_seen + r->descriptors_unseen));
+    for (size_t i = 0; r->unseen && i < r->unseen->count && shown < UNSEEN_SHOWN; i++) {
+        const struct unseen_row *row = &r->unseen->rows[i];
+        char line[256], *what = row->gone ? NULL : escaped(row->what);
+        if (!what)
+            continue;
+        snprintf(line, sizeof line, "pid %lu descriptor %llu: %s", (unsigned long)row->pid, (unsigned long long)row->fd,
+                 what);
+        fputs("                ", p->out);
+        print_wrapped(p->out, line, 16, 18);
+        free(what);
+        shown++;
+    }
+    if (r->closed_unseen)
+        fprintf(p->out, "  closed unseen %llu\n", (unsigned long long)r->closed_unseen);
+}
+
 static void print_descriptors(const struct page *p, const struct report *r)
 {
     char accepted[UNITS_MAX], closed[UNITS_MAX];
@@ -323,9 +350,48 @@ static void print_descriptors(const struct page *p, const struct report *r)
         fputs("  by kind       ", p->out);
         print_wrapped(p->out, line, 16, 16);
     }
+    print_unseen(p, r);
     fprintf(p->out, "  connections   %s accepted, %s closed, %llu open at most, %llu at the end\n",
             units_count(accepted, (double)r->connections.accepted), units_count(closed, (double)r->connections.closed),
             (unsigned long long)r->connections.open_peak, (unsigned long long)r->connections.open_end);
+}
+
+static void print_gaps(const struct page *p, const struct gaps *gaps)
+{
+    char from[UNITS_MAX], length[UNITS_MAX], events[UNITS_MAX];
+
+    for (uint64_t i = 0; i < gaps->count && i < GAPS_SHOWN; i++) {
+        const struct gap *g = &gaps->gap[i];
+        char line[512];
+        snprintf(line, sizeof line, "gap of %s at %s, %s events lost: %s",
+                 units_duration(length, (double)(g->to_ns - g->from_ns)), units_clock(from, (double)g->from_ns / 1e9),
+                 units_count(events, (double)g->events), g->why);
+        fputs("  ", p->out);
+        print_wrapped(p->out, line, 2, 4);
+    }
+    if (gaps->count > GAPS_SHOWN)
+        fprintf(p->out, "  and %llu more gaps\n", (unsigned long long)(gaps->count - GAPS_SHOWN));
+}
+
+/* The processes of which most passes the library by; each program once. */
+static bool print_go_programs(const struct page *p, const struct report *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->processes; i++) {
+        bool named = !r->process[i].go;
+        for (size_t k = 0; k < i && !named; k++)
+            named = r->process[k].go && strcmp(r->process[k].exe ? r->process[k].exe : "",
+                                               r->process[i].exe ? r->process[i].exe : "") == 0;
+        if (named)
+            continue;
+        char line[1024];
+        snprintf(line, sizeof line, "network calls and heap of %s, a Go program: it makes them without libc",
+                 r->process[i].exe ? r->process[i].exe : "?");
+        fputs("  ", p->out);
+        print_wrapped(p->out, line, 2, 4);
+        any = true;
+    }
+    return any;
 }
 
 static void print_losses(const struct page *p, const struct report *r)
@@ -333,7 +399,8 @@ static void print_losses(const struct page *p, const struct report *r)
     const struct {
         uint64_t n;
         const char *what;
-    } row[] = {{r->lost_events, "events dropped because a ring stayed full"},
+    } row[] = {{r->lost_events, r->gaps.events ? "events dropped: a ring stayed full, or in gaps (below)"
+                                              : "events dropped because a ring stayed full"},
                {r->truncated_bytes, "bytes of the file damaged or cut off, and left out"},
                {r->bad_chunks, "chunks of the file whose content is damaged"},
                {r->connections.unfinished, "requests without a complete response"},
@@ -348,8 +415,11 @@ static void print_losses(const struct page *p, const struct report *r)
             fprintf(p->out, "  %s %s\n", units_count(count, (double)row[i].n), row[i].what);
             any = true;
         }
+    print_gaps(p, &r->gaps);
+    any |= r->gaps.count > 0;
     if (!r->closed)
         fputs("  the end, perhaps: the recorder did not close the file\n", p->out);
+    any |= print_go_programs(p, r);
     if (!any && r->closed)
         fputs("  nothing\n", p->out);
 }
@@ -365,6 +435,8 @@ static void print_cost(const struct page *p, const struct report *r)
     if (r->stalled_s > 0)
         fprintf(p->out, "; waits for a full ring %s", units_duration(stalled, r->stalled_s * 1e9));
     putc('\n', p->out);
+    if (r->stack_checks)
+        fprintf(p->out, "  stack memo: %" PRIu64 " verified, %" PRIu64 " wrong\n", r->stack_checks, r->stack_mismatches);
 }
 
 int report_text(const struct report *r, FILE *out, bool colour)

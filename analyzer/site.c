@@ -95,13 +95,15 @@ static uint64_t *frames_room(struct site_table *t, size_t n)
 
 int site_define(struct site_table *t, uint64_t stack, uint32_t proc, const uint8_t *data, size_t bytes)
 {
-    uint32_t index = site_index(t, stack, proc);
     size_t n = bytes / 8 < FRAMES_MAX ? bytes / 8 : FRAMES_MAX;
+    uint32_t index = n ? site_index(t, stack, proc) : 0;
 
+    if (!n)
+        return 0;
     if (index == SITE_NONE)
         return -1;
     struct site *site = site_at(t, index);
-    if (site->frames || !n)
+    if (site->frames)
         return 0;
     uint64_t *frames = frames_room(t, n);
     if (!frames)

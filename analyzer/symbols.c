@@ -92,8 +92,8 @@ static void file_open(struct symbol_file *f)
                                              .section_address = dwfl_offline_section_address};
     struct stat st;
 
-    if (f->path[0] != '/' || stat(f->path, &st) < 0 || !S_ISREG(st.st_mode))
-        return;
+    if (f->path[0] != '/' || stat(f->path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < EI_NIDENT)
+        return; /* files of /proc are regular too, have no size, and some of them block whoever reads */
     f->dwfl = dwfl_begin(&callbacks);
     if (!f->dwfl)
         return;

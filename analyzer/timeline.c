@@ -12,6 +12,7 @@
 #define RATE_BITS 48
 #define RATE_ONE ((uint64_t)1 << RATE_BITS)
 /* Two readings of two clocks can be microseconds apart; over a millisecond that would be a fault of a few permille. */
+#define SEGMENTS_MAX ((size_t)1 << 20)
 #define CLOSEST_NS 1000000u
 #define SLOWEST_RATE 10000u /* nanoseconds a tick: no time stamp counter is below 100 kHz */
 
@@ -32,6 +33,22 @@ void timeline_free(struct timeline *t)
     t->segments = NULL;
 }
 
+/* Keeps every other anchor: with so many, they are seconds apart in a run of weeks. */
+static void thin_out(struct timeline *t)
+{
+    size_t n = t->count / 2;
+
+    for (size_t i = 0; i < n; i++) {
+        struct timeline_segment s = t->segments[2 * i];
+        bool last = 2 * i + 2 >= t->count;
+        uint64_t ticks = last ? t->last_ticks : t->segments[2 * i + 2].ticks;
+        int64_t ns = last ? (int64_t)(t->last_raw_ns - t->start_raw_ns) : t->segments[2 * i + 2].ns;
+        s.rate = (uint64_t)(((unsigned __int128)(uint64_t)(ns - s.ns) << RATE_BITS) / (ticks - s.ticks));
+        t->segments[i] = s;
+    }
+    t->count = n;
+}
+
 bool timeline_add(struct timeline *t, uint64_t ticks, uint64_t raw_ns)
 {
     if (t->ticks_are_ns || ticks <= t->last_ticks || raw_ns <= t->last_raw_ns ||
@@ -43,6 +60,8 @@ bool timeline_add(struct timeline *t, uint64_t ticks, uint64_t raw_ns)
     uint64_t rate = (uint64_t)(((unsigned __int128)ns_span << RATE_BITS) / tick_span);
     if (rate == 0)
         return true;
+    if (t->count == SEGMENTS_MAX)
+        thin_out(t);
     if (t->count == t->size) {
         size_t size = t->size ? t->size * 2 : 64;
         struct timeline_segment *segments = realloc(t->segments, size * sizeof *segments);

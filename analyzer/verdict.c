@@ -231,7 +231,8 @@ static int64_t quiet_instant(const struct verdict_run *run)
     return run->quiet_ns - (quiet_ns > 2000000000 ? 1000000000 : quiet_ns / 2);
 }
 
-static void judge_count(struct verdict *v, const struct verdict_run *run, const struct rise *r)
+/* what: the words for what r counts. */
+static void judge_count(struct verdict *v, const struct verdict_run *run, const struct rise *r, const char *what)
 {
     char first[UNITS_MAX], last[UNITS_MAX], seconds[UNITS_MAX];
     double loaded_s = (double)(run->to_ns - run->from_ns) / 1e9;
@@ -239,23 +240,23 @@ static void judge_count(struct verdict *v, const struct verdict_run *run, const 
     units_count(last, r->last);
     units_clock(seconds, loaded_s);
     if (!r->known)
-        conclude(v, VERDICT_INCONCLUSIVE, "%s could not be counted in this run", v->name);
+        conclude(v, VERDICT_INCONCLUSIVE, "%s could not be counted in this run", what);
     else if (r->change > VERDICT_LEAK_COUNT && r->rising)
-        conclude(v, VERDICT_LEAK, "%s rose from %s to %s over %s of load, and were still rising", v->name, first, last,
+        conclude(v, VERDICT_LEAK, "%s rose from %s to %s over %s of load, and were still rising", what, first, last,
                  seconds);
     else if (r->change > VERDICT_LEAK_COUNT)
         conclude(v, VERDICT_MONITOR, "%s rose from %s to %s, but not throughout the load: a pool, if they stay there",
-                 v->name, first, last);
+                 what, first, last);
     else if (r->change > VERDICT_MONITOR_COUNT && r->rising)
-        conclude(v, VERDICT_MONITOR, "%s rose from %s to %s over %s of load: load it longer", v->name, first, last,
+        conclude(v, VERDICT_MONITOR, "%s rose from %s to %s over %s of load: load it longer", what, first, last,
                  seconds);
     else if (run->lost_events || run->damaged)
-        conclude(v, VERDICT_INCONCLUSIVE, "%s went from %s to %s, but events were lost", v->name, first, last);
+        conclude(v, VERDICT_INCONCLUSIVE, "%s went from %s to %s, but events were lost", what, first, last);
     else if (!enough_data(run, loaded_s))
         conclude(v, VERDICT_INCONCLUSIVE, "%s went from %s to %s, but %s of load is too little to rule a leak out",
-                 v->name, first, last, seconds);
+                 what, first, last, seconds);
     else
-        conclude(v, VERDICT_NORMAL, "%s went from %s to %s over %s of load", v->name, first, last, seconds);
+        conclude(v, VERDICT_NORMAL, "%s went from %s to %s over %s of load", what, first, last, seconds);
 }
 
 struct verdict verdict_descriptors(const struct verdict_run *run, struct verdict_count all, struct verdict_count own)
@@ -264,6 +265,7 @@ struct verdict verdict_descriptors(const struct verdict_run *run, struct verdict
     int64_t instant_ns = quiet_instant(run);
     struct rise every = rise_of(all, run, instant_ns), without = rise_of(own, run, instant_ns);
     bool own_leak = without.known && without.change > VERDICT_LEAK_COUNT && without.rising;
+    bool differ = every.known && without.known && (every.first != without.first || every.last != without.last);
     bool connections = every.known && every.change > VERDICT_LEAK_COUNT && every.rising;
 
     if (connections && !own_leak && instant_ns <= run->to_ns)
@@ -274,7 +276,7 @@ struct verdict verdict_descriptors(const struct verdict_run *run, struct verdict
         conclude(&v, VERDICT_LEAK,
                  "descriptors rose by %.0f over the load; after it, %.0f accepted connections are still open", every.change, every.last - without.last);
     else
-        judge_count(&v, run, without.known ? &without : &every);
+        judge_count(&v, run, without.known ? &without : &every, differ ? "descriptors without connections" : v.name);
     return v;
 }
 
@@ -282,6 +284,6 @@ struct verdict verdict_threads(const struct verdict_run *run, struct verdict_cou
 {
     struct verdict v = {.name = "threads"};
     struct rise r = rise_of(threads, run, quiet_instant(run));
-    judge_count(&v, run, &r);
+    judge_count(&v, run, &r, v.name);
     return v;
 }

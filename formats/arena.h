@@ -2,7 +2,11 @@
 /*
  * The shared arena: one memfd mapping for all hosts of a run and their recorder. Host threads write, the recorder reads.
  *
- *   header | arena_proc[proc_capacity] | arena_thread[thread_capacity] | ring 0 | ring 1 | ...
+ *   header | arena_proc[proc_capacity] | arena_thread[thread_capacity] | bitmap of blocks | blocks
+ *
+ * A thread's ring is a run of blocks (pool.h). It begins with one block, and when it fills faster than it is drained the thread
+ * takes a longer run and goes on there: the last record in the old ring, of type ARENA_SWITCH, says where. Positions count
+ * on; the recorder gives the old run back when it has read that record, and the last one when the thread has ended.
  *
  * Ownership. A thread slot belongs to one host thread from its claim (state FREE to LIVE, by compare-and-swap) until the
  * recorder, having seen the thread's end and drained its ring, gives it back (state FREE, by release). While LIVE, its
@@ -23,12 +27,60 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 4
+#define ARENA_LAYOUT 5
+#define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
 
 enum arena_heap_mode { HEAP_OFF, HEAP_LEDGER, HEAP_EXACT };
+
+/*
+ * The recorder's own notes, so that one that takes over from one that died knows what is in the file already. They are
+ * true at every instant: a filing is written into the place that is not in use and made valid by one store (filing.c).
+ */
+struct arena_filed { /* of one thread: what the file tells of it */
+    uint64_t serial; /* of the thread */
+    uint64_t position; /* in its ring: records before it are in the file, or counted as lost */
+    uint64_t taken;    /* records before that position, since the thread began */
+    uint64_t added;    /* events of it in the file */
+    uint64_t lost;     /* records that the recorder took and could not keep */
+    uint64_t lost_told, stalled_told; /* the sums of its `lost` events in the file */
+    uint64_t last_ticks;
+};
+
+struct arena_filing { /* one chunk that was written, or given up */
+    uint64_t file_bytes, chunks; /* the file ends behind that many whole chunks */
+    uint64_t slot;               /* of the thread; UINT64_MAX: none's */
+    struct arena_filed filed;
+};
+
+struct arena_mark { /* how many records lay before a position */
+    uint64_t position, taken;
+};
+
+struct arena_reading { /* the ring that the recorder reads from this position on */
+    uint64_t start;
+    uint32_t first_block, run; /* run 0: none */
+};
+
+/* Of a run whose file is kept below a size (bound.c): as with filings, the one that is not in use is written, then made valid. */
+struct arena_front { /* what the file begins with */
+    uint64_t inode, old_inode;     /* of the file, and of the one whose place it takes; 0: not written */
+    uint64_t file_bytes, chunks;   /* when it took that place */
+    uint64_t kept_to, front_to;    /* offsets: where its kept chunks end, and the checkpoint behind them */
+    uint64_t ticks;                /* of that checkpoint */
+    uint64_t dropped_bytes, thinned;
+};
+
+struct arena_bound {
+    _Atomic uint64_t fronts; /* front[fronts % 2] is that of the file */
+    struct arena_front front[2];
+    uint64_t start_ticks;
+    uint64_t known_from;   /* ticks: when a recorder took over that did not know what was live; 0: never */
+    uint64_t kept_events;  /* taken from rings, and never dropped */
+    uint64_t ended_events; /* of processes that have ended */
+};
 
 struct arena_header {
     uint64_t magic;
@@ -37,14 +89,17 @@ struct arena_header {
     uint64_t run_id;
     uint64_t bytes; /* of the whole mapping */
     uint32_t proc_capacity, thread_capacity;
-    uint64_t procs_offset, threads_offset, rings_offset;
-    uint64_t ring_bytes; /* a power of two */
+    uint64_t procs_offset, threads_offset, pool_offset, blocks_offset;
+    uint32_t block_bytes; /* of a block of the pool, a power of two: also a thread's first ring */
+    uint32_t blocks;      /* in the pool, a multiple of 256 */
+    uint32_t ring_run;    /* blocks of the longest ring */
 
     /* settings of the run, read once from the first process's environment */
     uint32_t capture_bytes; /* payload copied from one call */
     uint32_t max_stall_ms;
     uint32_t heap_mode; /* enum arena_heap_mode */
     uint32_t stack_depth;
+    uint32_t min_wait_us; /* of waits for anything but descriptors */
     uint32_t quiet;
     uint64_t max_bytes; /* of the trace; 0: unbounded */
 
@@ -60,6 +115,18 @@ struct arena_header {
     _Alignas(64) _Atomic uint32_t next_proc, next_thread, next_desc, next_stack; /* serials of the run, from 1 */
     _Atomic uint32_t threads_high, procs_high;  /* slots at or above were never used */
     _Atomic uint64_t unslotted_events;          /* of threads for which no slot was free */
+    _Atomic uint64_t named_programs[ARENA_NAMED_PROGRAMS]; /* hashes of what target.c has named; 0: free */
+
+    /* the recorder's alone */
+    _Alignas(64) _Atomic uint64_t filings; /* filing[filings % 2] is the last that is complete */
+    struct arena_filing filing[2];
+    _Atomic uint64_t alive_ticks;   /* when it last looked at the rings */
+    _Atomic uint64_t spent_cpu_ns;  /* by recorders of this run that died */
+    _Atomic uint64_t drained_events;
+    struct arena_bound bound;
+
+    /* futexes: a process that takes the recorder with it when it ends asks for all to be written first */
+    _Alignas(64) _Atomic uint32_t flush_wanted, flush_done; /* counts of requests */
 };
 
 enum arena_state {
@@ -71,6 +138,24 @@ enum arena_state {
 
 #define ARENA_EXE_BYTES 512
 
+/* Objects and usable bytes, since the thread began. */
+struct arena_ledger {
+    uint64_t alloc_count, alloc_bytes, free_count, free_bytes;
+};
+
+/* Sums over the threads of a process that are gone. */
+struct arena_ended {
+    uint64_t serial; /* of the process */
+    struct arena_ledger ledger;
+    uint64_t cost_heap, cost_io, lost;
+};
+
+/* Of a process, in a run whose file is kept below a size. */
+struct arena_work {
+    uint64_t serial; /* of the process */
+    uint64_t events, answered; /* taken from its threads; requests */
+};
+
 struct arena_proc {
     _Alignas(64) _Atomic uint32_t state; /* enum arena_state */
     _Atomic uint32_t serial, parent;     /* run-unique; parent 0: none known */
@@ -80,26 +165,32 @@ struct arena_proc {
     _Atomic int32_t status;
     _Atomic uint64_t cpu_ns;       /* processor time when it said that it exits; 0: it did not */
     _Atomic uint64_t start_ticks;
+    uint32_t flags; /* PROCESS_* of event.h */
     char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */
-};
-
-/* Objects and usable bytes, since the thread began. */
-struct arena_ledger {
-    uint64_t alloc_count, alloc_bytes, free_count, free_bytes;
+    struct arena_ended ended;      /* the recorder's alone */
+    struct arena_work work;        /* the recorder's alone */
 };
 
 struct arena_thread {
     /* producer */
-    _Alignas(64) _Atomic uint64_t head; /* bytes published since the ring's first use; position is head % ring_bytes */
+    _Alignas(64) _Atomic uint64_t head; /* bytes published since the slot's first use; place is head % ring_bytes */
     uint64_t reserved;                  /* bytes handed out; equal to head when no record is being written */
     uint64_t tail_seen;                 /* an old value of tail: what the thread knows to be free */
+    uint64_t ring_bytes;                /* a power of two */
     uint8_t *ring;                      /* where its ring is in its own process; the recorder computes its own */
     uint32_t depth;                     /* records being written: a signal handler may nest inside one */
-    uint32_t in_heap;                   /* inside a real allocator call */
-    uint32_t in_shim;                   /* inside the shim's own work: take no stack */
-    uint32_t lossy;                     /* a stall ran out: drop without waiting until there is room again */
     uint32_t paused;                    /* in a vfork child: record nothing */
+    uint64_t in_heap;                   /* inside a real allocator call: the frame of its hook; else 0 */
+    uint32_t in_shim;                   /* inside the shim's own work: take no stack */
     uint32_t cost_turn;                 /* counts hook calls, to time a thinned share */
+
+    /* producer, seldom but for the first */
+    _Alignas(64) uint64_t depth_frame;  /* the frame that began the outermost record */
+    uint64_t shim_frame;                /* the frame that set in_shim */
+    uint64_t nested, nested_at;         /* records begun inside another while head stood at nested_at */
+    uint64_t ring_start;                /* the position at which the present ring began */
+    uint32_t growing;                   /* its ring is being changed: a signal handler's records are dropped */
+    uint32_t lossy;                     /* a stall ran out: drop without waiting until there is room again */
 
     /* producer: counted by plain single-instruction adds (ledger.h), read by the recorder as gauges */
     _Alignas(64) struct arena_ledger ledger;
@@ -109,16 +200,21 @@ struct arena_thread {
     _Alignas(64) uint64_t lost_events;
     uint64_t stalled_ticks;
     uint64_t cost_heap_ticks, cost_io_ticks; /* estimated cost of the hooks, extrapolated from the timed share */
+    uint64_t stack_checks, stack_mismatches; /* stacks taken from the memo and walked too; those that were wrong */
 
     /* consumer */
     _Alignas(64) _Atomic uint64_t tail; /* bytes consumed */
     _Atomic uint32_t waiting;           /* futex: the thread waits for room */
+    struct arena_mark mark[2];          /* one of them is of `tail` */
+    struct arena_reading reading[2];    /* `tail` is in the ring of that with the later start among those not behind it */
+    struct arena_filed filed;
 
     /* identity */
     _Alignas(64) _Atomic uint32_t state; /* enum arena_state */
     _Atomic uint32_t serial;             /* run-unique */
     _Atomic uint32_t tid, pid;
     _Atomic uint32_t proc; /* index of its process slot */
+    uint32_t first_block;  /* its first ring is this one block; valid while LIVE */
 };
 
 /* A record in a ring: 8-byte aligned, never split by the ring's end. words counts 8-byte words, all included. type 0 is
@@ -130,6 +226,10 @@ struct arena_record {
     uint64_t time;
     uint64_t field[];
 };
+
+/* Fields: the first block of the thread's next ring, and how many blocks. */
+#define ARENA_SWITCH 0xffff
+#define ARENA_SWITCH_BYTES 32
 
 #define ARENA_RECORD_MAX_WORDS 20480 /* 160 KiB: payload captures are bounded so that a record stays below */
 

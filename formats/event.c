@@ -20,6 +20,18 @@ const char *const desc_kind_name[KIND_COUNT] = {
 #undef K
 };
 
+const char *const wait_what_name[WAIT_COUNT] = {
+#define W(name) #name,
+    WAITS(W)
+#undef W
+};
+
+const char *const gap_reason_name[GAP_COUNT] = {
+#define R(name) #name,
+    GAP_REASONS(R)
+#undef R
+};
+
 const char *const process_how_name[HOW_COUNT] = {"running", "exit", "killed", "exec"};
 
 #define F(name, coding, show)

@@ -50,7 +50,7 @@ struct event {
 };
 
 enum field_coding { CODING_PLAIN, CODING_SIGNED, CODING_DELTA };
-enum field_show { SHOW_DEC, SHOW_HEX, SHOW_SIGNED, SHOW_TICKS, SHOW_OP, SHOW_KIND, SHOW_HOW };
+enum field_show { SHOW_DEC, SHOW_HEX, SHOW_SIGNED, SHOW_TICKS, SHOW_OP, SHOW_KIND, SHOW_HOW, SHOW_WAIT };
 
 struct event_field {
     const char *name;
@@ -71,7 +71,8 @@ extern const struct event_info event_table[EVENT_TYPES];
 /* What kind of thing a descriptor stands for. Numbers are part of the file; the order never changes. */
 #define DESC_KINDS(K)                                                                                                  \
     K(unknown) K(file) K(directory) K(device) K(pipe) K(tcp) K(udp) K(unix) K(netlink) K(socket) K(listener) K(epoll)    \
-    K(eventfd) K(timerfd) K(signalfd) K(inotify) K(memfd) K(pty) K(pidfd)
+    K(eventfd) K(timerfd) K(signalfd) K(inotify) K(memfd) K(pty) K(pidfd) K(mqueue)      \
+    K(fanotify) K(io_uring) K(userfaultfd) K(perf_event) K(bpf)
 enum desc_kind {
 #define K(name) KIND_##name,
     DESC_KINDS(K)
@@ -80,9 +81,32 @@ enum desc_kind {
 };
 extern const char *const desc_kind_name[KIND_COUNT];
 
+/* Flags of a process event. */
+#define PROCESS_GO 1u /* a Go program: its network calls pass no libc */
+
 /* How a process ended. */
 enum process_how { HOW_running, HOW_exit, HOW_killed, HOW_exec, HOW_COUNT };
 extern const char *const process_how_name[HOW_COUNT];
+
+/* What a thread waits for. */
+#define WAITS(W) W(descriptors) W(time) W(lock) W(condition) W(signal) W(file) W(message) W(name) W(thread) W(child)
+enum wait_what {
+#define W(name) WAIT_##name,
+    WAITS(W)
+#undef W
+        WAIT_COUNT
+};
+extern const char *const wait_what_name[WAIT_COUNT];
+
+/* Why there is a gap. Numbers are part of the file; the order never changes. */
+#define GAP_REASONS(R) R(unknown) R(restarted) R(no_room) R(write_error)
+enum gap_reason {
+#define R(name) GAP_##name,
+    GAP_REASONS(R)
+#undef R
+        GAP_COUNT
+};
+extern const char *const gap_reason_name[GAP_COUNT];
 
 /* Bits of io.flags. */
 enum {
@@ -92,6 +116,12 @@ enum {
     IO_TRUNC = 8,    /* the datagram was longer */
     IO_ERRQUEUE = 16,
     IO_POSITIONED = 32, /* pread and the like: offset is the file's */
+    IO_OOB = 64,        /* urgent data: what comes in is not in the stream */
+};
+
+/* Bits of desc_unseen.flags. */
+enum {
+    UNSEEN_GONE = 1, /* not an open number of which no event tells, but one that events left open and that is not */
 };
 
 /* Bits of map.flags. */
@@ -100,7 +130,8 @@ enum {
     MAPPING_SHARED = 2,
     MAPPING_IN_HEAP = 4, /* made inside an allocator's call */
     MAPPING_STACK = 8,
-    MAPPING_FAILED = 16,
+    MAPPING_FAILED = 16, /* the munmap or shmdt before it failed: nothing was unmapped */
+    MAPPING_SYSV = 32,   /* shmat, shmdt */
 };
 
 /* Bits of live.flags. */
@@ -110,6 +141,13 @@ enum {
 
 /* held.role: how a connection came about. */
 enum held_role { HELD_UNKNOWN, HELD_ACCEPTED, HELD_CONNECTED };
+
+/* Whether it is a wait in which a server waits for its next work, not one on its way through it. Traces of before version
+ * 1.1 have no others. */
+static inline bool event_awaits_work(const struct event *e)
+{
+    return e->type == EVENT_wait && (e->u.wait.what == WAIT_descriptors || e->u.wait.what == EVENT_UNKNOWN);
+}
 
 static inline uint64_t zigzag_encode(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
 static inline int64_t zigzag_decode(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }

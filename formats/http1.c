@@ -70,6 +70,28 @@ struct request_line {
     char minor;
 };
 
+static bool same(const char *a, size_t n, const char *word)
+{
+    return strlen(word) == n && memcmp(a, word, n) == 0;
+}
+
+static const char *const known_methods[] = {
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "PROPFIND", "PROPPATCH", "MKCOL",
+    "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT", "MERGE", "ACL", "BIND", "REBIND", "UNBIND", "LINK", "UNLINK",
+    "MKACTIVITY", "MKCALENDAR", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "UPDATE", "LABEL", "PURGE", "BAN", "REFRESH", "NOTIFY",
+    "SUBSCRIBE", "UNSUBSCRIBE", "SOURCE", "PRI",
+};
+#define OTHER_METHOD "OTHER"
+
+/* Any other word of letters is a method to a server, but may be the end of a body in front of one to us. */
+static const char *known_method(const char *text, size_t n)
+{
+    for (size_t i = 0; i < sizeof known_methods / sizeof *known_methods; i++)
+        if (same(text, n, known_methods[i]))
+            return known_methods[i];
+    return OTHER_METHOD;
+}
+
 static bool is_version(const char *p)
 {
     return memcmp(p, "HTTP/1.", 7) == 0 && (p[7] == '0' || p[7] == '1');
@@ -139,11 +161,6 @@ static size_t scrub_target(char *out, const char *target, size_t n)
     return used;
 }
 
-static bool same(const char *a, size_t n, const char *word)
-{
-    return strlen(word) == n && memcmp(a, word, n) == 0;
-}
-
 static void on_request_line(struct http1 *h, const struct wire_line *line, struct wire_step *step)
 {
     struct http1_side *s = &h->side[WIRE_REQUEST];
@@ -161,9 +178,11 @@ static void on_request_line(struct http1 *h, const struct wire_line *line, struc
     method_push(h, s->method);
 
     char *p = step->scratch;
-    memcpy(p, r.method, r.method_bytes);
-    p[r.method_bytes] = ' ';
-    char *path = p + r.method_bytes + 1;
+    const char *method = known_method(r.method, r.method_bytes);
+    size_t method_bytes = strlen(method);
+    memcpy(p, method, method_bytes);
+    p[method_bytes] = ' ';
+    char *path = p + method_bytes + 1;
     size_t path_bytes = scrub_target(path, r.target, r.target_bytes);
     p = path + path_bytes;
     memcpy(p, " HTTP/1.x\r\n", 11);
@@ -171,7 +190,7 @@ static void on_request_line(struct http1 *h, const struct wire_line *line, struc
     step->keep = step->scratch;
     step->keep_bytes = (size_t)(p + 11 - step->scratch);
     step->has_head = true;
-    step->head = (struct wire_head){.method = step->scratch, .method_bytes = r.method_bytes, .path = path,
+    step->head = (struct wire_head){.method = step->scratch, .method_bytes = method_bytes, .path = path,
                                     .path_bytes = path_bytes};
 }
 
@@ -482,9 +501,15 @@ static bool http1_detect(enum wire_side side, const char *text, size_t n, bool w
     return letters <= METHOD_MAX && (letters == n || (letters && text[letters] == ' '));
 }
 
+/* A lost direction goes on with a request of a known method only: a call may begin with the end of a body, which would make
+ * letters of it the method's. One that the recorder let through as another reads so here, too. */
 static bool http1_resync(const void *state, enum wire_side side, const char *text, size_t n)
 {
+    const char *space = memchr(text, ' ', n);
+
     (void)state;
+    if (side == WIRE_REQUEST && space && strcmp(known_method(text, (size_t)(space - text)), OTHER_METHOD) == 0)
+        return false;
     return http1_detect(side, text, n, true);
 }
 

@@ -374,7 +374,7 @@ static void feed_bytes(struct feed *f, const char *bytes, size_t n)
 {
     struct direction *d = f->d;
 
-    if (d->mode == MODE_LOST)
+    if (d->mode == MODE_LOST && n)
         try_resync(f, bytes, n);
     while (n) {
         size_t used = 0;

@@ -4,15 +4,21 @@
  * are private, not shared, because a forked child has a copy of the descriptors and so must have a copy of the table; from
  * then on each counts the bytes that it moves itself.
  *
+ * What is open when a process image begins is listed from /proc/self/fd, or number by number where there is no /proc. A
+ * forked child asks number by number: it may live in a sandbox that lets it open nothing.
+ *
  * Entries are reused through a list whose head carries a tag, so that a compare-and-swap that was overtaken fails (ABA).
  */
 #include "desc.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <linux/close_range.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -20,11 +26,17 @@
 #include "ops.h"
 #include "raw.h"
 #include "ring.h"
+#include "say.h"
 #include "stack.h"
 #include "thread.h"
 
 #define TABLE_MAX (1u << 20)
 #define TABLE_MIN (1u << 12)
+#define SEARCH_MARGIN 8     /* numbers beyond the highest known that may be open unseen */
+#define SEARCH_MAX 4096     /* numbers that are asked for one by one */
+#define LISTED_MAX 1024     /* the same, where /proc is not to be had */
+#define TABLE_PIECE 1024    /* pairs in one desc_table event */
+#define LINK_BYTES 64
 
 static uint32_t table_size;
 static _Atomic uint32_t *numbers; /* by descriptor: index of its entry, 0: not known to be open */
@@ -126,10 +138,34 @@ static int socket_option(int fd, int name)
     return raw6(SYS_getsockopt, fd, SOL_SOCKET, name, (long)&value, (long)&bytes, 0) == 0 ? value : -1;
 }
 
+/* What has no type of file is told by the name that the kernel gives it. */
+static enum desc_kind look_at_name(int fd)
+{
+    static const struct {
+        const char *name;
+        enum desc_kind kind;
+    } names[] = {{"[eventpoll]", KIND_epoll},       {"[eventfd]", KIND_eventfd},   {"[timerfd]", KIND_timerfd},
+                 {"[signalfd]", KIND_signalfd},     {"inotify", KIND_inotify},     {"[pidfd]", KIND_pidfd},
+                 {"[fanotify]", KIND_fanotify},     {"[io_uring]", KIND_io_uring}, {"[userfaultfd]", KIND_userfaultfd},
+                 {"[perf_event]", KIND_perf_event}, {"bpf-map", KIND_bpf},         {"bpf-prog", KIND_bpf}};
+    static const char prefix[] = "anon_inode:";
+    char path[LINK_BYTES] = "/proc/self/fd/", link[LINK_BYTES], number[SAY_NUMBER_BYTES];
+
+    strcat(path, say_number(number, fd));
+    long n = raw3(SYS_readlink, (long)path, (long)link, sizeof link - 1);
+    link[n > 0 ? n : 0] = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(link, prefix, sizeof prefix - 1) == 0 && strcmp(link + sizeof prefix - 1, names[i].name) == 0)
+            return names[i].kind;
+    return KIND_unknown;
+}
+
 enum desc_kind desc_look(int fd)
 {
     struct stat status;
 
+    if (shim.filtered)
+        return KIND_unknown;
     if (raw2(SYS_fstat, fd, (long)&status) != 0)
         return KIND_COUNT;
     switch (status.st_mode & S_IFMT) {
@@ -149,9 +185,11 @@ enum desc_kind desc_look(int fd)
             return KIND_listener;
         return desc_socket_kind(socket_option(fd, SO_DOMAIN), socket_option(fd, SO_TYPE));
     default:
-        return KIND_unknown;
+        return look_at_name(fd);
     }
 }
+
+bool desc_is_open(int fd) { return raw2(SYS_fcntl, fd, F_GETFD) >= 0; }
 
 /* Writes a desc_open event for an entry that is in place. */
 static void write_open(struct arena_thread *t, const struct desc *d, const struct desc_opened *o)
@@ -183,6 +221,17 @@ void desc_open(struct arena_thread *t, const struct desc_opened *o)
         write_open(t, d, o);
 }
 
+int desc_note(struct arena_thread *t, int fd, enum desc_kind kind, uint32_t op, uint64_t start)
+{
+    if (!t || fd < 0)
+        return fd;
+    if (kind == KIND_unknown)
+        kind = desc_look(fd);
+    if (kind != KIND_COUNT)
+        desc_open(t, &(struct desc_opened){.fd = fd, .kind = kind, .op = op, .start = start});
+    return fd;
+}
+
 struct desc *desc_get(struct arena_thread *t, int fd)
 {
     if (!in_table(fd))
@@ -190,7 +239,7 @@ struct desc *desc_get(struct arena_thread *t, int fd)
     uint32_t index = atomic_load_explicit(&numbers[fd], memory_order_acquire);
     if (__builtin_expect(index != 0, 1))
         return &entries[index];
-    enum desc_kind kind = desc_look(fd);
+    enum desc_kind kind = shim.filtered ? KIND_COUNT : desc_look(fd); /* may not be open at all: do not believe in it unasked */
     if (kind == KIND_COUNT)
         return NULL;
     struct desc *d = install(fd, kind);
@@ -204,21 +253,81 @@ uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n)
     return atomic_fetch_add_explicit(&d->offset[dir], n, memory_order_relaxed);
 }
 
+bool desc_is(int fd, uint32_t id) { return id && desc_known(fd) == id; }
+
+uint32_t desc_known(int fd)
+{
+    uint32_t index = in_table(fd) ? atomic_load(&numbers[fd]) : 0;
+
+    return index ? atomic_load(&entries[index].id) : 0;
+}
+
+unsigned desc_search_end(void)
+{
+    uint32_t end = atomic_load(&highest) + 1 + SEARCH_MARGIN;
+
+    end = end < SEARCH_MAX ? end : SEARCH_MAX;
+    return end < table_size ? end : table_size;
+}
+
+static void write_close(struct arena_thread *t, uint32_t id, int fd, uint32_t op)
+{
+    uint64_t *field = record_begin(t, EVENT_desc_close, 3, 0, clock_ticks());
+
+    if (!field)
+        return;
+    field[0] = id;
+    field[1] = (uint64_t)(int64_t)fd;
+    field[2] = op;
+    record_commit(t);
+}
+
 void desc_close(struct arena_thread *t, int fd, uint32_t op)
 {
-    if (!in_table(fd))
-        return;
-    uint32_t index = atomic_load(&numbers[fd]);
+    uint32_t index = in_table(fd) ? atomic_load(&numbers[fd]) : 0;
+
     if (!index)
         return;
-    uint64_t *field = record_begin(t, EVENT_desc_close, 3, 0, clock_ticks());
-    if (field) {
-        field[0] = atomic_load(&entries[index].id);
-        field[1] = (uint64_t)(int64_t)fd;
-        field[2] = op;
-        record_commit(t);
-    }
+    write_close(t, atomic_load(&entries[index].id), fd, op);
     number_set(fd, 0);
+}
+
+/* Makes the table say of a number what the kernel says. A number that another thread closes and opens meanwhile is its
+ * business: then the exchange fails. */
+static void recheck(struct arena_thread *t, int fd)
+{
+    uint32_t index = atomic_load(&numbers[fd]);
+    uint32_t id = index ? atomic_load(&entries[index].id) : 0;
+    bool open = desc_is_open(fd);
+
+    if (open && !index) {
+        desc_get(t, fd);
+    } else if (!open && index && atomic_compare_exchange_strong(&numbers[fd], &index, 0)) {
+        write_close(t, id, fd, OP_unseen);
+        entry_release(index);
+    }
+}
+
+void desc_settle(struct arena_thread *t, int fd, int result)
+{
+    if (in_table(fd) && ((result < 0 && errno != EBADF) || __builtin_expect(atomic_load(&numbers[fd]) != 0, 0)))
+        recheck(t, fd);
+}
+
+bool desc_range_closes(unsigned flags)
+{
+    if (flags & CLOSE_RANGE_CLOEXEC || flags & ~(unsigned)CLOSE_RANGE_UNSHARE)
+        return false;
+    return !(flags & CLOSE_RANGE_UNSHARE) || __libc_single_threaded;
+}
+
+void desc_settle_range(struct arena_thread *t, unsigned first, unsigned last, int result)
+{
+    uint32_t high = atomic_load(&highest);
+
+    for (uint64_t fd = first; fd <= last && fd <= high; fd++)
+        if (result < 0 || atomic_load(&numbers[fd]))
+            recheck(t, (int)fd);
 }
 
 void desc_close_range(struct arena_thread *t, unsigned first, unsigned last, uint32_t op)
@@ -233,8 +342,12 @@ void desc_dup(struct arena_thread *t, int fd, int new_fd, uint32_t op)
 {
     struct desc *d = desc_get(t, fd);
 
-    if (!d || !in_table(new_fd))
+    if (!in_table(new_fd))
         return;
+    if (!d) { /* closed meanwhile by another thread: the copy is there, of what we did not know */
+        recheck(t, new_fd);
+        return;
+    }
     uint32_t stack = stack_id(t);
     atomic_fetch_add(&d->refs, 1);
     number_set(new_fd, (uint32_t)(d - entries));
@@ -249,10 +362,136 @@ void desc_dup(struct arena_thread *t, int fd, int new_fd, uint32_t op)
     record_commit(t);
 }
 
+bool desc_dup_closing(struct arena_thread *t, int fd, int to, uint32_t op)
+{
+    if (!t || fd == to || !desc_known(to) || !desc_get(t, fd))
+        return false;
+    desc_close(t, to, op);
+    return true;
+}
+
+int desc_note_dup(struct arena_thread *t, int fd, int to, int copy, bool closing, uint32_t op)
+{
+    if (t && copy >= 0 && fd != to)
+        desc_dup(t, fd, copy, op);
+    else if (closing && desc_is_open(to)) /* it failed, and the target is what it was */
+        desc_get(t, to);
+    return copy;
+}
+
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+
+void desc_received(struct arena_thread *t, const struct msghdr *m, uint32_t op)
+{
+    const struct cmsghdr *c = m->msg_controllen ? CMSG_FIRSTHDR(m) : NULL;
+
+    for (; c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)m, (struct cmsghdr *)(uintptr_t)c)) {
+        bool brings = c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD);
+        for (size_t at = CMSG_LEN(0); brings && at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+            int fd;
+            memcpy(&fd, (const char *)c + at, sizeof fd);
+            desc_note(t, fd, c->cmsg_type == SCM_PIDFD ? KIND_pidfd : KIND_unknown, op, 0);
+        }
+    }
+}
+
 void desc_set_kind(struct arena_thread *t, int fd, enum desc_kind kind)
 {
     struct desc *d = desc_get(t, fd);
 
     if (d)
         atomic_store(&d->kind, kind);
+}
+
+/* --- beginnings --- */
+
+static void inherit_number(struct arena_thread *t, int fd)
+{
+    if (!in_table(fd) || atomic_load(&numbers[fd]))
+        return;
+    enum desc_kind kind = desc_look(fd);
+    if (kind != KIND_COUNT)
+        desc_open(t, &(struct desc_opened){.fd = fd, .kind = kind, .op = OP_inherited});
+}
+
+/* As the kernel lays it out (getdents64(2)). */
+struct directory_entry {
+    uint64_t inode, offset;
+    uint16_t bytes;
+    uint8_t type;
+    char name[];
+};
+
+static int entry_number(const struct directory_entry *e)
+{
+    int number = 0;
+
+    for (const char *p = e->name; *p; p++) {
+        if (*p < '0' || *p > '9')
+            return -1;
+        number = number * 10 + (*p - '0');
+    }
+    return number;
+}
+
+static bool inherit_listed(struct arena_thread *t)
+{
+    _Alignas(8) char buffer[2048];
+    long directory = raw3(SYS_open, (long)"/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), n;
+
+    if (directory < 0)
+        return false;
+    while ((n = raw3(SYS_getdents64, directory, (long)buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < n;) {
+            const struct directory_entry *e = (const void *)(buffer + at);
+            int fd = entry_number(e);
+            if (fd >= 0 && fd != directory)
+                inherit_number(t, fd);
+            at += e->bytes;
+        }
+    raw1(SYS_close, directory);
+    return n == 0;
+}
+
+void desc_inherit(struct arena_thread *t)
+{
+    if (!inherit_listed(t))
+        for (int fd = 0; fd < LISTED_MAX; fd++)
+            inherit_number(t, fd);
+}
+
+/* Writes the piece of the table that begins at first: gives where the next begins. */
+static uint32_t write_piece(struct arena_thread *t, uint32_t first, uint32_t end)
+{
+    uint32_t count = 0, next = first;
+
+    while (next < end && count < TABLE_PIECE)
+        count += atomic_load(&numbers[next++]) != 0;
+    uint64_t *field = record_begin(t, EVENT_desc_table, 2, count * 8, clock_ticks());
+    if (!field)
+        return next;
+    field[0] = first;
+    field[1] = next < end ? next - 1 : table_size;
+    uint32_t at = 0;
+    for (uint32_t fd = first; fd < next && at < count; fd++) {
+        uint64_t id = desc_known((int)fd);
+        if (id)
+            field[2 + at++] = fd | id << 32;
+    }
+    while (at < count) /* a signal handler closed some: no description has the id 0 */
+        field[2 + at++] = 0;
+    record_commit(t);
+    return next;
+}
+
+void desc_forked(struct arena_thread *t)
+{
+    uint32_t search = desc_search_end();
+
+    for (uint32_t fd = 0; fd < search; fd++)
+        recheck(t, (int)fd);
+    for (uint32_t first = 0, end = atomic_load(&highest) + 1; first < end;)
+        first = write_piece(t, first, end);
 }

@@ -7,20 +7,24 @@
  * register its own: so the prepare handler runs last, the child handler first, and no handler of the host allocates between
  * fork and the switch to the child's own slots.
  *
+ * A child that was made past the handlers (clone, _Fork, a bare system call) finds the canary wiped and switches then.
+ *
  * The parent claims the child's process slot before the fork: the recorder never believes the run to be over while a child
  * is on its way.
  */
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 
+#include "desc.h"
 #include "procslot.h"
 #include "raw.h"
 #include "ring.h"
-#include "stack.h"
 #include "thread.h"
 
+_Alignas(4096) uint32_t fork_canary[1024];
+
 static __thread struct arena_proc *fork_child; /* the slot made ready by this thread's fork in progress */
-static __thread bool fork_stacks_quiet;        /* no thread is inside the unwinder */
 static __thread struct arena_proc *fork_last;  /* the same, once it is over, until its outcome is known */
 
 static void before_fork(void)
@@ -28,20 +32,11 @@ static void before_fork(void)
     fork_child = atomic_load(&shim.phase) == SHIM_ON ? procslot_claim(shim.proc->serial) : NULL;
     if (fork_child)
         fork_child->ppid = (uint32_t)raw0(SYS_getpid);
-    fork_stacks_quiet = atomic_load(&shim.phase) == SHIM_ON && stack_pause();
-}
-
-/* On both sides, as the first thing: the gate was closed before the fork, so it is closed in the child's copy too. */
-static void open_gate(void)
-{
-    if (atomic_load(&shim.phase) == SHIM_ON)
-        stack_resume();
 }
 
 /* Runs whether or not the fork worked: only the hook around it knows (fork_failed). */
 static void after_fork_in_parent(void)
 {
-    open_gate();
     fork_last = fork_child;
     fork_child = NULL;
 }
@@ -53,14 +48,10 @@ void fork_failed(void)
     fork_last = NULL;
 }
 
-static void after_fork_in_child(void)
+/* In a child: everything that was the parent's becomes its own. `mine`: its slot, or NULL if there was none. */
+static void become_child(struct arena_proc *mine)
 {
-    struct arena_proc *mine = fork_child;
-
-    fork_child = NULL;
-    open_gate();
-    if (!fork_stacks_quiet)
-        stack_off();
+    fork_canary[0] = 1;
     thread_forget();
     if (atomic_load(&shim.phase) != SHIM_ON)
         return;
@@ -72,7 +63,24 @@ static void after_fork_in_child(void)
     shim.proc = mine;
     procslot_begin(mine);
     ring_wake_recorder();
-    thread_attach();
+    struct arena_thread *t = thread_attach();
+    if (t)
+        desc_forked(t);
 }
 
-void fork_watch(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
+static void after_fork_in_child(void)
+{
+    struct arena_proc *mine = fork_child;
+
+    fork_child = NULL;
+    become_child(mine);
+}
+
+void fork_unseen(void) { become_child(procslot_claim(shim.proc->serial)); }
+
+void fork_watch(void)
+{
+    raw3(SYS_madvise, (long)fork_canary, sizeof fork_canary, MADV_WIPEONFORK);
+    fork_canary[0] = 1;
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}

@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptors: everything that opens, copies or closes one, except sockets. */
-#include <errno.h>
+/* Descriptors: everything that opens, copies or closes one, except sockets, terminals and what libc keeps inside streams. */
 #include <stdarg.h>
 
 #include "desc.h"
 #include "ops.h"
 #include "real.h"
-#include "stack.h"
 #include "thread.h"
-
-/* What fd turned out to be is only asked where the call does not tell: KIND_unknown. */
-static int opened(struct arena_thread *t, int fd, enum desc_kind kind, unsigned op, uint64_t start)
-{
-    if (!t || fd < 0)
-        return fd;
-    int saved_errno = errno;
-    if (kind == KIND_unknown)
-        kind = desc_look(fd);
-    if (kind != KIND_COUNT)
-        desc_open(t, &(struct desc_opened){.fd = fd, .kind = kind, .op = op, .start = start});
-    errno = saved_errno;
-    return fd;
-}
 
 static uint64_t start_of(const struct arena_thread *t) { return t ? clock_ticks() : 0; }
 
@@ -41,7 +25,7 @@ int open(const char *path, int flags, ...)
     va_start(arguments, flags);
     mode_t mode = take_mode(flags, arguments);
     va_end(arguments);
-    return opened(t, real.open(path, flags, mode), KIND_unknown, OP_open, start);
+    return desc_note(t, real.open(path, flags, mode), KIND_unknown, OP_open, start);
 }
 
 int open64(const char *path, int flags, ...)
@@ -53,7 +37,7 @@ int open64(const char *path, int flags, ...)
     va_start(arguments, flags);
     mode_t mode = take_mode(flags, arguments);
     va_end(arguments);
-    return opened(t, real.open64(path, flags, mode), KIND_unknown, OP_open64, start);
+    return desc_note(t, real.open64(path, flags, mode), KIND_unknown, OP_open64, start);
 }
 
 int openat(int dir, const char *path, int flags, ...)
@@ -65,7 +49,7 @@ int openat(int dir, const char *path, int flags, ...)
     va_start(arguments, flags);
     mode_t mode = take_mode(flags, arguments);
     va_end(arguments);
-    return opened(t, real.openat(dir, path, flags, mode), KIND_unknown, OP_openat, start);
+    return desc_note(t, real.openat(dir, path, flags, mode), KIND_unknown, OP_openat, start);
 }
 
 int openat64(int dir, const char *path, int flags, ...)
@@ -77,7 +61,7 @@ int openat64(int dir, const char *path, int flags, ...)
     va_start(arguments, flags);
     mode_t mode = take_mode(flags, arguments);
     va_end(arguments);
-    return opened(t, real.openat64(dir, path, flags, mode), KIND_unknown, OP_openat64, start);
+    return desc_note(t, real.openat64(dir, path, flags, mode), KIND_unknown, OP_openat64, start);
 }
 
 int __open_2(const char *path, int flags)
@@ -85,7 +69,7 @@ int __open_2(const char *path, int flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.__open_2(path, flags), KIND_unknown, OP___open_2, start);
+    return desc_note(t, real.__open_2(path, flags), KIND_unknown, OP___open_2, start);
 }
 
 int __open64_2(const char *path, int flags)
@@ -93,7 +77,7 @@ int __open64_2(const char *path, int flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.__open64_2(path, flags), KIND_unknown, OP___open64_2, start);
+    return desc_note(t, real.__open64_2(path, flags), KIND_unknown, OP___open64_2, start);
 }
 
 int __openat_2(int dir, const char *path, int flags)
@@ -101,7 +85,7 @@ int __openat_2(int dir, const char *path, int flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.__openat_2(dir, path, flags), KIND_unknown, OP___openat_2, start);
+    return desc_note(t, real.__openat_2(dir, path, flags), KIND_unknown, OP___openat_2, start);
 }
 
 int __openat64_2(int dir, const char *path, int flags)
@@ -109,7 +93,7 @@ int __openat64_2(int dir, const char *path, int flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.__openat64_2(dir, path, flags), KIND_unknown, OP___openat64_2, start);
+    return desc_note(t, real.__openat64_2(dir, path, flags), KIND_unknown, OP___openat64_2, start);
 }
 
 int creat(const char *path, mode_t mode)
@@ -117,7 +101,7 @@ int creat(const char *path, mode_t mode)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.creat(path, mode), KIND_unknown, OP_creat, start);
+    return desc_note(t, real.creat(path, mode), KIND_unknown, OP_creat, start);
 }
 
 int creat64(const char *path, mode_t mode)
@@ -125,95 +109,7 @@ int creat64(const char *path, mode_t mode)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.creat64(path, mode), KIND_unknown, OP_creat64, start);
-}
-
-/* --- stdio and directories: libc opens and closes inside itself, past every hook --- */
-
-static FILE *stream_opened(struct arena_thread *t, FILE *file, unsigned op, uint64_t start)
-{
-    if (t && file)
-        opened(t, fileno_unlocked(file), KIND_unknown, op, start);
-    return file;
-}
-
-FILE *fopen(const char *path, const char *mode)
-{
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-
-    return stream_opened(t, real.fopen(path, mode), OP_fopen, start);
-}
-
-FILE *fopen64(const char *path, const char *mode)
-{
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-
-    return stream_opened(t, real.fopen64(path, mode), OP_fopen64, start);
-}
-
-/* Opens nothing, but makes sure that the number is known before fclose closes it. */
-FILE *fdopen(int fd, const char *mode)
-{
-    struct arena_thread *t = hook_enter();
-
-    if (t)
-        desc_get(t, fd);
-    return real.fdopen(fd, mode);
-}
-
-static void stream_closing(struct arena_thread *t, FILE *file, unsigned op)
-{
-    int saved_errno = errno, fd = t && file ? fileno_unlocked(file) : -1;
-
-    if (fd >= 0)
-        desc_close(t, fd, op);
-    errno = saved_errno;
-}
-
-FILE *freopen(const char *path, const char *mode, FILE *file)
-{
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-
-    stream_closing(t, file, OP_freopen);
-    return stream_opened(t, real.freopen(path, mode, file), OP_freopen, start);
-}
-
-FILE *freopen64(const char *path, const char *mode, FILE *file)
-{
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-
-    stream_closing(t, file, OP_freopen64);
-    return stream_opened(t, real.freopen64(path, mode, file), OP_freopen64, start);
-}
-
-int fclose(FILE *file)
-{
-    stream_closing(hook_enter(), file, OP_fclose);
-    return real.fclose(file);
-}
-
-DIR *opendir(const char *path)
-{
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-    DIR *dir = real.opendir(path);
-
-    if (t && dir)
-        opened(t, dirfd(dir), KIND_directory, OP_opendir, start);
-    return dir;
-}
-
-int closedir(DIR *dir)
-{
-    struct arena_thread *t = hook_enter();
-
-    if (t && dir)
-        desc_close(t, dirfd(dir), OP_closedir);
-    return real.closedir(dir);
+    return desc_note(t, real.creat64(path, mode), KIND_unknown, OP_creat64, start);
 }
 
 /* --- copies --- */
@@ -228,35 +124,20 @@ int dup(int fd)
     return copy;
 }
 
-/* The target is closed by the call: that is recorded first, as every close is. Where the call is sure to fail or to do
- * nothing, nothing is closed. */
-static void dup_target_closing(struct arena_thread *t, int fd, int to, unsigned op)
-{
-    if (t && fd != to && desc_get(t, fd))
-        desc_close(t, to, op);
-}
-
 int dup2(int fd, int to)
 {
     struct arena_thread *t = hook_enter();
 
-    dup_target_closing(t, fd, to, OP_dup2);
-    int copy = real.dup2(fd, to);
-    if (t && copy >= 0 && fd != to)
-        desc_dup(t, fd, copy, OP_dup2);
-    return copy;
+    bool closing = desc_dup_closing(t, fd, to, OP_dup2);
+    return desc_note_dup(t, fd, to, real.dup2(fd, to), closing, OP_dup2);
 }
 
 int dup3(int fd, int to, int flags)
 {
     struct arena_thread *t = hook_enter();
 
-    if (!(flags & ~O_CLOEXEC))
-        dup_target_closing(t, fd, to, OP_dup3);
-    int copy = real.dup3(fd, to, flags);
-    if (t && copy >= 0)
-        desc_dup(t, fd, copy, OP_dup3);
-    return copy;
+    bool closing = !(flags & ~O_CLOEXEC) && desc_dup_closing(t, fd, to, OP_dup3);
+    return desc_note_dup(t, fd, to, real.dup3(fd, to, flags), closing, OP_dup3);
 }
 
 static int note_fcntl(struct arena_thread *t, int fd, int command, int result, unsigned op)
@@ -293,8 +174,8 @@ int fcntl64(int fd, int command, ...)
 static int pair_opened(struct arena_thread *t, int result, const int fds[2], unsigned op, uint64_t start)
 {
     if (result == 0) {
-        opened(t, fds[0], KIND_pipe, op, start);
-        opened(t, fds[1], KIND_pipe, op, start);
+        desc_note(t, fds[0], KIND_pipe, op, start);
+        desc_note(t, fds[1], KIND_pipe, op, start);
     }
     return result;
 }
@@ -309,10 +190,6 @@ int pipe(int fds[2])
 
 int pipe2(int fds[2], int flags)
 {
-    if (stack_is_unwinder(__builtin_return_address(0))) {
-        fds[0] = fds[1] = STACK_NO_PIPE;
-        return 0;
-    }
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
@@ -324,7 +201,7 @@ int eventfd(unsigned count, int flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.eventfd(count, flags), KIND_eventfd, OP_eventfd, start);
+    return desc_note(t, real.eventfd(count, flags), KIND_eventfd, OP_eventfd, start);
 }
 
 int timerfd_create(clockid_t clock, int flags)
@@ -332,7 +209,7 @@ int timerfd_create(clockid_t clock, int flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.timerfd_create(clock, flags), KIND_timerfd, OP_timerfd_create, start);
+    return desc_note(t, real.timerfd_create(clock, flags), KIND_timerfd, OP_timerfd_create, start);
 }
 
 int signalfd(int fd, const sigset_t *mask, int flags)
@@ -341,7 +218,7 @@ int signalfd(int fd, const sigset_t *mask, int flags)
     uint64_t start = start_of(t);
     int result = real.signalfd(fd, mask, flags);
 
-    return fd == -1 ? opened(t, result, KIND_signalfd, OP_signalfd, start) : result;
+    return fd == -1 ? desc_note(t, result, KIND_signalfd, OP_signalfd, start) : result;
 }
 
 int inotify_init(void)
@@ -349,7 +226,7 @@ int inotify_init(void)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.inotify_init(), KIND_inotify, OP_inotify_init, start);
+    return desc_note(t, real.inotify_init(), KIND_inotify, OP_inotify_init, start);
 }
 
 int inotify_init1(int flags)
@@ -357,7 +234,7 @@ int inotify_init1(int flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.inotify_init1(flags), KIND_inotify, OP_inotify_init1, start);
+    return desc_note(t, real.inotify_init1(flags), KIND_inotify, OP_inotify_init1, start);
 }
 
 int epoll_create(int size)
@@ -365,7 +242,7 @@ int epoll_create(int size)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.epoll_create(size), KIND_epoll, OP_epoll_create, start);
+    return desc_note(t, real.epoll_create(size), KIND_epoll, OP_epoll_create, start);
 }
 
 int epoll_create1(int flags)
@@ -373,7 +250,7 @@ int epoll_create1(int flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.epoll_create1(flags), KIND_epoll, OP_epoll_create1, start);
+    return desc_note(t, real.epoll_create1(flags), KIND_epoll, OP_epoll_create1, start);
 }
 
 int memfd_create(const char *name, unsigned flags)
@@ -381,7 +258,168 @@ int memfd_create(const char *name, unsigned flags)
     struct arena_thread *t = hook_enter();
     uint64_t start = start_of(t);
 
-    return opened(t, real.memfd_create(name, flags), KIND_memfd, OP_memfd_create, start);
+    return desc_note(t, real.memfd_create(name, flags), KIND_memfd, OP_memfd_create, start);
+}
+
+int mkstemp(char *template)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.mkstemp(template), KIND_file, OP_mkstemp, start);
+}
+
+int mkstemp64(char *template)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.mkstemp64(template), KIND_file, OP_mkstemp64, start);
+}
+
+int mkostemp(char *template, int flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.mkostemp(template, flags), KIND_file, OP_mkostemp, start);
+}
+
+int mkostemp64(char *template, int flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.mkostemp64(template, flags), KIND_file, OP_mkostemp64, start);
+}
+
+int mkstemps(char *template, int suffix)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.mkstemps(template, suffix), KIND_file, OP_mkstemps, start);
+}
+
+int mkstemps64(char *template, int suffix)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.mkstemps64(template, suffix), KIND_file, OP_mkstemps64, start);
+}
+
+int mkostemps(char *template, int suffix, int flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.mkostemps(template, suffix, flags), KIND_file, OP_mkostemps, start);
+}
+
+int mkostemps64(char *template, int suffix, int flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.mkostemps64(template, suffix, flags), KIND_file, OP_mkostemps64, start);
+}
+
+int shm_open(const char *name, int flags, mode_t mode)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.shm_open(name, flags, mode), KIND_file, OP_shm_open, start);
+}
+
+mqd_t mq_open(const char *name, int flags, ...)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+    mode_t mode = 0;
+    struct mq_attr *attributes = NULL;
+    va_list arguments;
+
+    va_start(arguments, flags);
+    if (flags & O_CREAT) {
+        mode = (mode_t)va_arg(arguments, int);
+        attributes = va_arg(arguments, struct mq_attr *);
+    }
+    va_end(arguments);
+    return desc_note(t, real.mq_open(name, flags, mode, attributes), KIND_mqueue, OP_mq_open, start);
+}
+
+mqd_t __mq_open_2(const char *name, int flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.__mq_open_2(name, flags), KIND_mqueue, OP___mq_open_2, start);
+}
+
+int open_by_handle_at(int mount_fd, struct file_handle *handle, int flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.open_by_handle_at(mount_fd, handle, flags), KIND_unknown, OP_open_by_handle_at, start);
+}
+
+int fanotify_init(unsigned flags, unsigned event_flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.fanotify_init(flags, event_flags), KIND_fanotify, OP_fanotify_init, start);
+}
+
+int pidfd_open(pid_t pid, unsigned flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.pidfd_open(pid, flags), KIND_pidfd, OP_pidfd_open, start);
+}
+
+int pidfd_getfd(int pidfd, int fd, unsigned flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.pidfd_getfd(pidfd, fd, flags), KIND_unknown, OP_pidfd_getfd, start);
+}
+
+int fsopen(const char *file_system, unsigned flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.fsopen(file_system, flags), KIND_unknown, OP_fsopen, start);
+}
+
+int fsmount(int fd, unsigned flags, unsigned attributes)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.fsmount(fd, flags, attributes), KIND_unknown, OP_fsmount, start);
+}
+
+int fspick(int dir, const char *path, unsigned flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.fspick(dir, path, flags), KIND_unknown, OP_fspick, start);
+}
+
+int open_tree(int dir, const char *path, unsigned flags)
+{
+    struct arena_thread *t = hook_enter();
+    uint64_t start = start_of(t);
+
+    return desc_note(t, real.open_tree(dir, path, flags), KIND_unknown, OP_open_tree, start);
 }
 
 /* --- closing --- */
@@ -392,23 +430,46 @@ int close(int fd)
 
     if (t)
         desc_close(t, fd, OP_close);
-    return real.close(fd);
+    int result = real.close(fd);
+    if (t)
+        desc_settle(t, fd, result);
+    return result;
+}
+
+int mq_close(mqd_t queue)
+{
+    struct arena_thread *t = hook_enter();
+
+    if (t)
+        desc_close(t, queue, OP_mq_close);
+    int result = real.mq_close(queue);
+    if (t)
+        desc_settle(t, queue, result);
+    return result;
 }
 
 int close_range(unsigned first, unsigned last, int flags)
 {
     struct arena_thread *t = hook_enter();
 
-    if (t && !(flags & CLOSE_RANGE_CLOEXEC))
+    if (!desc_range_closes((unsigned)flags))
+        t = NULL;
+    if (t)
         desc_close_range(t, first, last, OP_close_range);
-    return real.close_range(first, last, flags);
+    int result = real.close_range(first, last, flags);
+    if (t)
+        desc_settle_range(t, first, last, result);
+    return result;
 }
 
 void closefrom(int first)
 {
     struct arena_thread *t = hook_enter();
+    unsigned from = first < 0 ? 0 : (unsigned)first;
 
     if (t)
-        desc_close_range(t, first < 0 ? 0 : (unsigned)first, UINT32_MAX, OP_closefrom);
+        desc_close_range(t, from, UINT32_MAX, OP_closefrom);
     real.closefrom(first);
+    if (t)
+        desc_settle_range(t, from, UINT32_MAX, 0);
 }

@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The malloc family. An allocation is recorded after the real call and a free before it: between the two another thread may
- * get the same address, and the trace must show the free first. realloc is both.
+ * The malloc family. What is recorded when, heap_record.h says; realloc is a free and an allocation.
  *
- * Inside the real call `in_heap` is set: what an allocator calls there (mmap, or another entry point of its own) is its own
- * affair and not the host's allocation.
+ * Until the real functions are known, blocks come from the bootstrap allocator: it serves what the dynamic linker allocates
+ * while real_resolve asks it for malloc. Such a block may come back through any entry point that takes one.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "event.h"
-#include "ledger.h"
+#include "heap_record.h"
 #include "ops.h"
 #include "real.h"
-#include "ring.h"
-#include "stack.h"
-#include "thread.h"
 
-/*
- * The bootstrap allocator serves what the dynamic linker allocates while real_resolve asks it for malloc. Never freed.
- */
 #define BOOTSTRAP_BYTES 65536
 static _Alignas(16) uint8_t bootstrap[BOOTSTRAP_BYTES];
 static _Atomic size_t bootstrap_used;
 
+static bool is_power_of_two(size_t n) { return n && !(n & (n - 1)); }
+
 static void *bootstrap_alloc(size_t align, size_t n)
 {
-    size_t room = n + 16 + align, at = atomic_fetch_add(&bootstrap_used, (room + 15) & ~(size_t)15);
+    size_t at = BOOTSTRAP_BYTES, room = 0;
 
-    if (n > BOOTSTRAP_BYTES || at + room > BOOTSTRAP_BYTES) {
+    if (align < 16)
+        align = 16;
+    if (is_power_of_two(align) && align <= BOOTSTRAP_BYTES && n <= BOOTSTRAP_BYTES) { /* so that nothing here wraps */
+        room = (n + 16 + align + 15) & ~(size_t)15;
+        at = atomic_fetch_add(&bootstrap_used, room);
+    }
+    if (at + room > BOOTSTRAP_BYTES || !room) {
         errno = ENOMEM;
         return NULL;
     }
@@ -37,84 +37,16 @@ static void *bootstrap_alloc(size_t align, size_t n)
     return (void *)p;
 }
 
-static bool from_bootstrap(const void *p)
+static inline bool from_bootstrap(const void *p)
 {
     return __builtin_expect((uintptr_t)p - (uintptr_t)bootstrap < BOOTSTRAP_BYTES, 0);
 }
 
+bool heap_is_bootstrap(const void *p) { return from_bootstrap(p); }
+
 static size_t bootstrap_size(const void *p) { return ((const size_t *)p)[-1]; }
 
-/* --- recording --- */
-
-static void record_alloc(struct arena_thread *t, void *p, size_t size, size_t usable, unsigned op)
-{
-    uint32_t stack = stack_id(t);
-    uint64_t *field = record_begin(t, EVENT_alloc, 5, 0, clock_ticks());
-
-    if (!field)
-        return;
-    field[0] = (uintptr_t)p;
-    field[1] = size;
-    field[2] = usable - size;
-    field[3] = stack;
-    field[4] = op;
-    record_commit(t);
-}
-
-static void record_free(struct arena_thread *t, void *p, unsigned op)
-{
-    uint64_t *field = record_begin(t, EVENT_free, 2, 0, clock_ticks());
-
-    if (!field)
-        return;
-    field[0] = (uintptr_t)p;
-    field[1] = op;
-    record_commit(t);
-}
-
-static void note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
-{
-    if (!p || shim.heap_mode == HEAP_OFF)
-        return;
-    uint64_t cost = cost_begin(t);
-    size_t usable = real.malloc_usable_size(p);
-    ledger_alloc(t, usable);
-    if (shim.heap_mode == HEAP_EXACT)
-        record_alloc(t, p, size, usable, op);
-    cost_end(&t->cost_heap_ticks, cost);
-}
-
-static void note_free(struct arena_thread *t, void *p, unsigned op)
-{
-    if (shim.heap_mode == HEAP_OFF)
-        return;
-    uint64_t cost = cost_begin(t);
-    ledger_free(t, real.malloc_usable_size(p));
-    if (shim.heap_mode == HEAP_EXACT)
-        record_free(t, p, op);
-    cost_end(&t->cost_heap_ticks, cost);
-}
-
-/* The thread's slot if an allocation is to be recorded now. */
-static inline struct arena_thread *heap_enter(void)
-{
-    struct arena_thread *t = hook_enter();
-
-    if (__builtin_expect(!t || t->in_heap, 0))
-        return NULL;
-    t->in_heap = 1;
-    return t;
-}
-
-static inline void heap_leave(struct arena_thread *t, void *p, size_t size, unsigned op)
-{
-    if (__builtin_expect(!t, 0))
-        return;
-    t->in_heap = 0;
-    note_alloc(t, p, size, op);
-}
-
-/* --- hooks --- */
+/* --- allocating --- */
 
 static inline void *any_malloc(size_t size, unsigned op)
 {
@@ -129,89 +61,34 @@ static inline void *any_malloc(size_t size, unsigned op)
 
 void *malloc(size_t size) { return any_malloc(size, OP_malloc); }
 
-void *calloc(size_t n, size_t size)
+void *heap_malloc(size_t size, unsigned op) { return any_malloc(size, op); }
+
+static inline void *any_calloc(size_t n, size_t size, unsigned op)
 {
     struct arena_thread *t = heap_enter();
 
-    if (__builtin_expect(!real.calloc, 0))
-        return size && n > BOOTSTRAP_BYTES / size ? NULL : bootstrap_alloc(16, n * size);
+    if (__builtin_expect(!real.calloc, 0)) /* an overflow is as much too large as anything */
+        return bootstrap_alloc(16, size && n > BOOTSTRAP_BYTES / size ? BOOTSTRAP_BYTES + 1 : n * size);
     void *p = real.calloc(n, size);
-    heap_leave(t, p, n * size, OP_calloc);
+    heap_leave(t, p, n * size, op);
     return p;
 }
 
-void free(void *p)
-{
-    if (!p || from_bootstrap(p))
-        return;
-    struct arena_thread *t = heap_enter();
-    if (t)
-        note_free(t, p, OP_free);
-    if (__builtin_expect(!real.free, 0))
-        return;
-    real.free(p);
-    if (t)
-        t->in_heap = 0;
-}
+void *calloc(size_t n, size_t size) { return any_calloc(n, size, OP_calloc); }
 
-/* The real call is made once, whatever is known; a NULL for size > 0 means that the old block stands as it was. */
-static void *resize(struct arena_thread *t, void *old, size_t size, unsigned op)
-{
-    size_t usable = shim.heap_mode == HEAP_OFF ? 0 : real.malloc_usable_size(old);
-
-    note_free(t, old, op);
-    void *p = real.realloc(old, size);
-    t->in_heap = 0;
-    if (p)
-        note_alloc(t, p, size, op);
-    else if (size)
-        note_alloc(t, old, usable, op);
-    return p;
-}
-
-static void *resize_bootstrap(void *old, size_t size)
-{
-    void *p = any_malloc(size, OP_realloc);
-
-    if (p)
-        memcpy(p, old, bootstrap_size(old) < size ? bootstrap_size(old) : size);
-    return p;
-}
-
-static void *any_realloc(void *old, size_t size, unsigned op)
-{
-    if (from_bootstrap(old))
-        return resize_bootstrap(old, size);
-    struct arena_thread *t = heap_enter();
-    if (__builtin_expect(!real.realloc, 0))
-        return old ? NULL : bootstrap_alloc(16, size);
-    if (t && old)
-        return resize(t, old, size, op);
-    void *p = real.realloc(old, size);
-    heap_leave(t, p, size, op);
-    return p;
-}
-
-void *realloc(void *old, size_t size) { return any_realloc(old, size, OP_realloc); }
-
-void *reallocarray(void *old, size_t n, size_t size)
-{
-    size_t bytes;
-
-    if (__builtin_mul_overflow(n, size, &bytes)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return any_realloc(old, bytes, OP_reallocarray);
-}
+void *heap_zalloc(size_t size, unsigned op) { return any_calloc(1, size, op); }
 
 int posix_memalign(void **out, size_t align, size_t size)
 {
     struct arena_thread *t = heap_enter();
 
     if (__builtin_expect(!real.posix_memalign, 0)) {
-        *out = bootstrap_alloc(align, size);
-        return *out ? 0 : ENOMEM;
+        if (!is_power_of_two(align) || align % sizeof(void *))
+            return EINVAL;
+        void *p = bootstrap_alloc(align, size);
+        if (p)
+            *out = p;
+        return p ? 0 : ENOMEM;
     }
     int result = real.posix_memalign(out, align, size);
     heap_leave(t, result == 0 ? *out : NULL, size, OP_posix_memalign);
@@ -229,16 +106,18 @@ void *aligned_alloc(size_t align, size_t size)
     return p;
 }
 
-void *memalign(size_t align, size_t size)
+void *heap_aligned(size_t align, size_t size, unsigned op)
 {
     struct arena_thread *t = heap_enter();
 
     if (__builtin_expect(!real.memalign, 0))
         return bootstrap_alloc(align, size);
     void *p = real.memalign(align, size);
-    heap_leave(t, p, size, OP_memalign);
+    heap_leave(t, p, size, op);
     return p;
 }
+
+void *memalign(size_t align, size_t size) { return heap_aligned(align, size, OP_memalign); }
 
 void *valloc(size_t size)
 {
@@ -258,11 +137,119 @@ void *pvalloc(size_t size)
     return p;
 }
 
+/* --- freeing --- */
+
+static inline struct arena_thread *free_enter(void *p, unsigned op)
+{
+    struct arena_thread *t = heap_enter();
+
+    if (t)
+        heap_note_free(t, p, op);
+    return t;
+}
+
+static inline void any_free(void *p, unsigned op)
+{
+    if (!p || from_bootstrap(p))
+        return;
+    struct arena_thread *t = free_enter(p, op);
+    if (__builtin_expect(!real.free, 0))
+        return;
+    real.free(p);
+    heap_leave(t, NULL, 0, op);
+}
+
+void free(void *p) { any_free(p, OP_free); }
+
+void heap_free(void *p, unsigned op) { any_free(p, op); }
+
+/* C23; a libc that does not have them yet cannot check the size either. */
+void free_sized(void *p, size_t size)
+{
+    if (!real.free_sized || !p || from_bootstrap(p)) {
+        any_free(p, OP_free_sized);
+        return;
+    }
+    struct arena_thread *t = free_enter(p, OP_free_sized);
+    real.free_sized(p, size);
+    heap_leave(t, NULL, 0, OP_free_sized);
+}
+
+void free_aligned_sized(void *p, size_t align, size_t size)
+{
+    if (!real.free_aligned_sized || !p || from_bootstrap(p)) {
+        any_free(p, OP_free_aligned_sized);
+        return;
+    }
+    struct arena_thread *t = free_enter(p, OP_free_aligned_sized);
+    real.free_aligned_sized(p, align, size);
+    heap_leave(t, NULL, 0, OP_free_aligned_sized);
+}
+
+/* --- resizing --- */
+
+/* The real call is made once, whatever is known; a NULL for size > 0 means that the old block stands as it was. */
+static void *resize(struct arena_thread *t, void *old, size_t size, unsigned op)
+{
+    size_t usable = shim.heap_mode == HEAP_OFF ? 0 : heap_usable_size(t, old);
+
+    heap_note_free(t, old, op);
+    void *p = real.realloc(old, size);
+    t->in_heap = 0;
+    if (p)
+        heap_note_alloc(t, p, size, op);
+    else if (size)
+        heap_note_alloc(t, old, usable, op);
+    return p;
+}
+
+static void *resize_bootstrap(void *old, size_t size, unsigned op)
+{
+    void *p = any_malloc(size, op);
+
+    if (p)
+        memcpy(p, old, bootstrap_size(old) < size ? bootstrap_size(old) : size);
+    return p;
+}
+
+static void *any_realloc(void *old, size_t size, unsigned op)
+{
+    if (from_bootstrap(old))
+        return resize_bootstrap(old, size, op);
+    struct arena_thread *t = heap_enter();
+    if (__builtin_expect(!real.realloc, 0))
+        return old ? NULL : bootstrap_alloc(16, size);
+    if (t && old)
+        return resize(t, old, size, op);
+    void *p = real.realloc(old, size);
+    heap_leave(t, p, size, op);
+    return p;
+}
+
+void *realloc(void *old, size_t size) { return any_realloc(old, size, OP_realloc); }
+
+void *heap_realloc(void *old, size_t size, unsigned op) { return any_realloc(old, size, op); }
+
+void *reallocarray(void *old, size_t n, size_t size)
+{
+    size_t bytes;
+
+    if (hook_enter() && shim.heap_passes && real.reallocarray)
+        return real.reallocarray(old, n, size); /* calls the program's realloc, which may not be ours */
+    if (__builtin_mul_overflow(n, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return any_realloc(old, bytes, OP_reallocarray);
+}
+
 /* Not recorded: it is here because the bootstrap's blocks are unknown to the real one. */
-size_t malloc_usable_size(void *p)
+size_t malloc_usable_size(void *p) { return heap_size(p); }
+
+size_t heap_size(const void *p)
 {
     if (from_bootstrap(p))
         return bootstrap_size(p);
-    hook_enter();
-    return real.malloc_usable_size ? real.malloc_usable_size(p) : 0;
+    struct arena_thread *t = hook_enter();
+    return real.malloc_usable_size ? heap_usable_size(t, (void *)(uintptr_t)p) : 0;
 }

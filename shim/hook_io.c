@@ -4,8 +4,8 @@
 
 #include "io_record.h"
 #include "ops.h"
+#include "raw.h"
 #include "real.h"
-#include "stack.h"
 
 static size_t parts_bytes(const struct iovec *parts, size_t count)
 {
@@ -20,8 +20,6 @@ static size_t parts_bytes(const struct iovec *parts, size_t count)
 
 ssize_t read(int fd, void *buffer, size_t n)
 {
-    if (__builtin_expect(fd == STACK_NO_PIPE, 0))
-        return stack_no_pipe_read();
     struct io_call c = io_enter(fd);
     ssize_t result = real.read(fd, buffer, n);
 
@@ -40,8 +38,6 @@ ssize_t __read_chk(int fd, void *buffer, size_t n, size_t buffer_bytes)
 
 ssize_t write(int fd, const void *buffer, size_t n)
 {
-    if (__builtin_expect(fd == STACK_NO_PIPE, 0))
-        return stack_no_pipe_write(buffer);
     struct io_call c = io_enter(fd);
     ssize_t result = real.write(fd, buffer, n);
 
@@ -51,7 +47,32 @@ ssize_t write(int fd, const void *buffer, size_t n)
 
 static unsigned recv_flags(int flags)
 {
-    return (flags & MSG_PEEK ? IO_PEEK : 0) | (flags & MSG_ERRQUEUE ? IO_ERRQUEUE : 0);
+    return (flags & MSG_PEEK ? IO_PEEK : 0) | (flags & MSG_ERRQUEUE ? IO_ERRQUEUE : 0) | (flags & MSG_OOB ? IO_OOB : 0);
+}
+
+static unsigned send_flags(int flags) { return flags & MSG_OOB ? IO_OOB : 0; }
+
+/* With MSG_TRUNC, TCP throws the bytes away, and a datagram's size is given although it did not fit: what is in the buffer
+ * then is nobody's business. Nor are urgent bytes. */
+static bool is_in_buffer(int flags) { return !(flags & (MSG_TRUNC | MSG_OOB)); }
+
+static void leave_received(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+{
+    unsigned io_flags = recv_flags(flags) | (flags & MSG_TRUNC && result > 0 && (size_t)result > n ? IO_TRUNC : 0);
+
+    if (is_in_buffer(flags))
+        io_leave_buffer(c, op, IO_IN, result, buffer, n, io_flags);
+    else
+        io_leave(c, &(struct io_done){.op = op, .dir = IO_IN, .result = result, .asked = n, .flags = io_flags});
+}
+
+static void leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+{
+    if (is_in_buffer(flags))
+        io_leave_buffer(c, op, IO_OUT, result, buffer, n, 0);
+    else
+        io_leave(c, &(struct io_done){
+                        .op = op, .dir = IO_OUT, .result = result, .asked = n, .flags = send_flags(flags)});
 }
 
 ssize_t recv(int fd, void *buffer, size_t n, int flags)
@@ -59,7 +80,7 @@ ssize_t recv(int fd, void *buffer, size_t n, int flags)
     struct io_call c = io_enter(fd);
     ssize_t result = real.recv(fd, buffer, n, flags);
 
-    io_leave_buffer(&c, OP_recv, IO_IN, result, buffer, n, recv_flags(flags));
+    leave_received(&c, OP_recv, result, buffer, n, flags);
     return result;
 }
 
@@ -68,7 +89,7 @@ ssize_t __recv_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int flag
     struct io_call c = io_enter(fd);
     ssize_t result = real.__recv_chk(fd, buffer, n, buffer_bytes, flags);
 
-    io_leave_buffer(&c, OP___recv_chk, IO_IN, result, buffer, n, recv_flags(flags));
+    leave_received(&c, OP___recv_chk, result, buffer, n, flags);
     return result;
 }
 
@@ -77,7 +98,7 @@ ssize_t recvfrom(int fd, void *buffer, size_t n, int flags, struct sockaddr *fro
     struct io_call c = io_enter(fd);
     ssize_t result = real.recvfrom(fd, buffer, n, flags, from, from_bytes);
 
-    io_leave_buffer(&c, OP_recvfrom, IO_IN, result, buffer, n, recv_flags(flags));
+    leave_received(&c, OP_recvfrom, result, buffer, n, flags);
     return result;
 }
 
@@ -87,7 +108,7 @@ ssize_t __recvfrom_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int 
     struct io_call c = io_enter(fd);
     ssize_t result = real.__recvfrom_chk(fd, buffer, n, buffer_bytes, flags, from, from_bytes);
 
-    io_leave_buffer(&c, OP___recvfrom_chk, IO_IN, result, buffer, n, recv_flags(flags));
+    leave_received(&c, OP___recvfrom_chk, result, buffer, n, flags);
     return result;
 }
 
@@ -96,7 +117,7 @@ ssize_t send(int fd, const void *buffer, size_t n, int flags)
     struct io_call c = io_enter(fd);
     ssize_t result = real.send(fd, buffer, n, flags);
 
-    io_leave_buffer(&c, OP_send, IO_OUT, result, buffer, n, 0);
+    leave_sent(&c, OP_send, result, buffer, n, flags);
     return result;
 }
 
@@ -105,7 +126,7 @@ ssize_t sendto(int fd, const void *buffer, size_t n, int flags, const struct soc
     struct io_call c = io_enter(fd);
     ssize_t result = real.sendto(fd, buffer, n, flags, to, to_bytes);
 
-    io_leave_buffer(&c, OP_sendto, IO_OUT, result, buffer, n, 0);
+    leave_sent(&c, OP_sendto, result, buffer, n, flags);
     return result;
 }
 
@@ -131,19 +152,24 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     return result;
 }
 
-static void leave_message(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct msghdr *m,
-                          unsigned flags)
+/* flags: the call's. */
+static void leave_message(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct msghdr *m, int flags)
 {
+    struct io_done done = {
+        .op = op, .dir = dir, .result = result, .flags = dir == IO_IN ? recv_flags(flags) : send_flags(flags)};
+
     if (!c->t)
         return;
-    if (result < 0) {
-        io_record(c, &(struct io_done){.op = op, .dir = dir, .result = result, .flags = flags});
-        return;
+    if (result >= 0) {
+        done.asked = parts_bytes(m->msg_iov, m->msg_iovlen);
+        if (dir == IO_IN && m->msg_flags & MSG_TRUNC)
+            done.flags |= IO_TRUNC;
+        if (is_in_buffer(flags)) {
+            done.parts = m->msg_iov;
+            done.part_count = m->msg_iovlen;
+        }
     }
-    if (dir == IO_IN && m->msg_flags & MSG_TRUNC)
-        flags |= IO_TRUNC;
-    io_record(c, &(struct io_done){op, dir, result, parts_bytes(m->msg_iov, m->msg_iovlen), flags, 0, m->msg_iov,
-                                   m->msg_iovlen});
+    io_record(c, &done);
 }
 
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
@@ -151,7 +177,9 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
     struct io_call c = io_enter(fd);
     ssize_t result = real.recvmsg(fd, m, flags);
 
-    leave_message(&c, OP_recvmsg, IO_IN, result, m, recv_flags(flags));
+    leave_message(&c, OP_recvmsg, IO_IN, result, m, flags);
+    if (c.t && result >= 0)
+        desc_received(c.t, m, OP_recvmsg);
     return result;
 }
 
@@ -160,13 +188,12 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
     struct io_call c = io_enter(fd);
     ssize_t result = real.sendmsg(fd, m, flags);
 
-    leave_message(&c, OP_sendmsg, IO_OUT, result, m, 0);
+    leave_message(&c, OP_sendmsg, IO_OUT, result, m, flags);
     return result;
 }
 
 /* One record for each message that went through, or one for the failure. */
-static void leave_messages(struct io_call *c, unsigned op, unsigned dir, int result, const struct mmsghdr *m,
-                           unsigned flags)
+static void leave_messages(struct io_call *c, unsigned op, unsigned dir, int result, const struct mmsghdr *m, int flags)
 {
     if (result < 0)
         leave_message(c, op, dir, result, NULL, flags);
@@ -179,7 +206,9 @@ int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *
     struct io_call c = io_enter(fd);
     int result = real.recvmmsg(fd, m, n, flags, timeout);
 
-    leave_messages(&c, OP_recvmmsg, IO_IN, result, m, recv_flags(flags));
+    leave_messages(&c, OP_recvmmsg, IO_IN, result, m, flags);
+    for (int i = 0; c.t && i < result; i++)
+        desc_received(c.t, &m[i].msg_hdr, OP_recvmmsg);
     return result;
 }
 
@@ -188,7 +217,7 @@ int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
     struct io_call c = io_enter(fd);
     int result = real.sendmmsg(fd, m, n, flags);
 
-    leave_messages(&c, OP_sendmmsg, IO_OUT, result, m, 0);
+    leave_messages(&c, OP_sendmmsg, IO_OUT, result, m, flags);
     return result;
 }
 
@@ -290,7 +319,55 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset)
     return result;
 }
 
-/* --- from a file: the bytes never pass through the host --- */
+/* Offset -1: at the current position, as readv and writev, and so on a socket too. */
+static void leave_vector(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct iovec *parts, int count,
+                         off64_t offset)
+{
+    size_t asked = result < 0 ? 0 : parts_bytes(parts, (size_t)count);
+
+    if (offset == -1)
+        io_leave(c, &(struct io_done){op, dir, result, asked, 0, 0, parts, (size_t)count});
+    else
+        leave_positioned(c, op, dir, result, asked, offset);
+}
+
+ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.preadv2(fd, parts, count, offset, flags);
+
+    leave_vector(&c, OP_preadv2, IO_IN, result, parts, count, offset);
+    return result;
+}
+
+ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags)
+{
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.preadv64v2(fd, parts, count, offset, flags);
+
+    leave_vector(&c, OP_preadv64v2, IO_IN, result, parts, count, offset);
+    return result;
+}
+
+ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.pwritev2(fd, parts, count, offset, flags);
+
+    leave_vector(&c, OP_pwritev2, IO_OUT, result, parts, count, offset);
+    return result;
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags)
+{
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.pwritev64v2(fd, parts, count, offset, flags);
+
+    leave_vector(&c, OP_pwritev64v2, IO_OUT, result, parts, count, offset);
+    return result;
+}
+
+/* --- between descriptors: the bytes never pass through the host's memory --- */
 
 ssize_t sendfile(int out, int in, off_t *offset, size_t n)
 {
@@ -307,5 +384,63 @@ ssize_t sendfile64(int out, int in, off64_t *offset, size_t n)
     ssize_t result = real.sendfile64(out, in, offset, n);
 
     io_leave(&c, &(struct io_done){.op = OP_sendfile64, .dir = IO_OUT, .result = result, .asked = n});
+    return result;
+}
+
+/* One side of a call that moves bytes from a descriptor to another. at: the host's offset, already moved on; NULL: at the
+ * descriptor's own position. */
+static void leave_side(struct io_call *c, unsigned op, unsigned dir, ssize_t result, size_t asked, const off64_t *at,
+                       unsigned flags)
+{
+    struct io_done done = {.op = op, .dir = dir, .result = result, .asked = asked, .flags = flags};
+
+    if (at && result >= 0) { /* it could be read by the kernel, so it can be by us */
+        done.flags |= IO_POSITIONED;
+        done.offset = (uint64_t)(*at - result);
+    }
+    io_leave(c, &done);
+}
+
+ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t n, unsigned flags)
+{
+    struct io_call from = io_enter(in), to = io_enter(out);
+    ssize_t result = real.splice(in, in_offset, out, out_offset, n, flags);
+
+    leave_side(&from, OP_splice, IO_IN, result, n, in_offset, 0);
+    leave_side(&to, OP_splice, IO_OUT, result, n, out_offset, 0);
+    return result;
+}
+
+ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t n, unsigned flags)
+{
+    struct io_call from = io_enter(in), to = io_enter(out);
+    ssize_t result = real.copy_file_range(in, in_offset, out, out_offset, n, flags);
+
+    leave_side(&from, OP_copy_file_range, IO_IN, result, n, in_offset, 0);
+    leave_side(&to, OP_copy_file_range, IO_OUT, result, n, out_offset, 0);
+    return result;
+}
+
+/* The bytes stay in the first pipe. */
+ssize_t tee(int in, int out, size_t n, unsigned flags)
+{
+    struct io_call from = io_enter(in), to = io_enter(out);
+    ssize_t result = real.tee(in, out, n, flags);
+
+    leave_side(&from, OP_tee, IO_IN, result, n, NULL, IO_PEEK);
+    leave_side(&to, OP_tee, IO_OUT, result, n, NULL, 0);
+    return result;
+}
+
+/* Which way depends on which end of the pipe it is given. */
+ssize_t vmsplice(int fd, const struct iovec *parts, size_t count, unsigned flags)
+{
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.vmsplice(fd, parts, count, flags);
+
+    if (!c.t)
+        return result;
+    unsigned dir = (raw3(SYS_fcntl, fd, F_GETFL, 0) & O_ACCMODE) == O_RDONLY ? IO_IN : IO_OUT;
+    leave_side(&c, OP_vmsplice, dir, result, result < 0 ? 0 : parts_bytes(parts, count), NULL, 0);
     return result;
 }

@@ -5,8 +5,10 @@
 
 #include "desc.h"
 #include "ops.h"
+#include "raw.h"
 #include "real.h"
 #include "ring.h"
+#include "sock_record.h"
 #include "thread.h"
 
 static uint64_t start_of(const struct arena_thread *t) { return t ? clock_ticks() : 0; }
@@ -35,20 +37,14 @@ int socketpair(int domain, int type, int protocol, int fds[2])
     return result;
 }
 
-/* What accept needs to know of the listening socket before it blocks on it. */
-struct listener {
-    uint32_t id;
-    enum desc_kind kind;
-};
-
-static struct listener listener_of(struct arena_thread *t, int fd)
+struct sock_listener sock_listener_of(struct arena_thread *t, int fd)
 {
     struct desc *d = desc_get(t, fd);
 
-    return (struct listener){d ? atomic_load(&d->id) : 0, KIND_tcp};
+    return (struct sock_listener){d ? atomic_load(&d->id) : 0};
 }
 
-static void accepted(struct arena_thread *t, int fd, struct listener from, const struct sockaddr_storage *peer,
+static void accepted(struct arena_thread *t, int fd, struct sock_listener from, const struct sockaddr_storage *peer,
                      socklen_t peer_bytes, unsigned op, uint64_t start)
 {
     bool local = peer_bytes >= sizeof peer->ss_family && peer->ss_family == AF_UNIX;
@@ -60,6 +56,17 @@ static void accepted(struct arena_thread *t, int fd, struct listener from, const
                                        .start = start,
                                        .address = peer,
                                        .address_bytes = peer_bytes < sizeof *peer ? peer_bytes : sizeof *peer});
+}
+
+void sock_note_accepted(struct arena_thread *t, int fd, struct sock_listener from, uint32_t op, uint64_t start)
+{
+    struct sockaddr_storage peer;
+    socklen_t peer_bytes = sizeof peer;
+
+    peer.ss_family = AF_UNSPEC;
+    if (raw3(SYS_getpeername, fd, (long)&peer, (long)&peer_bytes) != 0)
+        peer_bytes = 0;
+    accepted(t, fd, from, &peer, peer_bytes, op, start);
 }
 
 /* The peer's address costs nothing extra if accept is asked for it; the host gets what it asked for. */
@@ -80,7 +87,7 @@ int accept(int fd, struct sockaddr *address, socklen_t *bytes)
 
     if (!t || (address && !bytes))
         return real.accept(fd, address, bytes);
-    struct listener from = listener_of(t, fd);
+    struct sock_listener from = sock_listener_of(t, fd);
     uint64_t start = clock_ticks();
     int got = real.accept(fd, (struct sockaddr *)&peer, &peer_bytes);
     if (got < 0)
@@ -98,7 +105,7 @@ int accept4(int fd, struct sockaddr *address, socklen_t *bytes, int flags)
 
     if (!t || (address && !bytes))
         return real.accept4(fd, address, bytes, flags);
-    struct listener from = listener_of(t, fd);
+    struct sock_listener from = sock_listener_of(t, fd);
     uint64_t start = clock_ticks();
     int got = real.accept4(fd, (struct sockaddr *)&peer, &peer_bytes, flags);
     if (got < 0)

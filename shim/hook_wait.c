@@ -1,113 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waits for descriptors. A wait also ends a stretch of the thread's work, so it carries the ledger's change. */
-#include <errno.h>
-
-#include "ledger.h"
+/* Waits for descriptors. */
 #include "ops.h"
 #include "real.h"
-#include "ring.h"
-#include "thread.h"
-#include "event.h"
+#include "wait_record.h"
 
-static uint64_t start_of(const struct arena_thread *t) { return t ? clock_ticks() : 0; }
-
-static int note_wait(struct arena_thread *t, unsigned op, int fd, int ready, int64_t timeout_ns, uint64_t start)
+static int leave(const struct wait_call *w, unsigned op, int fd, int ready, int64_t timeout_ns)
 {
-    if (!t)
-        return ready;
-    uint64_t now = clock_ticks();
-    uint64_t *field = record_begin(t, EVENT_wait, 9, 0, now);
-    if (!field)
-        return ready;
-    field[0] = op;
-    field[1] = (uint64_t)(int64_t)fd;
-    field[2] = (uint64_t)(int64_t)(ready < 0 ? -errno : ready);
-    field[3] = (uint64_t)timeout_ns;
-    field[4] = now - start;
-    ledger_take_change(t, field + 5);
-    record_commit(t);
+    if (w->t)
+        wait_record(w, &(struct wait_done){.op = op,
+                                           .what = WAIT_descriptors,
+                                           .fd = fd,
+                                           .result = ready < 0 ? -errno : ready,
+                                           .timeout_ns = timeout_ns});
     return ready;
 }
 
 static int64_t from_ms(int timeout_ms) { return timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000; }
 
-static int64_t from_spec(const struct timespec *timeout)
+static int64_t from_timeval(const struct timeval *timeout)
 {
-    return timeout ? (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec : -1;
+    return timeout ? (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_usec * 1000 : -1;
 }
 
 int poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
+    struct wait_call w = wait_enter_descriptors();
 
-    return note_wait(t, OP_poll, -1, real.poll(fds, n, timeout_ms), from_ms(timeout_ms), start);
+    return leave(&w, OP_poll, -1, real.poll(fds, n, timeout_ms), from_ms(timeout_ms));
+}
+
+/* glibc exports it beside poll; a library built against glibc's own headers may call it. */
+int __poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    struct wait_call w = wait_enter_descriptors();
+
+    return leave(&w, OP___poll, -1, real.__poll(fds, n, timeout_ms), from_ms(timeout_ms));
 }
 
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t fds_bytes)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
+    struct wait_call w = wait_enter_descriptors();
 
-    return note_wait(t, OP___poll_chk, -1, real.__poll_chk(fds, n, timeout_ms, fds_bytes), from_ms(timeout_ms), start);
+    return leave(&w, OP___poll_chk, -1, real.__poll_chk(fds, n, timeout_ms, fds_bytes), from_ms(timeout_ms));
 }
 
 int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
+    struct wait_call w = wait_enter_descriptors();
 
-    return note_wait(t, OP_ppoll, -1, real.ppoll(fds, n, timeout, mask), from_spec(timeout), start);
+    return leave(&w, OP_ppoll, -1, real.ppoll(fds, n, timeout, mask), wait_ns_of(timeout));
 }
 
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t fds_bytes)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
+    struct wait_call w = wait_enter_descriptors();
 
-    return note_wait(t, OP___ppoll_chk, -1, real.__ppoll_chk(fds, n, timeout, mask, fds_bytes), from_spec(timeout),
-                     start);
+    return leave(&w, OP___ppoll_chk, -1, real.__ppoll_chk(fds, n, timeout, mask, fds_bytes), wait_ns_of(timeout));
 }
 
 int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-    int64_t timeout_ns = timeout ? (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_usec * 1000 : -1;
+    struct wait_call w = wait_enter_descriptors();
+    int64_t timeout_ns = from_timeval(timeout); /* the call changes it */
 
-    return note_wait(t, OP_select, -1, real.select(n, in, out, except, timeout), timeout_ns, start);
+    return leave(&w, OP_select, -1, real.select(n, in, out, except, timeout), timeout_ns);
+}
+
+int __select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
+{
+    struct wait_call w = wait_enter_descriptors();
+    int64_t timeout_ns = from_timeval(timeout);
+
+    return leave(&w, OP___select, -1, real.__select(n, in, out, except, timeout), timeout_ns);
 }
 
 int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *timeout, const sigset_t *mask)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
+    struct wait_call w = wait_enter_descriptors();
 
-    return note_wait(t, OP_pselect, -1, real.pselect(n, in, out, except, timeout, mask), from_spec(timeout), start);
+    return leave(&w, OP_pselect, -1, real.pselect(n, in, out, except, timeout, mask), wait_ns_of(timeout));
 }
 
 int epoll_wait(int fd, struct epoll_event *events, int max, int timeout_ms)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
+    struct wait_call w = wait_enter_descriptors();
 
-    return note_wait(t, OP_epoll_wait, fd, real.epoll_wait(fd, events, max, timeout_ms), from_ms(timeout_ms), start);
+    return leave(&w, OP_epoll_wait, fd, real.epoll_wait(fd, events, max, timeout_ms), from_ms(timeout_ms));
 }
 
 int epoll_pwait(int fd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
+    struct wait_call w = wait_enter_descriptors();
 
-    return note_wait(t, OP_epoll_pwait, fd, real.epoll_pwait(fd, events, max, timeout_ms, mask), from_ms(timeout_ms),
-                     start);
+    return leave(&w, OP_epoll_pwait, fd, real.epoll_pwait(fd, events, max, timeout_ms, mask), from_ms(timeout_ms));
 }
 
 int epoll_pwait2(int fd, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *mask)
 {
-    struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
+    struct wait_call w = wait_enter_descriptors();
 
-    return note_wait(t, OP_epoll_pwait2, fd, real.epoll_pwait2(fd, events, max, timeout, mask), from_spec(timeout),
-                     start);
+    int ready = real.epoll_pwait2(fd, events, max, timeout, mask);
+    return leave(&w, OP_epoll_pwait2, fd, ready, wait_timeout(ready, timeout));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Beginning to record, in the first hooked call of the process: usually a malloc of libstdc++ or of the program itself, long
- * before our constructor. Only what needs the dynamic linker (libunwind) waits for the constructor.
+ * before our constructor.
  */
 #include <string.h>
 #include <unistd.h>
@@ -26,10 +26,11 @@ void shim_use_arena(struct arena_header *a)
     shim.arena = a;
     shim.procs = (void *)((uint8_t *)a + a->procs_offset);
     shim.threads = (void *)((uint8_t *)a + a->threads_offset);
-    shim.rings = (uint8_t *)a + a->rings_offset;
-    shim.ring_bytes = a->ring_bytes;
+    shim.pool = (void *)((uint8_t *)a + a->pool_offset);
+    shim.blocks = (uint8_t *)a + a->blocks_offset;
     shim.heap_mode = a->heap_mode;
     shim.capture_bytes = a->capture_bytes;
+    shim.min_wait_ns = (uint64_t)a->min_wait_us * 1000;
     clock_uses_tsc = a->clock == 1;
 }
 
@@ -84,7 +85,14 @@ static bool join_or_begin_run(void)
 
 static bool heap_mode_is_possible(void)
 {
-    if (shim.heap_mode == HEAP_OFF || real_heap_is_whole())
+    if (shim.heap_mode == HEAP_OFF)
+        return true;
+    if (!real_heap_is_ours()) {
+        say((const char *const[]){"this program's malloc comes before the shim's: its heap is recorded as far as it calls ours",
+                                  NULL});
+        shim.heap_passes = 1;
+    }
+    if (real_heap_is_whole())
         return true;
     say((const char *const[]){"this program's malloc has no malloc_usable_size of its own: its heap is not recorded",
                               NULL});
@@ -111,6 +119,8 @@ void shim_start(void)
         shim.heap_mode = HEAP_OFF;
     desc_start();
     thread_watch_ends();
+    if (shim.heap_mode == HEAP_EXACT)
+        stack_start();
     atomic_store_explicit(&shim.phase, SHIM_ON, memory_order_release);
     fork_watch();
     procslot_watch_exit();
@@ -120,6 +130,6 @@ __attribute__((constructor)) static void constructor(void)
 {
     struct arena_thread *t = hook_enter();
 
-    if (t && shim.heap_mode == HEAP_EXACT)
-        stack_start(t);
+    if (t)
+        desc_inherit(t);
 }

@@ -18,10 +18,26 @@ static void gather(uint8_t *to, size_t n, const struct iovec *parts, size_t coun
 {
     for (size_t i = 0; i < count && n > 0; i++) {
         size_t take = parts[i].iov_len < n ? parts[i].iov_len : n;
-        memcpy(to, parts[i].iov_base, take);
+        if (take)
+            memcpy(to, parts[i].iov_base, take);
         to += take;
         n -= take;
     }
+}
+
+/* What was moved by way of the host's memory, in whole, and how much of it is to be copied. A datagram's size may be larger
+ * than the memory that took it (MSG_TRUNC). */
+static unsigned captured_of(const struct io_done *done)
+{
+    size_t n = (size_t)done->result < done->asked ? (size_t)done->result : done->asked;
+
+    return done->parts ? (unsigned)(n < shim.capture_bytes ? n : shim.capture_bytes) : 0;
+}
+
+static bool is_in_stream(const struct io_done *done, uint32_t kind)
+{
+    return desc_is_stream(kind) && !(done->flags & (IO_POSITIONED | IO_ERRQUEUE)) &&
+           !(done->flags & IO_OOB && done->dir == IO_IN);
 }
 
 void io_record(struct io_call *c, const struct io_done *done)
@@ -34,14 +50,15 @@ void io_record(struct io_call *c, const struct io_done *done)
     /* closed meanwhile, and perhaps used again: what we moved belongs to no stream that we know */
     if (d && atomic_load_explicit(&d->id, memory_order_relaxed) != c->id)
         d = NULL;
-    if (d && desc_is_stream(atomic_load_explicit(&d->kind, memory_order_relaxed))) {
+    uint32_t kind = d ? atomic_load_explicit(&d->kind, memory_order_relaxed) : KIND_unknown;
+    if (is_in_stream(done, kind)) {
         flags |= IO_STREAM;
-        if (done->result > 0 && !(flags & (IO_PEEK | IO_POSITIONED))) {
+        if (done->result > 0 && !(flags & IO_PEEK)) {
             offset = desc_advance(d, done->dir, (uint64_t)done->result);
-            if (done->parts)
-                captured = (unsigned)((size_t)done->result < shim.capture_bytes ? (size_t)done->result
-                                                                                 : shim.capture_bytes);
+            captured = captured_of(done);
         }
+    } else if (kind == KIND_udp) {
+        flags |= IO_DGRAM;
     }
     uint64_t *field = record_begin(t, EVENT_io, IO_FIELDS, captured, end);
     if (!field)
@@ -62,5 +79,6 @@ void io_record(struct io_call *c, const struct io_done *done)
     if (__builtin_expect(c->cost != 0, 0)) { /* before the call and after it, without the call itself */
         cost_end(&t->cost_io_ticks, end);
         t->cost_io_ticks += COST_SHARE * (c->start - c->cost < COST_MAX_TICKS ? c->start - c->cost : COST_MAX_TICKS);
+        c->cost = 0;
     }
 }

@@ -32,7 +32,7 @@ struct io_call {
 struct io_done {
     unsigned op, dir;
     ssize_t result;
-    size_t asked;
+    size_t asked;               /* all that the parts hold, if there are parts */
     unsigned flags;             /* IO_* of event.h */
     uint64_t offset;            /* with IO_POSITIONED */
     const struct iovec *parts;  /* where the bytes are; NULL: nowhere that we can see */

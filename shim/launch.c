@@ -13,17 +13,22 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "clock.h"
+#include "pool.h"
 #include "raw.h"
 #include "real.h"
 #include "say.h"
 #include "trace.h"
 
 #define PROC_CAPACITY 4096u
-#define THREAD_CAPACITY 2048u
+#define THREAD_CAPACITY 8192u
+#define BLOCK_MIN_BYTES 16384u
 #define ARENA_PAGE 4096u
+#define RLIMIT_AS_SHARE 16 /* of the host's address space, if that is limited, at most one part in so many for rings */
 #define START_TIMEOUT_NS 3000000000ll
 #define RECORDER_NAME "perfshim-recorder"
 
@@ -64,13 +69,16 @@ static bool recorder_path(char *out, size_t size, const struct settings *s)
     return true;
 }
 
-static void arena_fill(struct arena_header *a, uint32_t threads, const struct settings *s)
+static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct settings *s)
 {
     uint64_t ring = 65536;
     char seed[8] = "";
 
     while (ring < s->number[SETTING_RING])
         ring *= 2;
+    a->block_bytes = ring / POOL_RUN_MAX > BLOCK_MIN_BYTES ? (uint32_t)(ring / POOL_RUN_MAX) : BLOCK_MIN_BYTES;
+    a->ring_run = (uint32_t)(ring / a->block_bytes);
+    a->blocks = (uint32_t)round_up(pool_bytes / a->block_bytes, 256);
     a->layout = ARENA_LAYOUT;
     bool tsc = s->number[SETTING_CLOCK] == CLOCK_AUTO ? clock_tsc_is_sound() : s->number[SETTING_CLOCK] == CLOCK_TSC;
     a->clock = tsc ? TRACE_CLOCK_TSC : TRACE_CLOCK_RAW_NS;
@@ -79,18 +87,20 @@ static void arena_fill(struct arena_header *a, uint32_t threads, const struct se
     a->run_id ^= clock_read_tsc();
     a->run_id |= 1;
     a->proc_capacity = PROC_CAPACITY;
-    a->thread_capacity = threads;
+    a->thread_capacity = THREAD_CAPACITY;
     a->procs_offset = round_up(sizeof *a, ARENA_PAGE);
     a->threads_offset = round_up(a->procs_offset + PROC_CAPACITY * sizeof(struct arena_proc), ARENA_PAGE);
-    a->rings_offset = round_up(a->threads_offset + threads * sizeof(struct arena_thread), ARENA_PAGE);
-    a->ring_bytes = ring;
-    a->bytes = a->rings_offset + threads * ring;
+    a->pool_offset = round_up(a->threads_offset + THREAD_CAPACITY * sizeof(struct arena_thread), ARENA_PAGE);
+    a->blocks_offset = round_up(a->pool_offset + a->blocks / 8, ARENA_PAGE);
+    a->bytes = a->blocks_offset + (uint64_t)a->blocks * a->block_bytes;
     a->capture_bytes = (uint32_t)(s->number[SETTING_CAPTURE] < ring / 4 ? s->number[SETTING_CAPTURE] : ring / 4);
     a->max_stall_ms = (uint32_t)s->number[SETTING_MAX_STALL];
     a->heap_mode = (uint32_t)s->number[SETTING_HEAP];
     a->stack_depth = (uint32_t)s->number[SETTING_STACK_DEPTH];
+    a->min_wait_us = (uint32_t)s->number[SETTING_MIN_WAIT];
     a->quiet = (uint32_t)s->number[SETTING_QUIET];
     a->max_bytes = s->number[SETTING_MAX_SIZE];
+    atomic_store(&a->recorder_state, ARENA_STARTING);
     a->next_proc = a->next_thread = a->next_desc = a->next_stack = 1;
     a->magic = ARENA_MAGIC;
 }
@@ -105,14 +115,33 @@ static struct arena_header *map_arena(long fd, uint64_t bytes)
     return (struct arena_header *)at;
 }
 
-/* A host may live under RLIMIT_AS: take as many threads' rings as fit. */
+/* The limit on the size of files holds for memory files too, and passing it is a signal: it is lifted for a moment. */
+static bool set_size(long fd, uint64_t bytes)
+{
+    struct rlimit limit, lifted;
+
+    if (raw2(SYS_getrlimit, RLIMIT_FSIZE, (long)&limit) != 0 || limit.rlim_max < bytes)
+        return false;
+    lifted = (struct rlimit){limit.rlim_max, limit.rlim_max};
+    raw2(SYS_setrlimit, RLIMIT_FSIZE, (long)&lifted);
+    bool sized = !failed(raw2(SYS_ftruncate, fd, (long)bytes));
+    raw2(SYS_setrlimit, RLIMIT_FSIZE, (long)&limit);
+    return sized;
+}
+
+/* A host may live under RLIMIT_AS: take no more than a small share of what it has. */
 static struct arena_header *make_arena(long fd, const struct settings *s)
 {
-    for (uint32_t threads = THREAD_CAPACITY; threads >= 8; threads /= 4) {
+    uint64_t pool_bytes = s->number[SETTING_RINGS], least = 256 * (uint64_t)BLOCK_MIN_BYTES;
+    struct rlimit space;
+
+    if (raw2(SYS_getrlimit, RLIMIT_AS, (long)&space) == 0 && space.rlim_cur / RLIMIT_AS_SHARE < pool_bytes)
+        pool_bytes = space.rlim_cur / RLIMIT_AS_SHARE > least ? space.rlim_cur / RLIMIT_AS_SHARE : least;
+    for (; pool_bytes >= least; pool_bytes /= 4) {
         struct arena_header plan;
         memset(&plan, 0, sizeof plan);
-        arena_fill(&plan, threads, s);
-        if (failed(raw2(SYS_ftruncate, fd, (long)plan.bytes)))
+        arena_fill(&plan, pool_bytes, s);
+        if (!set_size(fd, plan.bytes))
             continue;
         struct arena_header *a = map_arena(fd, plan.bytes);
         if (a) {
@@ -157,21 +186,46 @@ _Noreturn static void become_recorder(struct arena_header *a, long fd, const cha
     __builtin_unreachable();
 }
 
+/* An orphan becomes the child of the next process above that reaps orphans. Where that is the host itself, the process in
+ * between must live as long as the recorder. */
+static bool host_reaps_orphans(void)
+{
+    int reaps = 0;
+
+    return raw0(SYS_getpid) == 1 || (raw2(SYS_prctl, PR_GET_CHILD_SUBREAPER, (long)&reaps) == 0 && reaps);
+}
+
+/* The process in between, to its end: all signals are blocked, and nothing is open. It was made without an exit signal and
+ * runs no other program, so that no wait() without __WALL ever sees it. */
+_Noreturn static void become_parent(struct arena_header *a, long fd, const char *path, const char *out, bool stay)
+{
+    long grandchild = raw6(SYS_clone, 0, 0, 0, 0, 0, 0);
+
+    if (grandchild == 0)
+        become_recorder(a, fd, path, out);
+    if (failed(grandchild))
+        give_up(a, (int)-grandchild, path);
+    else if (stay) {
+        raw0(SYS_setsid);
+        raw2(SYS_prctl, PR_SET_NAME, (long)"perfshim-parent");
+        raw3(SYS_close_range, 0, UINT32_MAX, 0);
+        while (raw4(SYS_wait4, grandchild, 0, __WALL, 0) == -EINTR)
+            ;
+    }
+    for (;;)
+        raw1(SYS_exit_group, 0);
+}
+
 static bool start_recorder(struct arena_header *a, long fd, const char *path, const char *out)
 {
     uint64_t all_signals = ~0ull, old_signals;
+    bool stay = host_reaps_orphans();
 
     raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all_signals, (long)&old_signals, sizeof all_signals);
     long child = raw6(SYS_clone, 0, 0, 0, 0, 0, 0);
-    if (child == 0) {
-        long grandchild = raw6(SYS_clone, 0, 0, 0, 0, 0, 0);
-        if (grandchild == 0)
-            become_recorder(a, fd, path, out);
-        if (failed(grandchild))
-            give_up(a, (int)-grandchild, path);
-        raw1(SYS_exit_group, 0);
-    }
-    if (!failed(child))
+    if (child == 0)
+        become_parent(a, fd, path, out, stay);
+    if (!failed(child) && !stay)
         while (raw4(SYS_wait4, child, 0, __WALL, 0) == -EINTR)
             ;
     raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old_signals, 0, sizeof old_signals);
@@ -204,7 +258,7 @@ static void say_outcome(const struct arena_header *a, bool running, const char *
 
 static const char *program_name(char *out, size_t size)
 {
-    char path[4096];
+    static char path[4096];
     long n = raw3(SYS_readlink, (long)"/proc/self/exe", (long)path, sizeof path - 1);
 
     path[failed(n) ? 0 : n] = 0;
@@ -229,7 +283,7 @@ struct arena_header *launch_run(char *const *environment)
     long fd = raw2(SYS_memfd_create, (long)"perfshim", MFD_CLOEXEC);
     struct arena_header *a = failed(fd) ? NULL : make_arena(fd, &s);
     if (!a) {
-        say((const char *const[]){"cannot record: no memory for the rings; the program runs on, unrecorded", NULL});
+        say((const char *const[]){"cannot record: no memory for the rings (see PERFSHIM_RINGS and ulimit -a); the program runs on, unrecorded", NULL});
         if (!failed(fd))
             raw1(SYS_close, fd);
         return NULL;

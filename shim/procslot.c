@@ -7,8 +7,12 @@
 #include "clock.h"
 #include "event.h"
 #include "raw.h"
+#include "ring.h"
 #include "say.h"
 #include "state.h"
+#include "target.h"
+
+#define FLUSH_PATIENCE_MS 1000
 
 struct arena_proc *procslot_claim(uint32_t parent_serial)
 {
@@ -47,13 +51,29 @@ void procslot_name(struct arena_proc *p, const struct arena_proc *parent)
 {
     if (parent) {
         say_copy(p->exe, sizeof p->exe, parent->exe);
+        p->flags = parent->flags;
         return;
     }
     long n = raw3(SYS_readlink, (long)"/proc/self/exe", (long)p->exe, sizeof p->exe - 1);
     p->exe[n > 0 ? n : 0] = 0;
+    p->flags = target_own_flags();
 }
 
 void procslot_release(struct arena_proc *p) { atomic_store(&p->state, ARENA_FREE); }
+
+/* In a pid namespace the recorder is killed when the first process ends: so that one waits for it to have written all. */
+static void flush_recorder(void)
+{
+    uint32_t wanted = atomic_fetch_add(&shim.arena->flush_wanted, 1) + 1, done;
+
+    ring_wake_recorder();
+    for (int waited_ms = 0; waited_ms < FLUSH_PATIENCE_MS; waited_ms += 50) {
+        done = atomic_load(&shim.arena->flush_done);
+        if ((int32_t)(done - wanted) >= 0 || atomic_load(&shim.arena->recorder_state) != ARENA_RUNNING)
+            return;
+        raw_futex_wait(&shim.arena->flush_done, done, 50000000);
+    }
+}
 
 void procslot_exiting(int status)
 {
@@ -61,10 +81,13 @@ void procslot_exiting(int status)
         return;
     struct timespec cpu = {0, 0};
 
-    raw2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&cpu);
+    if (!shim.filtered)
+        raw2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&cpu);
     atomic_store(&shim.proc->cpu_ns, (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec);
     atomic_store(&shim.proc->status, status);
     atomic_store(&shim.proc->how, HOW_exit);
+    if (shim.proc->pid == 1)
+        flush_recorder();
 }
 
 void procslot_not_exiting(void)

@@ -24,6 +24,9 @@ void procslot_release(struct arena_proc *p);
 void procslot_exiting(int status);
 void procslot_not_exiting(void);
 
+/* This process was forked past the handlers, with its parent's state: makes it one of its own. */
+void fork_unseen(void);
+
 /* The calling thread's fork gave no child: gives back the slot that was made ready for it. */
 void fork_failed(void);
 

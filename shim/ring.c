@@ -1,44 +1,218 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The slow ways of ring.h: no room, and a recorder that sleeps. */
+/*
+ * The slow ways of ring.h.
+ *
+ * A ring that fills faster than the recorder comes by is changed for one four times as long, up to the longest that the run
+ * allows: quiet threads keep a single block. The switch is written behind everything published, so that the recorder meets it
+ * in its place. While it goes on, tail_seen is set such that a signal handler finds no room, comes here, and is turned away.
+ */
 #include "ring.h"
 
 #include "clock.h"
+#include "frame.h"
+#include "pool.h"
 #include "raw.h"
+
+#define RING_GROWTH 4u
+#define SPIN_TICKS_PER_MS 1000000u /* no faster than this runs any clock that we use: errs towards a shorter wait */
 
 void ring_wake_recorder(void)
 {
-    if (!atomic_exchange_explicit(&shim.arena->sleeping, 0, memory_order_acq_rel))
+    if (shim.filtered || !atomic_exchange_explicit(&shim.arena->sleeping, 0, memory_order_acq_rel))
         return;
     atomic_fetch_add_explicit(&shim.arena->wake, 1, memory_order_release);
     raw_futex_wake(&shim.arena->wake);
 }
 
-static bool ring_has_room(struct arena_thread *t, uint64_t end)
+/* --- rings --- */
+
+static uint32_t run_of(const struct arena_thread *t) { return (uint32_t)(t->ring_bytes / shim.arena->block_bytes); }
+
+/* Longer rings come out of the first three quarters of the pool, so that those cannot starve new threads of their first. */
+static uint32_t blocks_to_grow_by(void) { return shim.arena->blocks / 256 * 192; }
+
+static uint8_t *block_at(uint32_t block) { return shim.blocks + (uint64_t)block * shim.arena->block_bytes; }
+
+bool ring_first(struct arena_thread *t)
 {
-    t->tail_seen = atomic_load_explicit(&t->tail, memory_order_acquire);
-    return end - t->tail_seen <= shim.ring_bytes;
+    uint32_t hint = (blocks_to_grow_by() + (uint32_t)(t - shim.threads)) / 64;
+    uint32_t block = pool_take(shim.pool, shim.arena->blocks, 1, hint);
+
+    if (block == POOL_NONE)
+        return false;
+    t->first_block = block;
+    t->ring = block_at(block);
+    t->ring_bytes = shim.arena->block_bytes;
+    t->reserved = t->ring_start = atomic_load_explicit(&t->head, memory_order_relaxed);
+    t->tail_seen = t->reserved;
+    return true;
 }
 
-bool ring_wait(struct arena_thread *t, uint64_t end)
+static void write_filler(uint8_t *at, uint64_t bytes)
 {
-    if (ring_has_room(t, end)) {
+    struct arena_record *r = (struct arena_record *)(void *)at;
+
+    r->type = 0;
+    r->words = (uint16_t)(bytes / 8);
+    if (bytes >= sizeof *r)
+        r->data_bytes = 0;
+}
+
+/* Writes the switch into the old ring; gives the position behind it, where the new ring begins. */
+static uint64_t write_switch(struct arena_thread *t, uint64_t start, uint32_t block, uint32_t run)
+{
+    uint64_t at = start & (t->ring_bytes - 1), to_end = t->ring_bytes - at;
+
+    if (to_end < ARENA_SWITCH_BYTES) {
+        write_filler(t->ring + at, to_end);
+        start += to_end;
+        at = 0;
+    }
+    struct arena_record *r = (struct arena_record *)(void *)(t->ring + at);
+    *r = (struct arena_record){.type = ARENA_SWITCH, .words = ARENA_SWITCH_BYTES / 8, .time = clock_ticks()};
+    r->field[0] = block;
+    r->field[1] = run;
+    return start + ARENA_SWITCH_BYTES;
+}
+
+/* Only where nothing is unpublished but the record that is being begun, which has reserved nothing yet. */
+static bool ring_grow(struct arena_thread *t, uint64_t need)
+{
+    uint32_t run = run_of(t), most = shim.arena->ring_run;
+
+    if (t->depth != 1 || run >= most)
+        return false;
+    do
+        run = run * RING_GROWTH < most ? run * RING_GROWTH : most;
+    while (run < most && (uint64_t)run * shim.arena->block_bytes < 2 * need);
+    uint32_t block = pool_take(shim.pool, blocks_to_grow_by(), run, t->first_block / 64);
+    if (block == POOL_NONE)
+        return false;
+    t->growing = 1;
+    t->tail_seen = t->reserved - 2 * t->ring_bytes;
+    atomic_signal_fence(memory_order_seq_cst);
+    uint64_t begin = write_switch(t, t->reserved, block, run);
+    t->ring = block_at(block);
+    t->ring_bytes = (uint64_t)run * shim.arena->block_bytes;
+    t->ring_start = t->reserved = begin;
+    atomic_store_explicit(&t->head, begin, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+    t->tail_seen = begin;
+    t->growing = 0;
+    return true;
+}
+
+/* --- room --- */
+
+/* What lies before ring_start is in another ring and takes no room in this one. */
+static bool look_for_room(struct arena_thread *t, uint64_t bytes)
+{
+    uint64_t tail = atomic_load_explicit(&t->tail, memory_order_acquire);
+
+    t->tail_seen = (int64_t)(tail - t->ring_start) > 0 ? tail : t->ring_start;
+    return t->reserved + bytes + RING_RESERVE - t->tail_seen <= t->ring_bytes;
+}
+
+/* Waits a little, in a way that the host's seccomp filter cannot mind. */
+static void wait_a_little(struct arena_thread *t)
+{
+    if (!shim.filtered) {
+        raw_futex_wait(&t->waiting, 1, 1000000);
+        return;
+    }
+    for (uint64_t from = clock_ticks(); clock_ticks() - from < SPIN_TICKS_PER_MS;)
+        __builtin_ia32_pause();
+}
+
+static bool wait_for_room(struct arena_thread *t, uint64_t bytes)
+{
+    uint64_t from = clock_ticks();
+    bool room = false;
+
+    for (uint32_t waited_ms = 0; waited_ms < shim.arena->max_stall_ms && !room; waited_ms++) {
+        if (atomic_load_explicit(&shim.arena->recorder_state, memory_order_relaxed) != ARENA_RUNNING)
+            break; /* nobody will come */
+        atomic_store_explicit(&t->waiting, 1, memory_order_seq_cst);
+        room = look_for_room(t, bytes);
+        if (!room) {
+            ring_wake_recorder();
+            wait_a_little(t);
+        }
+    }
+    t->stalled_ticks += clock_ticks() - from;
+    return room || look_for_room(t, bytes);
+}
+
+bool ring_make_room(struct arena_thread *t, uint64_t bytes)
+{
+    if (t->growing) {
+        t->lost_events++;
+        return false;
+    }
+    bool room = look_for_room(t, bytes), crowded = t->reserved - t->tail_seen > t->ring_bytes / 2;
+    if ((!room || crowded) && ring_grow(t, bytes))
+        return true;
+    if (crowded)
+        ring_wake_recorder();
+    if (room) {
         t->lossy = 0;
         return true;
     }
     if (!t->lossy) {
-        uint64_t from = clock_ticks();
-        for (uint32_t waited_ms = 0; waited_ms < shim.arena->max_stall_ms; waited_ms++) {
-            atomic_store_explicit(&t->waiting, 1, memory_order_seq_cst);
-            if (ring_has_room(t, end))
-                break;
-            ring_wake_recorder();
-            raw_futex_wait(&t->waiting, 1, 1000000);
-        }
-        t->stalled_ticks += clock_ticks() - from;
-        if (ring_has_room(t, end))
+        if (bytes + RING_RESERVE <= t->ring_bytes && wait_for_room(t, bytes))
             return true;
         t->lossy = 1;
     }
     t->lost_events++;
     return false;
+}
+
+void ring_filling(struct arena_thread *t, uint64_t end)
+{
+    look_for_room(t, 0);
+    if (end - t->tail_seen <= t->ring_bytes / 2)
+        return;
+    if (run_of(t) < shim.arena->ring_run)
+        t->tail_seen = end - t->ring_bytes; /* the next record comes to ring_make_room, and grows */
+    else
+        ring_wake_recorder();
+}
+
+/* --- records that were left behind --- */
+
+/* Turns all between two positions of the present ring into filler. */
+static void make_void(struct arena_thread *t, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        uint64_t at = from & (t->ring_bytes - 1), bytes = t->ring_bytes - at, most = UINT16_MAX * 8ull;
+        bytes = bytes < to - from ? bytes : to - from;
+        bytes = bytes < most ? bytes : most;
+        write_filler(t->ring + at, bytes);
+        from += bytes;
+    }
+}
+
+void ring_nested(struct arena_thread *t, uintptr_t frame)
+{
+    uint64_t head = atomic_load_explicit(&t->head, memory_order_relaxed);
+
+    if (t->nested_at != head) {
+        t->nested_at = head;
+        t->nested = 0;
+    }
+    if (!frame_is_gone(t->depth_frame, frame)) {
+        t->nested++;
+        return;
+    }
+    make_void(t, head, t->reserved);
+    t->lost_events += 1 + t->nested;
+    t->nested = 0;
+    t->depth = 0;
+    atomic_store_explicit(&t->head, t->reserved, memory_order_release);
+}
+
+void ring_uneven(struct arena_thread *t)
+{
+    t->depth = 0;
+    atomic_store_explicit(&t->head, t->reserved, memory_order_release);
 }

@@ -6,9 +6,10 @@
  *   if (field) { field[0] = ...; copy data to field + fields; record_commit(t); }
  *
  * Guarantees: a record is seen whole by the recorder or not at all. Records may nest: a signal handler that runs between
- * begin and commit writes behind the interrupted record, and both are published when the outermost commits. Nothing here
- * blocks while there is room; when there is none, the thread waits for the recorder up to max_stall_ms, then drops, counts,
- * and drops on without waiting until there is room again.
+ * begin and commit writes behind the interrupted record, and both are published when the outermost commits. If the handler
+ * leaves by longjmp the outermost never commits: the thread notices it later, drops what was unpublished, and counts it.
+ * Nothing here blocks while there is room; when there is none, the thread takes a longer ring, or waits for the recorder up to
+ * max_stall_ms, then drops, counts, and drops on without waiting until there is room again.
  * The caller is the thread that owns t. No lock, no allocation, no libc call.
  */
 #ifndef PERFSHIM_RING_H
@@ -20,8 +21,24 @@
 #include "arena.h"
 #include "state.h"
 
-/* Waits until the ring has room up to position `end`; false if it was in vain: the record is counted as lost. */
-bool ring_wait(struct arena_thread *t, uint64_t end);
+#define RING_RESERVE (2 * ARENA_SWITCH_BYTES) /* always kept free: a switch to a longer ring can always be written */
+
+/* Gives the slot its first ring; false if the pool is used up. Its positions go on where the slot's last owner left them. */
+bool ring_first(struct arena_thread *t);
+
+/* Makes room for a record that needs `bytes`, the filler in front of it included: by a look at the tail, a longer ring, or
+ * waiting. False if it was in vain: the record is counted as lost. */
+bool ring_make_room(struct arena_thread *t, uint64_t bytes);
+
+/* More than half of the ring is full: wakes the recorder, or arranges that the next record takes a longer ring. */
+void ring_filling(struct arena_thread *t, uint64_t end);
+
+/* A record was begun although another was not finished: the frame of the new one is `frame`. */
+void ring_nested(struct arena_thread *t, uintptr_t frame);
+
+/* A commit came for a record that had been given up. */
+void ring_uneven(struct arena_thread *t);
+
 void ring_wake_recorder(void);
 
 /* Moves *word from old to new unless a signal handler has moved it: one instruction, needing no lock prefix because no
@@ -34,30 +51,56 @@ static inline bool ring_move(uint64_t *word, uint64_t old, uint64_t new)
     return moved;
 }
 
+/* Where the records of a reservation go. Read in this order: a handler that changes the ring moves `reserved` too, so that
+ * the move that follows fails. */
+struct ring_place {
+    uint64_t start, bytes;
+    uint8_t *ring;
+};
+
+static inline struct ring_place ring_place(const struct arena_thread *t)
+{
+    struct ring_place p;
+
+    p.start = *(const volatile uint64_t *)&t->reserved;
+    p.bytes = *(const volatile uint64_t *)&t->ring_bytes;
+    p.ring = *(uint8_t *const volatile *)&t->ring;
+    return p;
+}
+
 static inline uint64_t *record_begin(struct arena_thread *t, unsigned type, unsigned fields, unsigned data_bytes,
                                      uint64_t time)
 {
-    uint64_t ring_bytes = shim.ring_bytes, start, at, filler;
     uint64_t bytes = sizeof(struct arena_record) + 8 * (uint64_t)fields + ((data_bytes + 7u) & ~7u);
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    struct ring_place p;
+    uint64_t at, filler;
 
-    t->depth++;
-    do {
-        start = *(volatile uint64_t *)&t->reserved;
-        at = start & (ring_bytes - 1);
-        filler = ring_bytes - at < bytes ? ring_bytes - at : 0;
-        if (__builtin_expect(start + filler + bytes - t->tail_seen > ring_bytes, 0) &&
-            !ring_wait(t, start + filler + bytes)) {
+    if (__builtin_expect(t->depth != 0, 0))
+        ring_nested(t, frame);
+    t->depth_frame = t->depth == 0 ? frame : t->depth_frame;
+    if (__builtin_expect(++t->depth == 1, 1))
+        t->depth_frame = frame; /* again: a handler may have come in between and left its own */
+    for (;;) {
+        p = ring_place(t);
+        at = p.start & (p.bytes - 1);
+        filler = p.bytes - at < bytes ? p.bytes - at : 0;
+        if (__builtin_expect(p.start + filler + bytes + RING_RESERVE - t->tail_seen > p.bytes, 0)) {
+            if (ring_make_room(t, filler + bytes))
+                continue;
             t->depth--;
             return NULL;
         }
-    } while (__builtin_expect(!ring_move(&t->reserved, start, start + filler + bytes), 0));
+        if (__builtin_expect(ring_move(&t->reserved, p.start, p.start + filler + bytes), 1))
+            break;
+    }
 
-    struct arena_record *r = (struct arena_record *)(void *)(t->ring + at);
+    struct arena_record *r = (struct arena_record *)(void *)(p.ring + at);
     if (__builtin_expect(filler != 0, 0)) {
         r->type = 0;
         r->words = (uint16_t)(filler / 8);
         r->data_bytes = 0;
-        r = (struct arena_record *)(void *)t->ring;
+        r = (struct arena_record *)(void *)p.ring;
     }
     r->type = (uint16_t)type;
     r->words = (uint16_t)(bytes / 8);
@@ -71,17 +114,17 @@ static inline void record_commit(struct arena_thread *t)
     uint64_t end;
 
     atomic_signal_fence(memory_order_seq_cst);
-    if (--t->depth)
+    if (__builtin_expect(--t->depth != 0, 0)) {
+        if ((int32_t)t->depth < 0)
+            ring_uneven(t);
         return;
+    }
     do { /* a handler that nests here publishes a later end: never leave an earlier one behind */
         end = *(volatile uint64_t *)&t->reserved;
         atomic_store_explicit(&t->head, end, memory_order_release);
     } while (*(volatile uint64_t *)&t->reserved != end);
-    if (__builtin_expect(end - t->tail_seen > shim.ring_bytes / 2, 0)) {
-        t->tail_seen = atomic_load_explicit(&t->tail, memory_order_acquire);
-        if (end - t->tail_seen > shim.ring_bytes / 2)
-            ring_wake_recorder();
-    }
+    if (__builtin_expect(end - t->tail_seen > t->ring_bytes / 2, 0))
+        ring_filling(t, end);
 }
 
 #endif

@@ -1,219 +1,233 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libunwind walks. It is loaded by dlopen with RTLD_LOCAL, because it exports _Unwind_* and backtrace: linked into a preload
- * it would take over the host's C++ exceptions.
+ * Ids come from a table of this process: open addressing over a 64-bit hash of the frames, entries never removed. An entry's
+ * second word holds 32 bits of another hash beside the id, so that two stacks are not taken for one. Insertion is lock-free,
+ * so it may run in a signal handler that interrupted another insertion.
  *
- * Ids come from a table of this process: open addressing over a 64-bit hash of the frames, entries never removed. Two stacks
- * with one hash would be taken for one; with 2^16 stacks the odds of a single such pair are below one in 2^32. Insertion is
- * lock-free, so it may run in a signal handler that interrupted another insertion.
+ * Each slot of a thread in the arena has a walker in private memory of this process, found by the slot's number: no thread-local
+ * storage, nothing to allocate or free as threads come and go. A thread that has taken some stacks gets a memo (memo.h).
  */
 #include "stack.h"
 
-#include <errno.h>
+#include <dlfcn.h>
 #include <link.h>
 
 #include "event.h"
+#include "frame.h"
 #include "raw.h"
-#include "real.h"
 #include "ring.h"
 #include "say.h"
 #include "thread.h"
+#include "unwind.h"
 
 #define TABLE_SLOTS (1u << 17)
 #define TABLE_MAX_PROBES 64
-#define OWN_FRAMES_MAX 8
-#define MEMBARRIER_EXPEDITED 8           /* private, of <linux/membarrier.h> */
-#define MEMBARRIER_REGISTER_EXPEDITED 16
-#define PAUSE_STEP_NS 100000
-#define PAUSE_STEPS 1000
+#define MEMO_AFTER_STACKS 64 /* a thread with fewer does not pay for a memo */
+#define CHECK_EVERY 256      /* hits of the memo */
+#define OWN_FRAMES_MAX 16
 
 struct stack_slot {
-    _Atomic uint64_t hash; /* 0: free */
-    _Atomic uint32_t id;   /* 0: claimed, its event is not written yet */
+    _Atomic uint64_t hash;   /* 0: free */
+    _Atomic uint64_t answer; /* check in the high half, id in the low; 0: claimed, its event is not written yet */
+};
+
+struct stack_hash {
+    uint64_t hash;
+    uint32_t check;
 };
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 extern const char _etext __attribute__((visibility("hidden")));
 
 static struct stack_slot *table;
-static int (*walk)(void **, int);
+static struct walker *walkers; /* by slot of the thread */
 static uint32_t depth;
-static uintptr_t unwinder_start, unwinder_end; /* its code */
 
-static int note_unwinder(struct dl_phdr_info *info, size_t size, void *unused)
+static bool is_own(uintptr_t address)
 {
-    (void)size, (void)unused;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
-        if (segment->p_type == PT_LOAD && segment->p_flags & PF_X && (uintptr_t)walk - start < segment->p_memsz) {
-            unwinder_start = start;
-            unwinder_end = start + segment->p_memsz;
-            return 1;
-        }
-    }
-    return 0;
+    return address - (uintptr_t)&__ehdr_start < (uintptr_t)&_etext - (uintptr_t)&__ehdr_start;
 }
 
-bool stack_is_unwinder(const void *return_address)
-{
-    return (uintptr_t)return_address - unwinder_start < unwinder_end - unwinder_start;
-}
-
-ssize_t stack_no_pipe_read(void)
-{
-    errno = EAGAIN;
-    return -1;
-}
-
-ssize_t stack_no_pipe_write(const void *address)
-{
-    unsigned char resident;
-    uintptr_t page = (uintptr_t)address & ~(uintptr_t)4095;
-
-    if (raw3(SYS_mincore, (long)page, 1, (long)&resident) == 0)
-        return 1;
-    errno = EFAULT;
-    return -1;
-}
-
-void stack_start(struct arena_thread *t)
+void stack_start(void)
 {
     uint32_t frames = shim.arena->stack_depth;
+    void *find = frames ? dlsym(RTLD_DEFAULT, "_dl_find_object") : NULL;
 
     if (frames == 0)
         return;
-    depth = frames < STACK_MAX_FRAMES ? frames : STACK_MAX_FRAMES;
-    t->in_shim++;
-    void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
-    *(void **)&walk = library ? dlsym(library, "unw_backtrace") : NULL;
-    t->in_shim--;
-    if (!walk) {
-        say((const char *const[]){"libunwind.so.8 cannot be loaded: allocations are recorded without stacks", NULL});
-    } else if (dl_iterate_phdr(note_unwinder, NULL)) {
-        raw2(SYS_membarrier, MEMBARRIER_REGISTER_EXPEDITED, 0);
-        table = raw_reserve(TABLE_SLOTS * sizeof *table);
+    if (!find) {
+        say((const char *const[]){"this libc (older than glibc 2.35) cannot tell where code is: allocations are recorded "
+                                  "without stacks", NULL});
+        return;
     }
+    depth = frames < UNWIND_MAX_FRAMES ? frames : UNWIND_MAX_FRAMES;
+    unwind_start((unwind_find_object *)find);
+    walkers = raw_reserve((uint64_t)shim.arena->thread_capacity * sizeof *walkers);
+    table = walkers ? raw_reserve(TABLE_SLOTS * sizeof *table) : NULL;
 }
 
-static uint64_t hash_frames(void *const *frames, uint32_t n)
+void stack_flush(void) { unwind_flush(); }
+
+void stack_no_system_calls(void) { atomic_store(&unwind_no_syscalls, true); }
+
+static struct walker *walker_of(const struct arena_thread *t)
 {
-    uint64_t h = 0x9E3779B97F4A7C15ull ^ n;
+    struct walker *w = &walkers[t - shim.threads];
+
+    if (__builtin_expect(w->thread != t->serial, 0))
+        unwind_adopt(w, t->serial);
+    return w;
+}
+
+void stack_thread_end(struct arena_thread *t)
+{
+    if (!table)
+        return;
+    t->in_shim = 1;
+    t->shim_frame = FRAME_HERE();
+    unwind_adopt(walker_of(t), t->serial);
+    t->in_shim = 0;
+}
+
+/* --- ids --- */
+
+static struct stack_hash hash_frames(const uintptr_t *frames, uint32_t n, uint32_t flags)
+{
+    uint64_t h = 0x9E3779B97F4A7C15ull ^ n ^ (uint64_t)flags << 32, g = n;
 
     for (uint32_t i = 0; i < n; i++) {
-        h = (h ^ (uintptr_t)frames[i]) * 0xD6E8FEB86659FD93ull;
+        h = (h ^ frames[i]) * 0xD6E8FEB86659FD93ull;
         h ^= h >> 32;
+        g = (g + frames[i]) * 0xA0761D6478BD642Full;
+        g = g << 23 | g >> 41;
     }
-    return h ? h : 1;
+    return (struct stack_hash){h ? h : 1, (uint32_t)(g >> 32)};
 }
 
-static bool is_own(const void *address) { return address >= (void *)&__ehdr_start && address < (void *)&_etext; }
-
-/* Hooks in the middle of a stack (pthread_create, say, which allocates) are left out as well. */
-static bool write_stack(struct arena_thread *t, uint32_t id, void *const *frames, uint32_t n)
+static bool write_stack(struct arena_thread *t, uint32_t id, const struct walker *w)
 {
-    uint32_t kept = 0;
+    uint64_t *field = record_begin(t, EVENT_stack, 2, w->frames_n * 8, clock_ticks());
 
-    for (uint32_t i = 0; i < n; i++)
-        kept += !is_own(frames[i]);
-    uint64_t *field = record_begin(t, EVENT_stack, 1, kept * 8, clock_ticks());
     if (!field)
         return false;
     field[0] = id;
-    for (uint32_t i = 0, at = 1; i < n; i++)
-        if (!is_own(frames[i]))
-            field[at++] = (uintptr_t)frames[i];
+    field[1] = w->flags;
+    for (uint32_t i = 0; i < w->frames_n; i++)
+        field[2 + i] = w->frames[i];
     record_commit(t);
     return true;
 }
 
-/* The slot's id; writes its event if nobody has. A slot that another thread has claimed and not finished (it may be the one
- * that we interrupted, or a copy from before fork) is not waited for: both write the event, under ids of their own. */
-static uint32_t slot_id(struct arena_thread *t, struct stack_slot *slot, void *const *frames, uint32_t n)
+/* The id of a stack that is in no slot, or in one whose id nobody has written yet: the thread that claimed it may be the one
+ * that we interrupted, or be left behind by a fork. So it is not waited for: both write the event, under ids of their own. */
+static uint32_t new_id(struct arena_thread *t, const struct walker *w)
 {
-    uint32_t id = atomic_load_explicit(&slot->id, memory_order_acquire), none = 0;
+    uint32_t id = atomic_fetch_add_explicit(&shim.arena->next_stack, 1, memory_order_relaxed);
 
-    if (id)
-        return id;
-    id = atomic_fetch_add_explicit(&shim.arena->next_stack, 1, memory_order_relaxed);
-    if (!write_stack(t, id, frames, n))
-        return 0;
-    atomic_compare_exchange_strong_explicit(&slot->id, &none, id, memory_order_release, memory_order_relaxed);
-    return id;
+    return write_stack(t, id, w) ? id : 0;
 }
 
-static uint32_t intern(struct arena_thread *t, void *const *frames, uint32_t n)
+/* The check and the id, as in an entry; the id is 0 if there is none to be had. */
+static uint64_t intern(struct arena_thread *t, const struct walker *w)
 {
-    uint64_t hash = hash_frames(frames, n);
+    struct stack_hash h = hash_frames(w->frames, w->frames_n, w->flags);
+    uint64_t check = (uint64_t)h.check << 32;
 
     for (uint32_t probe = 0; probe < TABLE_MAX_PROBES; probe++) {
-        struct stack_slot *slot = &table[(hash + probe) % TABLE_SLOTS];
+        struct stack_slot *slot = &table[(h.hash + probe) % TABLE_SLOTS];
         uint64_t found = atomic_load_explicit(&slot->hash, memory_order_relaxed);
-        if (found == 0 && atomic_compare_exchange_strong_explicit(&slot->hash, &found, hash, memory_order_relaxed,
+        if (found == 0 && atomic_compare_exchange_strong_explicit(&slot->hash, &found, h.hash, memory_order_relaxed,
                                                                   memory_order_relaxed))
-            found = hash;
-        if (found == hash)
-            return slot_id(t, slot, frames, n);
+            found = h.hash;
+        if (found != h.hash)
+            continue;
+        uint64_t answer = atomic_load_explicit(&slot->answer, memory_order_acquire), none = 0;
+        if (answer && answer >> 32 == h.check)
+            return answer;
+        if (answer)
+            continue; /* another stack of the same hash */
+        answer = check | new_id(t, w);
+        if ((uint32_t)answer)
+            atomic_compare_exchange_strong_explicit(&slot->answer, &none, answer, memory_order_release,
+                                                    memory_order_relaxed);
+        return answer;
     }
-    return 0;
+    return check;
 }
 
-/* A walker says that it is inside (in_shim) and then looks at the gate; whoever forks closes the gate and then looks who is
- * inside. One of the two sees the other, if each store is seen before the load behind it: membarrier(2) makes it so on all
- * processors at once, and walkers pay for no fence. */
-static _Atomic uint32_t gate; /* forks in progress */
+/* --- taking a stack --- */
 
-static bool anybody_inside(void)
+/* The registers of the function that called the hook. All of the shim keeps frame pointers. */
+static bool find_caller(const uintptr_t *frame, struct memo_key *caller)
 {
-    uint32_t high = atomic_load(&shim.arena->threads_high), pid = (uint32_t)raw0(SYS_getpid);
-
-    for (uint32_t i = 0; i < high; i++) {
-        const struct arena_thread *t = &shim.threads[i];
-        if (t != thread_slot && atomic_load(&t->state) >= ARENA_LIVE && atomic_load(&t->pid) == pid &&
-            *(const volatile uint32_t *)&t->in_shim)
+    for (unsigned i = 0; i < OWN_FRAMES_MAX; i++) {
+        if (!is_own(frame[1])) {
+            *caller = (struct memo_key){.pc = frame[1], .sp = (uintptr_t)(frame + 2), .rbp = frame[0]};
             return true;
+        }
+        frame = (const uintptr_t *)frame[0];
     }
     return false;
 }
 
-bool stack_pause(void)
+/* Hooks in the middle of a stack (pthread_create, say, which allocates) are left out as well. */
+static void leave_out_own(struct walker *w)
 {
-    struct timespec step = {0, PAUSE_STEP_NS};
+    uint32_t kept = 0;
 
-    atomic_fetch_add(&gate, 1);
-    if (!table || !thread_slot)
-        return true;
-    if (raw2(SYS_membarrier, MEMBARRIER_EXPEDITED, 0) != 0)
-        raw2(SYS_nanosleep, (long)&step, 0); /* no such call: a processor's stores are out long before that */
-    for (int i = 0; i < PAUSE_STEPS && anybody_inside(); i++)
-        raw2(SYS_nanosleep, (long)&step, 0);
-    return !thread_slot->in_shim && !anybody_inside();
+    for (uint32_t i = 0; i < w->frames_n; i++)
+        if (!is_own(w->frames[i]))
+            w->frames[kept++] = w->frames[i];
+    w->frames_n = kept;
 }
 
-void stack_resume(void) { atomic_fetch_sub(&gate, 1); }
+static uint64_t walk(struct arena_thread *t, struct walker *w, const struct memo_key *caller)
+{
+    uint64_t generation = unwind_generation(); /* a flush from here on makes the memo forget what is kept below */
 
-void stack_off(void) { table = NULL; }
+    unwind_walk(w, caller, depth);
+    leave_out_own(w);
+    uint64_t answer = intern(t, w);
+    if (!w->memo && ++w->taken == MEMO_AFTER_STACKS && !atomic_load(&unwind_no_syscalls))
+        w->memo = memo_new();
+    if (w->memo && (uint32_t)answer && w->checks.complete && generation == unwind_generation())
+        memo_keep(w->memo, caller, &w->checks, answer);
+    return answer;
+}
+
+/* One hit in so many is walked all the same, to know how sure the memo is. Ids may differ where two threads met a stack
+ * at once, so the frames' hashes are compared. */
+static __attribute__((noinline)) uint64_t check(struct arena_thread *t, struct walker *w, const struct memo_key *caller,
+                                                uint64_t remembered)
+{
+    uint64_t answer = walk(t, w, caller);
+
+    t->stack_checks++;
+    t->stack_mismatches += answer >> 32 != remembered >> 32;
+    return answer;
+}
+
+static uint64_t find_or_walk(struct arena_thread *t, struct walker *w, const struct memo_key *caller)
+{
+    uint64_t answer = w->memo ? memo_find(w->memo, caller, unwind_generation()) : 0;
+
+    if (__builtin_expect(!answer, 0))
+        return walk(t, w, caller);
+    return __builtin_expect(++w->taken % CHECK_EVERY == 0, 0) ? check(t, w, caller, answer) : answer;
+}
 
 uint32_t stack_id(struct arena_thread *t)
 {
-    void *frames[STACK_MAX_FRAMES + OWN_FRAMES_MAX];
+    struct memo_key caller;
 
-    if (!table || t->in_shim)
+    if (!table || (t->in_shim && !frame_is_gone(t->shim_frame, FRAME_HERE())) ||
+        !find_caller(__builtin_frame_address(0), &caller))
         return 0;
-    int saved_errno = errno;
-    t->in_shim++;
+    t->in_shim = 1;
+    t->shim_frame = FRAME_HERE();
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(atomic_load_explicit(&gate, memory_order_relaxed) != 0, 0)) {
-        t->in_shim--;
-        return 0;
-    }
-    int n = walk(frames, (int)depth + OWN_FRAMES_MAX), own = 0;
-    uint32_t id = 0;
-    while (own < n && is_own(frames[own]))
-        own++;
-    if (n > own)
-        id = intern(t, frames + own, (uint32_t)(n - own) < depth ? (uint32_t)(n - own) : depth);
-    t->in_shim--;
-    errno = saved_errno;
+    uint32_t id = (uint32_t)find_or_walk(t, walker_of(t), &caller);
+    atomic_signal_fence(memory_order_seq_cst);
+    t->in_shim = 0;
     return id;
 }

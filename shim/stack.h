@@ -8,33 +8,19 @@
 #ifndef PERFSHIM_STACK_H
 #define PERFSHIM_STACK_H
 
-#include <stdbool.h>
-#include <sys/types.h>
-
 #include "arena.h"
 
-#define STACK_MAX_FRAMES 128
+/* Once a process, by its first thread. Until then, and if this libc is too old, every stack is 0. */
+void stack_start(void);
 
-/* Loads the unwinder. Until then, and if it cannot be had, every stack is 0. From the constructor only: it calls the dynamic
- * linker. */
-void stack_start(struct arena_thread *t);
+/* Code was unloaded, or is about to be loaded: to be called after dlclose and before dlopen, by any thread. */
+void stack_flush(void);
 
-/*
- * libunwind tests addresses by writing a byte from them into a pipe. Two descriptors in the host are two too many: a host
- * that closes all it has and opens its own would have them read from. So the hooks give the unwinder, known by the address
- * that it calls from, a pipe that is none: reads say EAGAIN, writes say whether the byte can be read.
- */
-#define STACK_NO_PIPE (-0x50534849)
-bool stack_is_unwinder(const void *return_address);
-ssize_t stack_no_pipe_read(void);
-ssize_t stack_no_pipe_write(const void *address);
+/* From now on a walk ends where it would have to ask the kernel whether the next page can be read. */
+void stack_no_system_calls(void);
 
-/* Around fork: waits, for a bounded time, until no thread of this process is inside the unwinder, whose locks a child would
- * inherit as held for ever, and keeps them out until stack_resume. False if one stayed, or the caller is inside itself: then the
- * child must take no stacks. */
-bool stack_pause(void);
-void stack_resume(void);
-void stack_off(void);
+/* The calling thread is about to end: gives its memory back. It may still take stacks. */
+void stack_thread_end(struct arena_thread *t);
 
 /* The id of the caller's stack without the shim's own frames; 0: none could be taken. Keeps errno. */
 uint32_t stack_id(struct arena_thread *t);

@@ -23,13 +23,20 @@ struct shim_state {
     struct arena_header *arena;
     struct arena_thread *threads;
     struct arena_proc *procs, *proc; /* proc: this process's slot */
-    uint8_t *rings;
-    uint64_t ring_bytes;
+    _Atomic uint64_t *pool; /* the bitmap of blocks (pool.h) */
+    uint8_t *blocks;
     uint32_t heap_mode; /* enum arena_heap_mode */
     uint32_t capture_bytes;
+    uint64_t min_wait_ns;
+    uint32_t heap_passes; /* the program's malloc is not the hook, but one in front of it */
+    uint32_t filtered; /* a seccomp filter judges this process's system calls: make none that the host does not */
 };
 
 extern struct shim_state shim __attribute__((visibility("hidden")));
+
+/* 1 in a process that recording knows of. The kernel wipes its page in every child that has memory of its own, however it was
+ * made: so a child that came past the fork handlers (clone, _Fork, a bare system call) is found by its first hooked call. */
+extern uint32_t fork_canary[1024] __attribute__((visibility("hidden"))); /* a page; the first word is it */
 
 /* Tries to begin recording; called by the first hook, and again while the phase is EARLY. Afterwards the phase is ON or OFF,
  * unless another thread is at it, or libc has no environment yet. */

@@ -10,16 +10,21 @@
 #include <pthread.h>
 
 #include "event.h"
+#include "frame.h"
+#include "procslot.h"
 #include "raw.h"
 #include "ring.h"
+#include "stack.h"
 
 __thread struct arena_thread *thread_slot;
 static __thread bool thread_attaching;     /* a signal handler may come in between */
 static __thread uint32_t thread_retry;     /* no slot was free: calls to let pass before trying again */
 static pthread_key_t end_key;
 static bool end_key_made;
+static bool tid_is_in_place;
 
 #define RETRY_AFTER_CALLS 4096
+#define TID_OFFSET 0x2d0 /* of the thread's id in glibc's thread descriptor, looked at where the kernel must not be asked */
 
 /* Counts down the rounds: the value of the key is the round plus one. */
 static void on_thread_end(void *round)
@@ -38,30 +43,34 @@ static void on_thread_end(void *round)
         field[0] = 0;
         record_commit(t);
     }
+    stack_thread_end(t);
     atomic_store_explicit(&t->state, ARENA_ENDING, memory_order_release);
 }
 
 void thread_watch_ends(void)
 {
     end_key_made = pthread_key_create(&end_key, on_thread_end) == 0;
+    tid_is_in_place = *(const uint32_t *)((const uint8_t *)pthread_self() + TID_OFFSET) == (uint32_t)raw0(SYS_gettid);
 }
 
-static void slot_init(struct arena_thread *t, uint32_t index)
+static uint32_t own_tid(void)
 {
-    uint64_t head = atomic_load_explicit(&t->head, memory_order_relaxed);
+    if (!shim.filtered)
+        return (uint32_t)raw0(SYS_gettid);
+    return tid_is_in_place ? *(const volatile uint32_t *)((const uint8_t *)pthread_self() + TID_OFFSET) : 0;
+}
 
-    /* positions go on where the slot's last owner left them, so that the recorder's tail stays true */
-    t->reserved = head;
-    t->tail_seen = atomic_load_explicit(&t->tail, memory_order_acquire);
-    t->ring = shim.rings + (uint64_t)index * shim.ring_bytes;
-    t->depth = t->in_heap = t->in_shim = t->lossy = t->paused = 0;
-    t->cost_turn = 0;
+static void slot_init(struct arena_thread *t)
+{
+    t->in_heap = t->nested = 0;
+    t->depth = t->in_shim = t->growing = t->lossy = t->paused = t->cost_turn = 0;
     t->ledger = t->reported = (struct arena_ledger){0, 0, 0, 0};
     t->lost_events = 0;
     t->stalled_ticks = t->cost_heap_ticks = t->cost_io_ticks = 0;
+    t->stack_checks = t->stack_mismatches = 0;
     atomic_store_explicit(&t->waiting, 0, memory_order_relaxed);
-    t->tid = (uint32_t)raw0(SYS_gettid);
-    t->pid = (uint32_t)raw0(SYS_getpid);
+    t->tid = own_tid();
+    t->pid = atomic_load_explicit(&shim.proc->pid, memory_order_relaxed);
     t->proc = (uint32_t)(shim.proc - shim.procs);
     t->serial = atomic_fetch_add_explicit(&shim.arena->next_thread, 1, memory_order_relaxed);
     atomic_store_explicit(&t->state, ARENA_LIVE, memory_order_release);
@@ -81,7 +90,11 @@ static struct arena_thread *slot_claim(void)
         while (high <= i && !atomic_compare_exchange_weak_explicit(&shim.arena->threads_high, &high, i + 1,
                                                                    memory_order_acq_rel, memory_order_acquire))
             ;
-        slot_init(t, i);
+        if (!ring_first(t)) {
+            atomic_store_explicit(&t->state, ARENA_FREE, memory_order_release);
+            return NULL;
+        }
+        slot_init(t);
         return t;
     }
     return NULL;
@@ -91,6 +104,10 @@ static struct arena_thread *attach_now(void)
 {
     if (atomic_load_explicit(&shim.phase, memory_order_acquire) == SHIM_EARLY)
         shim_start();
+    else if (!fork_canary[0] && atomic_load_explicit(&shim.phase, memory_order_acquire) == SHIM_ON)
+        fork_unseen();
+    if (thread_slot)
+        return thread_slot;
     if (atomic_load_explicit(&shim.phase, memory_order_acquire) != SHIM_ON)
         return NULL;
     if (thread_retry && --thread_retry)
@@ -102,10 +119,11 @@ static struct arena_thread *attach_now(void)
         return NULL;
     }
     thread_slot = t;
-    t->in_shim++; /* setspecific may allocate for high keys: that is the host's memory, but no site of its own */
+    t->in_shim = 1; /* setspecific may allocate for high keys: that is the host's memory, but no site of its own */
+    t->shim_frame = FRAME_HERE();
     if (end_key_made)
         pthread_setspecific(end_key, (void *)(uintptr_t)PTHREAD_DESTRUCTOR_ITERATIONS);
-    t->in_shim--;
+    t->in_shim = 0;
     return t;
 }
 

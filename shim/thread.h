@@ -31,7 +31,7 @@ static inline struct arena_thread *hook_enter(void)
 {
     struct arena_thread *t = thread_slot;
 
-    if (__builtin_expect(!t, 0))
+    if (__builtin_expect(!t || !fork_canary[0], 0))
         t = thread_attach();
     return t && !t->paused ? t : NULL;
 }

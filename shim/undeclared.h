@@ -7,8 +7,11 @@
 #define PERFSHIM_UNDECLARED_H
 
 #include <poll.h>
+#include <mqueue.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -24,5 +27,51 @@ int __openat_2(int dir, const char *path, int flags);
 int __openat64_2(int dir, const char *path, int flags);
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t fds_bytes);
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t fds_bytes);
+mqd_t __mq_open_2(const char *name, int flags);
+void __syslog_chk(int priority, int flag, const char *format, ...);
+void __vsyslog_chk(int priority, int flag, const char *format, va_list arguments);
+
+/* select with fd_set bounds checked is a call of __fdelt_chk, which waits for nothing; poll has this second name. */
+int __poll(struct pollfd *fds, nfds_t n, int timeout_ms);
+int __select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout);
+int __nanosleep(const struct timespec *wanted, struct timespec *left);
+
+/* C23 (7.24.3.4 and 5), in glibc from 2.43 on. */
+void free_sized(void *p, size_t size);
+void free_aligned_sized(void *p, size_t align, size_t size);
+
+/* jemalloc(3), "Non-standard API". */
+void *mallocx(size_t size, int flags);
+void *rallocx(void *p, size_t size, int flags);
+size_t xallocx(void *p, size_t size, size_t extra, int flags);
+size_t sallocx(const void *p, int flags);
+void dallocx(void *p, int flags);
+void sdallocx(void *p, size_t size, int flags);
+size_t nallocx(size_t size, int flags);
+
+/*
+ * C++ operators by their mangled names (Itanium C++ ABI, 5.1.3): nw new, na new[], dl delete, da delete[]; m a size, Pv the
+ * block, St11align_val_t an alignment, RKSt9nothrow_t that nothing may be thrown.
+ */
+void *_Znwm(size_t size);
+void *_Znam(size_t size);
+void *_ZnwmRKSt9nothrow_t(size_t size, const void *nothrow);
+void *_ZnamRKSt9nothrow_t(size_t size, const void *nothrow);
+void *_ZnwmSt11align_val_t(size_t size, size_t align);
+void *_ZnamSt11align_val_t(size_t size, size_t align);
+void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *nothrow);
+void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *nothrow);
+void _ZdlPv(void *p);
+void _ZdaPv(void *p);
+void _ZdlPvm(void *p, size_t size);
+void _ZdaPvm(void *p, size_t size);
+void _ZdlPvRKSt9nothrow_t(void *p, const void *nothrow);
+void _ZdaPvRKSt9nothrow_t(void *p, const void *nothrow);
+void _ZdlPvSt11align_val_t(void *p, size_t align);
+void _ZdaPvSt11align_val_t(void *p, size_t align);
+void _ZdlPvmSt11align_val_t(void *p, size_t size, size_t align);
+void _ZdaPvmSt11align_val_t(void *p, size_t size, size_t align);
+void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *nothrow);
+void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *nothrow);
 
 #endif

@@ -35,6 +35,7 @@
 #include <zstd.h>
 
 #include "column.h"
+#include "filing.h"
 
 #define FRONT_BYTES (TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES)
 #define FILE_FRONT_BYTES (TRACE_SKIPPABLE_BYTES + TRACE_FILE_HEADER_BYTES)
@@ -86,9 +87,10 @@ struct copying {
 struct bound {
     struct recorder *r;
     struct whole *whole;
-    uint64_t limit, start_ticks, retry_ns;
+    uint64_t limit, retry_ns;
     bool failed; /* the last attempt to compact the file */
     bool blind;  /* memory was short, and it is not known what must be kept: nothing can be dropped any more */
+    bool passing; /* the bound may be passed */
     int directory;
     char name[256], name_new[264];
     struct kept_list kept; /* of the file, without checkpoint and `trimmed` */
@@ -204,8 +206,9 @@ static void try_later(struct bound *b)
 /* The old file stays as it is. */
 static void give_up(struct bound *b)
 {
+    if (is_copying(b))
+        unlinkat(b->directory, b->name_new, 0);
     end_copying(b);
-    unlinkat(b->directory, b->name_new, 0);
     try_later(b);
 }
 
@@ -216,16 +219,32 @@ static int compare_kept(const void *x, const void *y)
     return a->proc != b->proc ? (a->proc < b->proc ? -1 : 1) : a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
-/* A remainder of a recorder that was killed is in the way; anything else than a file of ours is left and refused. */
-static int open_new(const struct bound *b)
+/* Another run's, which has come by our file's name since that was deleted. */
+static bool is_locked(const struct bound *b)
+{
+    int fd = openat(b->directory, b->name_new, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+
+    if (fd >= 0)
+        close(fd);
+    return locked;
+}
+
+/* A remainder of a recorder that was killed goes; false: anything else than a file of ours is there, and left. */
+static bool clear_new(const struct bound *b)
 {
     struct stat status;
 
-    if (fstatat(b->directory, b->name_new, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
-            return -1;
-        unlinkat(b->directory, b->name_new, 0);
-    }
+    if (fstatat(b->directory, b->name_new, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return true;
+    return S_ISREG(status.st_mode) && status.st_uid == geteuid() && !is_locked(b) &&
+           unlinkat(b->directory, b->name_new, 0) == 0;
+}
+
+static int open_new(const struct bound *b)
+{
+    if (!clear_new(b))
+        return -1;
     int fd = openat(b->directory, b->name_new, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
         close(fd);
@@ -239,7 +258,9 @@ static bool begin_copying(struct bound *b)
     struct copying *c = &b->copying;
 
     *c = (struct copying){.fd = open_new(b), .from = b->mark.offset, .thin = b->kept.bytes > b->thin_above};
-    bool begun = c->fd >= 0 && copy_old(b, 0, FILE_FRONT_BYTES);
+    off_t needed = (off_t)(sink_bytes(b->r->sink) - b->mark.offset + fixed_bytes(b));
+    bool full = c->fd >= 0 && fallocate(c->fd, FALLOC_FL_KEEP_SIZE, 0, needed) != 0 && (errno == ENOSPC || errno == EDQUOT);
+    bool begun = c->fd >= 0 && !full && copy_old(b, 0, FILE_FRONT_BYTES);
     for (size_t i = 0; begun && i < b->mark.kept; i++)
         begun = kept_add(&c->sorted, b->kept.chunks[i]);
     if (!begun) {
@@ -267,7 +288,7 @@ static bool put_chunk(struct bound *b)
     const uint8_t *content = column_writer_finish(c->writer, &bytes);
     c->blob.used = 0;
     sink_divert(b->r->sink, &c->blob);
-    bool packed = content && sink_chunk(b->r->sink, &h, content, bytes);
+    bool packed = content && sink_chunk(b->r->sink, &h, content, bytes, FILING_NO_SLOT, NULL) == 0;
     sink_divert(b->r->sink, NULL);
     struct kept_chunk chunk = {c->bytes, (uint32_t)c->blob.used, (uint32_t)bytes, c->proc};
     return packed && write_new(b, c->blob.bytes, c->blob.used) && kept_add(&c->kept, chunk);
@@ -391,44 +412,94 @@ static uint64_t detail_bytes(const struct bound *b)
 static bool copy_front(struct bound *b)
 {
     struct copying *c = &b->copying;
-    struct track run = {.sink = b->r->sink};
+    struct track run = {.sink = b->r->sink, .slot = FILING_NO_SLOT};
     struct event e = {.time = b->mark.ticks, .type = EVENT_trimmed};
 
-    e.u.trimmed.from = b->start_ticks;
+    e.u.trimmed.from = b->r->arena->bound.start_ticks;
     e.u.trimmed.to = b->mark.ticks;
     e.u.trimmed.events = b->mark.events;
     e.u.trimmed.bytes = b->dropped_bytes + detail_bytes(b);
     e.u.trimmed.bound = b->limit;
     e.u.trimmed.kept_bytes = c->bytes + b->mark.bytes;
     e.u.trimmed.thinned = b->thinned + c->thin;
+    e.u.trimmed.known_from = b->r->arena->bound.known_from;
     c->blob.used = 0;
     sink_divert(b->r->sink, &c->blob);
     track_add(&run, &e, 0);
-    track_flush(&run, 0, true);
+    track_flush(&run, 0, 0);
     sink_divert(b->r->sink, NULL);
     c->front_done = true;
     return !run.lost && copy_from(b, b->mark.fd, 0, b->mark.bytes) &&
            write_new(b, c->blob.bytes, c->blob.used);
 }
 
-/* If the name stands for another file by now, or for none, ours goes on without a name: nothing of others is replaced. */
-static void take_name(struct bound *b)
-{
-    struct stat ours, named;
-    bool same = fstat(sink_fd(b->r->sink), &ours) == 0 &&
-                fstatat(b->directory, b->name, &named, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_dev == named.st_dev &&
-                ours.st_ino == named.st_ino;
+/* --- taking the file's place --- */
 
-    if (!same || renameat(b->directory, b->name_new, b->directory, b->name) != 0)
-        unlinkat(b->directory, b->name_new, 0);
+static uint64_t inode_of(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+/* The new file gets the name, if that stands for the old one or for none. Else ours goes on without a name: nothing of others
+ * is replaced. */
+static void take_name(int directory, const char *name, const char *name_new, const struct arena_front *front)
+{
+    struct stat named, new;
+    bool there = fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0;
+
+    if (fstatat(directory, name_new, &new, AT_SYMLINK_NOFOLLOW) != 0 || new.st_ino != front->inode)
+        return;
+    bool taken = there ? named.st_ino == front->old_inode && renameat(directory, name_new, directory, name) == 0
+                       : renameat2(directory, name_new, directory, name, RENAME_NOREPLACE) == 0;
+    if (!taken)
+        unlinkat(directory, name_new, 0);
+}
+
+static struct arena_front *next_front(struct arena_bound *a) { return &a->front[(atomic_load(&a->fronts) + 1) % 2]; }
+
+static void commit_front(struct arena_bound *a)
+{
+    atomic_fetch_add(&a->fronts, 1);
+    next_front(a)->inode = 0;
+}
+
+/* The new file gets the old one's descriptor and name. Killed anywhere in between, a recorder after us goes on from what is noted
+ * (bound_recover). The old file is held until then: its lock keeps other runs from the name. */
+static bool put_in_place(struct bound *b, struct arena_front front)
+{
+    struct arena_bound *a = &b->r->arena->bound;
+    struct arena_front *next = next_front(a);
+    int fd = sink_fd(b->r->sink), old = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    front.inode = 0;
+    front.old_inode = inode_of(fd);
+    *next = front;
+    atomic_signal_fence(memory_order_seq_cst);
+    next->inode = inode_of(b->copying.fd);
+    atomic_signal_fence(memory_order_seq_cst);
+    bool good = old >= 0 && dup3(b->copying.fd, fd, O_CLOEXEC) >= 0;
+    if (good) {
+        sink_replaced(b->r->sink, front.file_bytes);
+        take_name(b->directory, b->name, b->name_new, next);
+        commit_front(a);
+    } else {
+        next->inode = 0;
+    }
+    if (old >= 0)
+        close(old);
+    return good;
 }
 
 /* All is copied. The new file goes on where the old one ends. */
 static bool replace(struct bound *b)
 {
     struct copying *c = &b->copying;
-    uint64_t mark_at = c->bytes - (sink_bytes(b->r->sink) - b->mark.offset);
-    uint64_t front = mark_at - FILE_FRONT_BYTES - c->kept.bytes, before = b->kept.bytes;
+    uint64_t mark_at = c->bytes - (sink_bytes(b->r->sink) - b->mark.offset), before = b->kept.bytes;
+    struct arena_front front = {.file_bytes = c->bytes, .chunks = sink_chunks(b->r->sink), .ticks = b->mark.ticks,
+                                .kept_to = FILE_FRONT_BYTES + c->kept.bytes, .front_to = mark_at,
+                                .dropped_bytes = b->dropped_bytes + detail_bytes(b), .thinned = b->thinned + c->thin};
 
     for (size_t i = b->mark.kept; i < b->kept.count; i++) {
         struct kept_chunk chunk = b->kept.chunks[i];
@@ -436,19 +507,16 @@ static bool replace(struct bound *b)
         if (!kept_add(&c->kept, chunk))
             return false;
     }
-    if (lseek(c->fd, (off_t)c->bytes, SEEK_SET) < 0)
+    if (!put_in_place(b, front))
         return false;
-    take_name(b);
-    b->dropped_bytes += detail_bytes(b);
-    b->front_bytes = front;
-    b->thinned += c->thin;
+    b->dropped_bytes = front.dropped_bytes;
+    b->front_bytes = front.front_to - front.kept_to;
+    b->thinned = front.thinned;
     if (c->thin) /* nothing more is gained where gauges are not what takes the room */
         b->thin_above = c->kept.bytes > before / 10 * 9 ? 2 * c->kept.bytes : b->limit / 4;
     kept_reset(&b->kept);
     b->kept = c->kept;
     c->kept = (struct kept_list){0};
-    sink_replace(b->r->sink, c->fd, c->bytes);
-    c->fd = -1;
     end_copying(b);
     close(b->mark.fd);
     b->mark = (struct mark){.state = MARK_NONE};
@@ -505,12 +573,19 @@ static void drop_mark(struct bound *b)
 
 static void make_mark(struct bound *b, uint64_t now_ns)
 {
-    hosts_flush(b->r, now_ns, true);
+    hosts_flush(b->r, now_ns, 0);
+    b->passing = true;
+    sink_retry(b->r->sink); /* what came before the mark may not stand behind it */
+    b->passing = false;
+    if (sink_is_holding(b->r->sink)) {
+        try_later(b);
+        return;
+    }
     b->mark = (struct mark){.state = MARK_WRITING,
                             .ticks = clock_ticks(),
                             .offset = sink_bytes(b->r->sink),
                             .kept = b->kept.count,
-                            .events = b->r->drained_events - b->r->kept_events,
+                            .events = b->r->drained_events - b->r->arena->bound.kept_events,
                             .fd = memfd_create("perfshim-checkpoint", MFD_CLOEXEC)};
     b->r->floor_ticks = b->mark.ticks + 1;
     pid_t self = getpid();
@@ -567,12 +642,13 @@ bool bound_step(struct bound *b, uint64_t now_ns)
 
 /* --- the sink's questions --- */
 
-/* Detail that would pass the bound while the disk has no room for a compaction is refused, and so counted as lost. */
+/* Detail that would pass the bound while the disk has no room for a compaction is refused: it waits in memory, and what does
+ * not fit there is counted as lost. */
 static bool room(void *context, const struct trace_chunk_header *h, size_t bytes)
 {
     struct bound *b = context;
 
-    if (sink_bytes(b->r->sink) + bytes <= b->limit)
+    if (b->passing || sink_bytes(b->r->sink) + bytes <= b->limit)
         return true;
     if (!is_copying(b) && b->mark.state == MARK_WRITING)
         take_mark(b, true);
@@ -608,6 +684,40 @@ static bool split_path(struct bound *b, const char *path)
     return b->directory >= 0;
 }
 
+/* What a recorder before us has written. */
+static bool read_file(struct bound *b)
+{
+    const struct arena_front *front = &b->r->arena->bound.front[atomic_load(&b->r->arena->bound.fronts) % 2];
+    uint64_t end = sink_bytes(b->r->sink);
+    uint8_t header[FRONT_BYTES];
+    struct trace_chunk_header h;
+
+    b->front_bytes = front->front_to - front->kept_to;
+    b->dropped_bytes = front->dropped_bytes;
+    b->thinned = front->thinned;
+    if (front->ticks)
+        b->r->floor_ticks = front->ticks + 1;
+    for (uint64_t at = FILE_FRONT_BYTES, bytes; at < end; at += bytes) {
+        if (pread(sink_fd(b->r->sink), header, sizeof header, (off_t)at) != (ssize_t)sizeof header ||
+            !trace_get_chunk_header(header, &h))
+            return false;
+        bytes = FRONT_BYTES + (uint64_t)h.packed_bytes;
+        bool kept = h.thread == 0 && (at < front->kept_to || at >= front->front_to);
+        if (kept && !kept_add(&b->kept, (struct kept_chunk){at, (uint32_t)bytes, h.raw_bytes, h.proc}))
+            return false;
+    }
+    return true;
+}
+
+/* What a recorder before us knew of objects is lost with it: the file tells until the next checkpoint, and from there on only
+ * what happened since. */
+static void take_over(struct bound *b)
+{
+    b->r->arena->bound.known_from = clock_ticks();
+    clear_new(b);
+    b->blind = !read_file(b);
+}
+
 struct bound *bound_new(struct recorder *r, const char *path)
 {
     struct bound *b = calloc(1, sizeof *b);
@@ -616,15 +726,32 @@ struct bound *bound_new(struct recorder *r, const char *path)
         return NULL;
     b->r = r;
     b->limit = r->arena->max_bytes;
-    b->start_ticks = clock_ticks();
     b->thin_above = b->limit / 4;
     b->copying.fd = -1;
+    if (r->arena->bound.start_ticks)
+        take_over(b);
+    else
+        r->arena->bound.start_ticks = clock_ticks();
     b->whole = whole_new(r);
     b->zstd = ZSTD_createDCtx();
     if (!b->whole || !b->zstd)
         return NULL;
     sink_set_watch(r->sink, &(struct sink_watch){b, room, wrote});
     return b;
+}
+
+void bound_recover(struct arena_header *a, const struct tracefile *file)
+{
+    struct arena_front *next = next_front(&a->bound);
+    char new_path[PATH_MAX + 4];
+
+    if (next->inode && next->inode == inode_of(file->fd)) {
+        filing_note(a, &(struct arena_filing){.file_bytes = next->file_bytes, .chunks = next->chunks, .slot = FILING_NO_SLOT});
+        snprintf(new_path, sizeof new_path, "%s.new", file->path);
+        take_name(AT_FDCWD, file->path, new_path, next);
+        commit_front(&a->bound);
+    }
+    next->inode = 0;
 }
 
 struct whole *bound_whole(const struct bound *b) { return b->whole; }

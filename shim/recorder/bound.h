@@ -10,11 +10,17 @@
 #define PERFSHIM_BOUND_H
 
 #include "recorder.h"
+#include "tracefile.h"
 #include "whole.h"
 
 struct bound;
 
-/* path: of the trace, before the working directory changes. NULL if memory is short. The recorder must have its sink. */
+/* Finishes what a recorder before us may have been about to do: afterwards the descriptor, the notes and the name are of one
+ * file. To be called before the sink is made. */
+void bound_recover(struct arena_header *a, const struct tracefile *file);
+
+/* path: of the trace. NULL if memory is short. The recorder must have its sink, and no hosts yet. Where another recorder was
+ * before, it goes on from what stands in the file. */
 struct bound *bound_new(struct recorder *r, const char *path);
 
 struct whole *bound_whole(const struct bound *b);

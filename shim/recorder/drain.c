@@ -12,24 +12,18 @@
 
 #include "bound.h"
 #include "ops.h"
+#include "pool.h"
 #include "raw.h"
 #include "recorder.h"
 
 #define GIVE_BACK_BYTES 65536
 #define FAR_AHEAD_TICKS 10000000000ull
-#define ROLES (1u << 20)   /* descriptions whose role is remembered; ids are given in sequence, so older ones give way */
 #define CLOSED_KEPT 4096u  /* closes after which a connection's framing is forgotten, unless it was used again */
 
 struct cursor {
     uint32_t slot;
     uint64_t position, end, given_back;
     uint64_t time; /* of the record at position */
-};
-
-struct role_slot {
-    uint32_t desc;
-    uint32_t used; /* number of closes when its last payload came */
-    uint8_t role;
 };
 
 struct drain {
@@ -55,16 +49,17 @@ struct drain *drain_new(struct recorder *r)
     d->r = r;
     d->payload_size = SCRUB_OUT_BYTES(r->capture_bytes);
     d->heap = calloc(r->thread_capacity, sizeof *d->heap);
-    d->roles = calloc(ROLES, sizeof *d->roles);
+    d->roles = r->roles;
+    d->closes = r->lives << 24; /* what the roles say of uses is older */
     d->payload = malloc(d->payload_size);
-    return d->heap && d->roles && d->payload ? d : NULL;
+    return d->heap && d->payload ? d : NULL;
 }
 
 /* --- connections --- */
 
 static struct role_slot *role_slot(struct drain *d, uint32_t desc)
 {
-    struct role_slot *slot = &d->roles[desc % ROLES];
+    struct role_slot *slot = &d->roles[desc % RECORDER_ROLES];
 
     if (slot->desc != desc)
         *slot = (struct role_slot){.desc = desc, .role = ROLE_UNKNOWN};
@@ -124,6 +119,7 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
     case EVENT_desc_open:
         if (e->u.desc_open.from)
             role_slot(d, (uint32_t)e->u.desc_open.desc)->role = ROLE_ACCEPTED;
+        numbers_feed(&d->r->hosts[g->host].numbers, e);
         break;
     case EVENT_sock:
         if (e->u.sock.op == OP_connect)
@@ -131,6 +127,11 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
         break;
     case EVENT_desc_close:
         note_close(d, (uint32_t)e->u.desc_close.desc);
+        numbers_feed(&d->r->hosts[g->host].numbers, e);
+        break;
+    case EVENT_desc_dup:
+    case EVENT_desc_table:
+        numbers_feed(&d->r->hosts[g->host].numbers, e);
         break;
     case EVENT_stack:
         for (uint32_t at = 0; at + 8 <= e->data_bytes; at += 8) {
@@ -147,15 +148,18 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
 
 /* --- rings --- */
 
+static uint64_t ring_bytes(const struct recorder *r, uint32_t slot) { return (uint64_t)r->guests[slot].run * r->block_bytes; }
+
 static const struct arena_record *record_at(const struct drain *d, const struct cursor *c)
 {
-    return (const void *)(d->r->rings + (uint64_t)c->slot * d->r->ring_bytes + (c->position & (d->r->ring_bytes - 1)));
+    return (const void *)(d->r->blocks + (uint64_t)d->r->guests[c->slot].first_block * d->r->block_bytes +
+                          (c->position & (ring_bytes(d->r, c->slot) - 1)));
 }
 
 /* How many words the record takes if it is sound, else 0. The length is read once: its owner may be broken. */
 static uint32_t record_words(const struct drain *d, const struct cursor *c, const struct arena_record *record)
 {
-    uint64_t to_end = d->r->ring_bytes - (c->position & (d->r->ring_bytes - 1)), left = c->end - c->position;
+    uint64_t ring = ring_bytes(d->r, c->slot), to_end = ring - (c->position & (ring - 1)), left = c->end - c->position;
     uint32_t words = *(const volatile uint16_t *)&record->words;
 
     return words && words <= ARENA_RECORD_MAX_WORDS && words * 8ull <= to_end && words * 8ull <= left ? words : 0;
@@ -164,11 +168,34 @@ static uint32_t record_words(const struct drain *d, const struct cursor *c, cons
 static void give_back(struct drain *d, struct cursor *c)
 {
     struct arena_thread *t = &d->r->threads[c->slot];
+    struct guest *g = &d->r->guests[c->slot];
 
-    d->r->guests[c->slot].tail = c->given_back = c->position;
+    /* noted in the place that is not of the present tail, so that one is right whenever we are killed */
+    t->mark[t->mark[0].position == g->tail] = (struct arena_mark){c->position, g->track.next.taken};
+    atomic_signal_fence(memory_order_seq_cst);
+    g->tail = c->given_back = c->position;
     atomic_store_explicit(&t->tail, c->position, memory_order_seq_cst);
     if (atomic_exchange_explicit(&t->waiting, 0, memory_order_acq_rel))
         raw_futex_wake(&t->waiting);
+}
+
+/* The thread goes on in another ring: the old one goes back to the pool. */
+static bool follow_switch(struct drain *d, struct cursor *c, const struct arena_record *record)
+{
+    struct recorder *r = d->r;
+    struct guest *g = &r->guests[c->slot];
+    uint64_t first = record->field[0], run = record->field[1];
+
+    if (first > UINT32_MAX || run > r->ring_run || !pool_is_run((uint32_t)first, (uint32_t)run, r->block_count))
+        return false;
+    /* in this order, so that whoever takes over from us knows the ring of the tail whenever we are killed */
+    c->position += ARENA_SWITCH_BYTES;
+    hosts_note_ring(&r->threads[c->slot], c->position, (uint32_t)first, (uint32_t)run);
+    give_back(d, c);
+    hosts_free_ring(r, g);
+    g->first_block = (uint32_t)first;
+    g->run = (uint32_t)run;
+    return true;
 }
 
 /* Moves to the next real record: false if the ring is empty, or makes no sense and was emptied. */
@@ -177,13 +204,16 @@ static bool settle(struct drain *d, struct cursor *c)
     while (c->position < c->end) {
         const struct arena_record *record = record_at(d, c);
         uint32_t words = record_words(d, c, record);
-        if (!words) {
+        uint16_t type = *(const volatile uint16_t *)&record->type;
+        if (words == ARENA_SWITCH_BYTES / 8 && type == ARENA_SWITCH && follow_switch(d, c, record))
+            continue;
+        if (!words || (type != 0 && words < 2)) { /* a single word at the ring's end has no time behind it */
             d->r->damaged_rings++;
             d->r->guests[c->slot].track.lost++;
             c->position = c->end;
             break;
         }
-        if (record->type != 0) {
+        if (type != 0) {
             c->time = record->time;
             return true;
         }
@@ -204,8 +234,9 @@ static struct track *take_bounded(struct drain *d, struct guest *g, struct event
         g->track.lost++;
     if (e->type != EVENT_stack)
         return &g->track;
+    track_pass(&g->track);
     e->time = clock_ticks();
-    r->kept_events++;
+    r->arena->bound.kept_events++;
     return &r->hosts[g->host].track;
 }
 
@@ -220,8 +251,10 @@ static void take_record(struct drain *d, struct cursor *c)
     e.time = record->time;
     e.type = record->type;
     c->position += words * 8ull;
+    g->track.next.position = c->position;
+    g->track.next.taken++;
     if (!words || e.type >= 32 || !event_table[e.type].name || words < 2 + event_table[e.type].fields) {
-        g->track.lost++;
+        track_skip(&g->track);
         return;
     }
     unsigned fields = event_table[e.type].fields;
@@ -281,7 +314,7 @@ static void open_rings(struct drain *d)
         struct cursor c = {.slot = i, .position = g->tail, .end = head, .given_back = g->tail};
         if ((int64_t)(head - g->tail) <= 0)
             continue;
-        if (head - g->tail > r->ring_bytes || head % 8) {
+        if (head - g->tail > 2 * (uint64_t)r->ring_run * r->block_bytes || head % 8) { /* the last ring and all before it */
             r->damaged_rings++;
             g->track.lost++;
             c.position = c.end = head & ~7ull;
@@ -303,14 +336,15 @@ static void tell_losses(struct drain *d)
         if (!g->known)
             continue;
         uint64_t lost = r->threads[i].lost_events + g->track.lost, stalled = r->threads[i].stalled_ticks;
-        if (lost == g->lost_told && stalled == g->stalled_told)
+        struct track_progress *told = &g->track.next;
+        if (lost == told->lost_told && stalled == told->stalled_told)
             continue;
         /* at the thread's last record, not now: what is still in its ring is older than now */
         struct event e = {.time = g->last_ticks, .type = EVENT_lost};
-        e.u.lost.events = lost - g->lost_told;
-        e.u.lost.stalled = stalled - g->stalled_told;
-        g->lost_told = lost;
-        g->stalled_told = stalled;
+        e.u.lost.events = lost - told->lost_told;
+        e.u.lost.stalled = stalled - told->stalled_told;
+        told->lost_told = lost;
+        told->stalled_told = stalled;
         track_add(&g->track, &e, d->now_ns);
     }
 }
@@ -347,5 +381,6 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns)
     for (uint32_t i = 0; i < d->live; i++)
         give_back(d, &d->heap[i]);
     tell_losses(d);
+    atomic_store_explicit(&d->r->arena->drained_events, d->r->drained_events, memory_order_relaxed);
     return d->r->drained_events - before;
 }

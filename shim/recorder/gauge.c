@@ -163,13 +163,13 @@ static void add_ledgers(const struct recorder *r, uint32_t index, struct event_g
     const struct host *h = &r->hosts[index];
     uint32_t high = atomic_load(&r->arena->threads_high);
 
-    g->heap_alloc_count = h->ended.alloc_count;
-    g->heap_alloc_bytes = h->ended.alloc_bytes;
-    g->heap_free_count = h->ended.free_count;
-    g->heap_free_bytes = h->ended.free_bytes;
-    g->cost_heap = h->ended_cost_heap;
-    g->cost_io = h->ended_cost_io;
-    g->lost_events = h->ended_lost + h->track.lost;
+    g->heap_alloc_count = h->ended.ledger.alloc_count;
+    g->heap_alloc_bytes = h->ended.ledger.alloc_bytes;
+    g->heap_free_count = h->ended.ledger.free_count;
+    g->heap_free_bytes = h->ended.ledger.free_bytes;
+    g->cost_heap = h->ended.cost_heap;
+    g->cost_io = h->ended.cost_io;
+    g->lost_events = h->ended.lost + h->track.lost;
     g->shim_bytes = 0;
     for (uint32_t i = 0; i < high && i < r->thread_capacity; i++) {
         const struct arena_thread *t = &r->threads[i];
@@ -182,8 +182,7 @@ static void add_ledgers(const struct recorder *r, uint32_t index, struct event_g
         g->cost_heap += t->cost_heap_ticks;
         g->cost_io += t->cost_io_ticks;
         g->lost_events += t->lost_events + r->guests[i].track.lost;
-        uint64_t used = r->guests[i].tail;
-        g->shim_bytes += used < r->ring_bytes ? used : r->ring_bytes; /* pages of its ring that were ever touched */
+        g->shim_bytes += (uint64_t)r->guests[i].run * r->block_bytes;
     }
     if (r->heap_mode == HEAP_OFF)
         g->heap_alloc_count = g->heap_alloc_bytes = g->heap_free_count = g->heap_free_bytes = EVENT_UNKNOWN;
@@ -201,6 +200,7 @@ void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns)
     add_ledgers(r, index, g);
     read_status(h->pid, g);
     g->fds = count_descriptors(h->pid);
+    numbers_check(&h->numbers, h->pid, g->fds, &h->track, now_ns);
     g->cpu_ns = gauge_cpu_ns(h->pid);
     if (h->gauge_skip > 0) {
         h->gauge_skip--;
@@ -236,7 +236,7 @@ void gauge_recorder(struct recorder *r, uint64_t now_ns)
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     getrusage(RUSAGE_SELF, &usage);
-    e.u.recorder.cpu_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
+    e.u.recorder.cpu_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec + atomic_load(&r->arena->spent_cpu_ns);
     e.u.recorder.rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
     e.u.recorder.drained_events = r->drained_events;
     e.u.recorder.file_bytes = sink_bytes(r->sink);

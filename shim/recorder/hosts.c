@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "bound.h"
+#include "pool.h"
 #include "recorder.h"
 
 #define CLAIM_PATIENCE_NS 10000000000ull /* a forked child that did not come alive by then is none */
@@ -49,6 +50,70 @@ static void read_name(uint32_t pid, uint32_t tid, char *out, size_t size)
     out[strcspn(out, "\n")] = 0;
 }
 
+void hosts_note_ring(struct arena_thread *t, uint64_t start, uint32_t first_block, uint32_t run)
+{
+    bool first_is_later = (int64_t)(t->reading[0].start - t->reading[1].start) > 0;
+    unsigned older = t->reading[0].run && (!t->reading[1].run || first_is_later);
+
+    t->reading[older].run = 0; /* never half of one and half of the other */
+    atomic_signal_fence(memory_order_seq_cst);
+    t->reading[older].start = start;
+    t->reading[older].first_block = first_block;
+    atomic_signal_fence(memory_order_seq_cst);
+    t->reading[older].run = run;
+}
+
+/* The ring in which the tail is. False if the arena makes no sense. */
+static bool find_ring(const struct recorder *r, const struct arena_thread *t, struct guest *g)
+{
+    const struct arena_reading *best = NULL;
+    uint64_t tail = atomic_load(&t->tail);
+
+    for (unsigned i = 0; i < 2; i++)
+        if (t->reading[i].run && (int64_t)(tail - t->reading[i].start) >= 0 &&
+            (!best || (int64_t)(t->reading[i].start - best->start) > 0))
+            best = &t->reading[i];
+    if (!best || best->run > r->ring_run || !pool_is_run(best->first_block, best->run, r->block_count))
+        return false;
+    g->first_block = best->first_block;
+    g->run = best->run;
+    return true;
+}
+
+static void take_new(struct arena_thread *t, struct guest *g, uint64_t start_ticks)
+{
+    g->tail = atomic_load(&t->tail) & ~7ull; /* records begin at words */
+    g->last_ticks = start_ticks;
+    g->track.next.position = g->track.done.position = g->tail;
+    t->mark[0] = t->mark[1] = (struct arena_mark){g->tail, 0};
+    t->filed = (struct arena_filed){.serial = g->serial, .position = g->tail, .last_ticks = start_ticks};
+}
+
+/* A worker before us had this thread. What it took from the ring and did not get into the file is lost, and counted; what
+ * it got into the file without having given the room back is not taken twice. */
+static void take_over(struct recorder *r, struct arena_thread *t, struct guest *g)
+{
+    const struct arena_filed *filed = &t->filed;
+    uint64_t tail = atomic_load(&t->tail) & ~7ull, taken = t->mark[t->mark[0].position != tail].taken, lost = 0;
+
+    g->tail = tail;
+    if ((int64_t)(filed->position - tail) > 0) {
+        g->tail = filed->position;
+        taken = filed->taken;
+    } else if (taken > filed->taken) {
+        lost = taken - filed->taken;
+    }
+    t->mark[0] = t->mark[1] = (struct arena_mark){g->tail, taken};
+    g->last_ticks = filed->last_ticks;
+    g->track.events = filed->added;
+    g->track.lost = filed->lost + lost;
+    g->track.next = (struct track_progress){g->tail, taken, filed->lost_told, filed->stalled_told};
+    g->track.done = g->track.next;
+    if (lost && (!r->taken_over || filed->last_ticks < r->taken_over_from))
+        r->taken_over_from = filed->last_ticks;
+    r->taken_over += lost;
+}
+
 static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
 {
     struct arena_thread *t = &r->threads[slot];
@@ -59,11 +124,23 @@ static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
 
     if (!h->known || h->pid != atomic_load(&t->pid))
         return; /* its process is not known yet: next time */
-    *g = (struct guest){
-        .serial = atomic_load(&t->serial), .tid = atomic_load(&t->tid), .pid = h->pid, .host = index, .known = true};
-    g->tail = atomic_load(&t->tail);
-    g->last_ticks = atomic_load(&r->procs[index].start_ticks);
-    g->track = (struct track){.sink = r->sink, .proc = h->serial, .thread = g->serial, .pid = g->pid, .tid = g->tid};
+    *g = (struct guest){.serial = atomic_load(&t->serial), .tid = atomic_load(&t->tid), .pid = h->pid, .host = index};
+    bool anew = t->filed.serial != g->serial;
+    if (anew) {
+        t->reading[0] = (struct arena_reading){atomic_load(&t->tail), t->first_block, 1};
+        t->reading[1].run = 0;
+    }
+    if (!find_ring(r, t, g))
+        return; /* a broken host */
+    g->known = true;
+    g->track = (struct track){
+        .sink = r->sink, .slot = slot, .proc = h->serial, .thread = g->serial, .pid = g->pid, .tid = g->tid};
+    if (r->bound)
+        g->track.first = &h->track;
+    if (anew)
+        take_new(t, g, atomic_load(&r->procs[index].start_ticks));
+    else
+        take_over(r, t, g);
     struct event e = {.time = clock_ticks(), .type = EVENT_thread};
     e.u.thread.thread = g->serial;
     e.u.thread.tid = g->tid;
@@ -86,6 +163,17 @@ void hosts_find_threads(struct recorder *r, uint64_t now_ns)
             thread_begin(r, i, now_ns);
 }
 
+void hosts_free_ring(struct recorder *r, struct guest *g)
+{
+    off_t at = (off_t)((uint64_t)(r->blocks - (uint8_t *)r->arena) + (uint64_t)g->first_block * r->block_bytes);
+
+    if (g->run > 1 && r->arena_fd >= 0)
+        fallocate(r->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)g->run * r->block_bytes);
+    if (g->run)
+        pool_give(r->pool, g->first_block, g->run);
+    g->run = 0;
+}
+
 /* The ring is empty and will stay so. */
 static void thread_end(struct recorder *r, uint32_t slot, uint64_t now_ns)
 {
@@ -95,7 +183,7 @@ static void thread_end(struct recorder *r, uint32_t slot, uint64_t now_ns)
     struct event e = {.time = clock_ticks(), .type = EVENT_thread_end};
     struct event_thread_end *end = &e.u.thread_end;
 
-    track_flush(&g->track, now_ns, true);
+    track_flush(&g->track, now_ns, 0);
     *end = (struct event_thread_end){
         .thread = g->serial,
         .tid = g->tid,
@@ -108,19 +196,23 @@ static void thread_end(struct recorder *r, uint32_t slot, uint64_t now_ns)
         .alloc_bytes = t->ledger.alloc_bytes,
         .free_count = t->ledger.free_count,
         .free_bytes = t->ledger.free_bytes,
+        .stack_checks = t->stack_checks,
+        .stack_mismatches = t->stack_mismatches,
     };
-    track_add(&h->track, &e, now_ns);
-    h->ended.alloc_count += end->alloc_count;
-    h->ended.alloc_bytes += end->alloc_bytes;
-    h->ended.free_count += end->free_count;
-    h->ended.free_bytes += end->free_bytes;
-    h->ended_cost_heap += end->cost_heap;
-    h->ended_cost_io += end->cost_io;
-    h->ended_lost += end->lost_events;
+    h->ended.ledger.alloc_count += end->alloc_count;
+    h->ended.ledger.alloc_bytes += end->alloc_bytes;
+    h->ended.ledger.free_count += end->free_count;
+    h->ended.ledger.free_bytes += end->free_bytes;
+    h->ended.cost_heap += end->cost_heap;
+    h->ended.cost_io += end->cost_io;
+    h->ended.lost += end->lost_events;
+    r->procs[g->host].ended = h->ended;
     g->known = false;
+    hosts_free_ring(r, g);
     atomic_store_explicit(&t->tail, g->tail, memory_order_relaxed);
     atomic_store_explicit(&t->head, g->tail, memory_order_relaxed);
     atomic_store_explicit(&t->state, ARENA_FREE, memory_order_release);
+    track_add(&h->track, &e, now_ns); /* last: a worker after us must not tell it again */
 }
 
 static bool ring_is_empty(const struct recorder *r, uint32_t slot)
@@ -157,12 +249,17 @@ static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
     exe[sizeof exe - 1] = 0;
     *h = (struct host){.serial = atomic_load(&p->serial), .pid = atomic_load(&p->pid), .known = true};
     h->pidfd = (int)syscall(SYS_pidfd_open, h->pid, 0);
-    h->track = (struct track){.sink = r->sink, .proc = h->serial, .pid = h->pid};
+    h->track = (struct track){.sink = r->sink, .slot = FILING_NO_SLOT, .proc = h->serial, .pid = h->pid};
+    h->ended.serial = h->serial;
+    if (p->ended.serial == h->serial)
+        h->ended = p->ended;
+    else
+        p->ended = h->ended;
     struct event e = {.time = atomic_load(&p->start_ticks), .type = EVENT_process};
     e.u.process.pid = h->pid;
     e.u.process.ppid = atomic_load(&p->ppid);
     e.u.process.parent = atomic_load(&p->parent);
-    e.u.process.flags = 0;
+    e.u.process.flags = p->flags;
     event_text(&e, exe);
     track_add(&h->track, &e, now_ns);
     if (r->bound)
@@ -174,11 +271,10 @@ static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
 static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum process_how how, uint64_t now_ns)
 {
     struct host *h = &r->hosts[slot];
-    uint32_t high = atomic_load(&r->arena->threads_high);
     uint64_t cpu_ns = gauge_cpu_ns(h->pid); /* first of all: its parent may reap it at any time */
 
     drain_pass(d, now_ns); /* what it wrote last */
-    for (uint32_t i = 0; i < high && i < r->thread_capacity; i++)
+    for (uint32_t i = 0; i < r->thread_capacity; i++) /* all: threads_high may be a lie, and none may outlive its host */
         if (r->guests[i].known && r->guests[i].host == slot)
             thread_end(r, i, now_ns);
     if (r->bound) {
@@ -191,12 +287,29 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     uint64_t told = atomic_load(&r->procs[slot].cpu_ns);
     e.u.process_end.cpu_ns = how == HOW_exec ? EVENT_UNKNOWN : cpu_ns != EVENT_UNKNOWN ? cpu_ns : told ? told : EVENT_UNKNOWN;
     track_add(&h->track, &e, now_ns);
-    track_flush(&h->track, now_ns, true);
+    track_flush(&h->track, now_ns, 0);
     if (h->pidfd >= 0)
         close(h->pidfd);
     free(h->modules);
+    numbers_free(&h->numbers);
     *h = (struct host){.pidfd = -1};
     atomic_store(&r->procs[slot].state, ARENA_FREE);
+}
+
+void hosts_last_words(struct recorder *r, uint64_t now_ns)
+{
+    uint32_t high = atomic_load(&r->arena->procs_high);
+
+    for (uint32_t i = 0; i < high && i < r->proc_capacity; i++) {
+        struct arena_proc *p = &r->procs[i];
+        if (!r->hosts[i].known || r->hosts[i].pid != 1 || atomic_load(&p->how) != HOW_exit)
+            continue;
+        struct event e = {.time = clock_ticks(), .type = EVENT_process_end};
+        e.u.process_end.how = HOW_exit;
+        e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&p->status);
+        e.u.process_end.cpu_ns = atomic_load(&p->cpu_ns);
+        track_add(&r->hosts[i].track, &e, now_ns);
+    }
 }
 
 static bool is_dead(const struct host *h)
@@ -325,13 +438,13 @@ bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns)
     return alive;
 }
 
-void hosts_flush(struct recorder *r, uint64_t now_ns, bool all)
+void hosts_flush(struct recorder *r, uint64_t now_ns, uint64_t age_ns)
 {
     for (uint32_t i = 0; i < r->thread_capacity; i++)
         if (r->guests[i].known)
-            track_flush(&r->guests[i].track, now_ns, all);
+            track_flush(&r->guests[i].track, now_ns, age_ns);
     for (uint32_t i = 0; i < r->proc_capacity; i++)
         if (r->hosts[i].known)
-            track_flush(&r->hosts[i].track, now_ns, all);
-    track_flush(&r->run, now_ns, all);
+            track_flush(&r->hosts[i].track, now_ns, age_ns);
+    track_flush(&r->run, now_ns, age_ns);
 }

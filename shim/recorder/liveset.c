@@ -231,7 +231,8 @@ bool liveset_take(struct liveset *s, struct liveset_run *run, const struct event
     case EVENT_free:
         return take_free(s, run, e);
     case EVENT_wait:
-        take_work(s, run, e->time);
+        if (event_awaits_work(e))
+            take_work(s, run, e->time);
         return true;
     case EVENT_io:
         if (e->u.io.dir == 0 && e->u.io.flags & IO_STREAM && (int64_t)e->u.io.bytes > 0)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bound.h"
+#include "guard.h"
 #include "ops.h"
 #include "raw.h"
 #include "recorder.h"
@@ -21,6 +22,7 @@
 #define SLEEP_NS 25000000
 #define WATCH_NS 25000000
 #define GAUGE_NS 1000000000
+#define FLUSH_NS TRACK_HASTY_NS
 
 static struct arena_header *map_arena(int fd)
 {
@@ -32,44 +34,21 @@ static struct arena_header *map_arena(int fd)
     return all == MAP_FAILED ? NULL : all;
 }
 
-static void say_state(struct arena_header *a, uint32_t state, int error, const char *detail)
-{
-    snprintf(a->recorder_detail, sizeof a->recorder_detail, "%s", detail);
-    atomic_store(&a->recorder_errno, (uint32_t)error);
-    atomic_store(&a->recorder_state, state);
-    raw_futex_wake(&a->recorder_state);
-}
-
 static void read_arena(struct recorder *r, struct arena_header *a)
 {
     r->arena = a;
     r->procs = (void *)((uint8_t *)a + a->procs_offset);
     r->threads = (void *)((uint8_t *)a + a->threads_offset);
-    r->rings = (uint8_t *)a + a->rings_offset;
-    r->ring_bytes = a->ring_bytes;
+    r->pool = (void *)((uint8_t *)a + a->pool_offset);
+    r->blocks = (uint8_t *)a + a->blocks_offset;
+    r->block_bytes = a->block_bytes;
+    r->block_count = a->blocks;
+    r->ring_run = a->ring_run;
     r->proc_capacity = a->proc_capacity;
     r->thread_capacity = a->thread_capacity;
     r->capture_bytes = a->capture_bytes;
     r->heap_mode = a->heap_mode;
     clock_uses_tsc = a->clock == TRACE_CLOCK_TSC;
-}
-
-static struct sink *open_trace(const struct arena_header *a, const char *path)
-{
-    struct timespec wall;
-    struct trace_file_header h = {
-        .version_major = TRACE_VERSION_MAJOR,
-        .version_minor = TRACE_VERSION_MINOR,
-        .clock = (uint8_t)a->clock,
-        .run_id = a->run_id,
-        .recorder_pid = (uint32_t)getpid(),
-    };
-
-    clock_gettime(CLOCK_REALTIME, &wall);
-    h.start_wall_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;
-    h.start_raw_ns = now_raw_ns();
-    h.start_ticks = clock_ticks();
-    return sink_open(path, &h);
 }
 
 static void add_text(struct recorder *r, enum event_type type, uint64_t value, const char *text)
@@ -87,6 +66,7 @@ static void write_preamble(struct recorder *r)
 {
     static const char *const ops[OP_COUNT] = {
         [OP_unseen] = "unseen",
+        [OP_inherited] = "inherited",
 #define HOOK(name, subject) [OP_##name] = #name,
 #include "hooks.def"
 #undef HOOK
@@ -95,14 +75,32 @@ static void write_preamble(struct recorder *r)
     for (unsigned op = 0; op < OP_COUNT; op++)
         add_text(r, EVENT_op, op, ops[op]);
     add_text(r, EVENT_setting, r->capture_bytes, "capture");
-    add_text(r, EVENT_setting, r->ring_bytes, "ring");
+    add_text(r, EVENT_setting, (uint64_t)r->ring_run * r->block_bytes, "ring");
+    add_text(r, EVENT_setting, (uint64_t)r->block_count * r->block_bytes, "rings");
     add_text(r, EVENT_setting, r->arena->max_stall_ms, "max_stall_ms");
     add_text(r, EVENT_setting, r->heap_mode, "heap");
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
+    add_text(r, EVENT_setting, r->arena->min_wait_us, "min_wait_us");
     if (r->bound)
         add_text(r, EVENT_setting, r->arena->max_bytes, "max_size");
     gauge_clock(r, now_raw_ns());
-    track_flush(&r->run, 0, true);
+    track_flush(&r->run, 0, 0);
+}
+
+/* What became of the worker before this one. */
+static void tell_takeover(struct recorder *r, const struct guard *g)
+{
+    uint64_t died = atomic_load(&r->arena->alive_ticks);
+    struct event e = {.time = clock_ticks(), .type = EVENT_gap};
+
+    e.u.gap.from = r->taken_over ? r->taken_over_from : died;
+    e.u.gap.to = died;
+    e.u.gap.events = r->taken_over;
+    e.u.gap.reason = GAP_restarted;
+    e.data = (const uint8_t *)g->death;
+    e.data_bytes = (uint32_t)strlen(g->death);
+    track_add(&r->run, &e, now_raw_ns());
+    track_flush(&r->run, 0, 0);
 }
 
 static void gauge_all(struct recorder *r, uint64_t now_ns)
@@ -136,6 +134,47 @@ static bool close_run(struct recorder *r, struct drain *d)
     return false;
 }
 
+static void look_after_file(struct recorder *r, struct guard *g, uint64_t now_ns)
+{
+    struct event e;
+
+    tracefile_restore(&g->file);
+    sink_retry(r->sink);
+    while (sink_gap(r->sink, &e))
+        track_add(&r->run, &e, now_ns);
+}
+
+/* The first process of a pid namespace takes us with it when it ends: the shortest that we may have left to live. */
+static uint64_t flush_age_ns(const struct recorder *r)
+{
+    uint32_t high = atomic_load(&r->arena->procs_high);
+
+    for (uint32_t i = 0; i < high && i < r->proc_capacity; i++)
+        if (r->hosts[i].known && r->hosts[i].pid == 1)
+            return TRACK_HASTY_NS;
+    return TRACK_AGE_NS;
+}
+
+/* A process asks for all to be written, because nobody will be there to do it later. */
+static void serve_flush(struct recorder *r, struct drain *d)
+{
+    uint32_t wanted = atomic_load(&r->arena->flush_wanted);
+    uint64_t now_ns = now_raw_ns();
+
+    if (wanted == atomic_load(&r->arena->flush_done))
+        return;
+    drain_pass(d, now_ns);
+    gauge_all(r, now_ns);
+    hosts_last_words(r, now_ns);
+    hosts_flush(r, now_ns, 0);
+    struct event e = {.time = clock_ticks(), .type = EVENT_end};
+    e.u.end.how = 0;
+    track_add(&r->run, &e, now_ns);
+    hosts_flush(r, now_ns, 0);
+    atomic_store(&r->arena->flush_done, wanted);
+    raw_futex_wake(&r->arena->flush_done);
+}
+
 static void sleep_until_needed(struct arena_header *a)
 {
     uint32_t wake = atomic_load(&a->wake);
@@ -145,14 +184,16 @@ static void sleep_until_needed(struct arena_header *a)
     atomic_store(&a->sleeping, 0);
 }
 
-static void run(struct recorder *r, struct drain *d)
+static void run(struct recorder *r, struct drain *d, struct guard *g)
 {
-    uint64_t watched_ns = 0, gauged_ns = now_raw_ns();
+    uint64_t watched_ns = 0, gauged_ns = now_raw_ns(), flushed_ns = gauged_ns;
     const uint64_t started_ns = gauged_ns;
 
     for (;;) {
         uint64_t now_ns = now_raw_ns();
         drain_pass(d, now_ns);
+        serve_flush(r, d);
+        atomic_store(&r->arena->alive_ticks, clock_ticks());
         look_for_code(r, now_ns);
         if (now_ns - watched_ns >= WATCH_NS) {
             watched_ns = now_ns;
@@ -165,7 +206,12 @@ static void run(struct recorder *r, struct drain *d)
         if (now_ns - gauged_ns >= GAUGE_NS) {
             gauged_ns = now_ns;
             gauge_all(r, now_ns);
-            hosts_flush(r, now_ns, false);
+            look_after_file(r, g, now_ns);
+            guard_check(g);
+        }
+        if (now_ns - flushed_ns >= FLUSH_NS) {
+            flushed_ns = now_ns;
+            hosts_flush(r, now_ns, flush_age_ns(r));
         }
         if (r->bound && bound_step(r->bound, now_ns))
             continue;
@@ -181,8 +227,46 @@ static void ignore_signals(void)
         signal(signals[i], SIG_IGN);
 }
 
+static bool make_recorder(struct recorder *r, const struct guard *g)
+{
+    if (r->arena->max_bytes)
+        bound_recover(r->arena, &g->file);
+    r->sink = sink_new(r->arena, g->file.fd);
+    r->run = (struct track){.sink = r->sink, .slot = FILING_NO_SLOT};
+    r->roles = g->roles;
+    r->lives = g->lives;
+    r->drained_events = atomic_load(&r->arena->drained_events);
+    r->scrub = scrub_new();
+    r->hosts = calloc(r->proc_capacity, sizeof *r->hosts);
+    r->guests = calloc(r->thread_capacity, sizeof *r->guests);
+    if (!r->sink || !r->scrub || !r->hosts || !r->guests)
+        return false;
+    r->bound = r->arena->max_bytes ? bound_new(r, g->file.path) : NULL;
+    return r->bound || !r->arena->max_bytes;
+}
+
+static void finish(struct recorder *r)
+{
+    gauge_clock(r, now_raw_ns());
+    gauge_recorder(r, now_raw_ns());
+    hosts_flush(r, now_raw_ns(), 0);
+    sink_last_words(r->sink);
+    struct event e;
+    while (sink_gap(r->sink, &e))
+        track_add(&r->run, &e, now_raw_ns());
+    e = (struct event){.time = clock_ticks(), .type = EVENT_end};
+    track_add(&r->run, &e, now_raw_ns());
+    hosts_flush(r, now_raw_ns(), 0);
+    if (r->bound)
+        bound_end(r->bound);
+    sink_close(r->sink);
+}
+
 int main(int count, char **arguments)
 {
+    static struct guard g;
+    static struct recorder r;
+
     if (count != 3) {
         fprintf(stderr, "perfshim-recorder is started by libperfshim.so, not by hand\n");
         return 2;
@@ -191,42 +275,25 @@ int main(int count, char **arguments)
     struct arena_header *a = map_arena(fd);
     if (!a)
         return 2;
-    static struct recorder r;
     ignore_signals();
     read_arena(&r, a);
-    r.sink = open_trace(a, arguments[2]);
-    if (!r.sink) {
-        say_state(a, ARENA_FAILED, errno, arguments[2]);
-        return 1;
-    }
-    r.run = (struct track){.sink = r.sink};
-    r.scrub = scrub_new();
-    r.hosts = calloc(r.proc_capacity, sizeof *r.hosts);
-    r.guests = calloc(r.thread_capacity, sizeof *r.guests);
-    struct drain *d = r.scrub && r.hosts && r.guests ? drain_new(&r) : NULL;
+    r.arena_fd = fd;
+    if (!guard_run(&g, a, fd, arguments[2]))
+        return atomic_load(&a->recorder_state) == ARENA_FAILED;
+    struct drain *d = make_recorder(&r, &g) ? drain_new(&r) : NULL;
     if (!d) {
-        say_state(a, ARENA_FAILED, ENOMEM, "the recorder");
-        return 1;
-    }
-    if (a->max_bytes && !(r.bound = bound_new(&r, arguments[2]))) {
-        say_state(a, ARENA_FAILED, ENOMEM, "the recorder");
+        if (!g.lives)
+            guard_say(a, ARENA_FAILED, ENOMEM, "the recorder");
         return 1;
     }
     write_preamble(&r);
-    if (chdir("/") != 0) /* keep no file system busy */
-        errno = 0;
-    atomic_store(&a->recorder_pid, (uint32_t)getpid());
-    atomic_store(&a->recorder_fd, (uint32_t)fd);
-    say_state(a, ARENA_RUNNING, 0, arguments[2]);
-    run(&r, d);
-    gauge_clock(&r, now_raw_ns());
-    gauge_recorder(&r, now_raw_ns());
-    struct event e = {.time = clock_ticks(), .type = EVENT_end};
-    e.u.end.how = 0;
-    track_add(&r.run, &e, now_raw_ns());
-    hosts_flush(&r, now_raw_ns(), true);
-    if (r.bound)
-        bound_end(r.bound);
-    sink_close(r.sink);
+    if (!g.lives) {
+        guard_say(a, ARENA_RUNNING, 0, g.file.said);
+    } else {
+        hosts_find_threads(&r, now_raw_ns());
+        tell_takeover(&r, &g);
+    }
+    run(&r, d, &g);
+    finish(&r);
     return 0;
 }

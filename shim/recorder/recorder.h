@@ -5,7 +5,10 @@
  *   drain.c  rings -> events, merged by time, scrubbed, into the tracks
  *   hosts.c  which processes and threads there are, from their first to their last event
  *   gauge.c  what /proc says of them, each second
+ *   numbers.c  which descriptors they have open, and which of them no event told of
  *   main.c   the loop
+ *
+ * It is the worker of a pair: guard.c starts it anew if it dies.
  *
  * Everything read from the arena is a claim of a process that may be broken, and is checked before it is used.
  */
@@ -18,6 +21,7 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "numbers.h"
 #include "scrub.h"
 #include "sink.h"
 #include "track.h"
@@ -31,8 +35,8 @@ struct host {
     int pidfd; /* -1: not to be had; asked by kill instead */
     bool known; /* its events are being taken */
     struct track track;
-    struct arena_ledger ended;       /* of threads that are gone */
-    uint64_t ended_cost_heap, ended_cost_io, ended_lost;
+    struct numbers numbers;   /* its open descriptors */
+    struct arena_ended ended; /* of threads that are gone; the arena has a copy */
     struct module_range *modules;
     size_t module_count;
     bool modules_wanted; /* a stack named code that we have not seen */
@@ -45,17 +49,27 @@ struct guest { /* a thread of a host */
     uint32_t host; /* index */
     bool known;
     struct track track;
+    uint32_t first_block, run; /* its ring */
     uint64_t tail; /* our own: the arena's copy could be overwritten by a broken host */
     uint64_t last_ticks; /* of its last record */
-    uint64_t lost_told, stalled_told;
 };
+
+struct role_slot { /* how a description came about, for the scrubber */
+    uint32_t desc;
+    uint32_t used; /* number of closes when its last payload came */
+    uint8_t role;
+};
+
+#define RECORDER_ROLES (1u << 20) /* that are remembered; ids are given in sequence, so older ones give way */
 
 struct recorder {
     struct arena_header *arena;
     struct arena_proc *procs;
     struct arena_thread *threads;
-    uint8_t *rings;
-    uint64_t ring_bytes;
+    _Atomic uint64_t *pool; /* the bitmap of blocks (pool.h) */
+    uint8_t *blocks;
+    uint32_t block_bytes, block_count, ring_run;
+    int arena_fd;
     uint32_t proc_capacity, thread_capacity, capture_bytes, heap_mode;
 
     struct sink *sink;
@@ -63,8 +77,11 @@ struct recorder {
     struct track run; /* the track of process 0 */
     struct host *hosts;   /* as many as proc_capacity, by slot */
     struct guest *guests; /* as many as thread_capacity, by slot */
+    struct role_slot *roles; /* RECORDER_ROLES of them; outlives a worker that dies */
+    uint32_t lives; /* workers before this one */
+    uint64_t taken_over; /* events that the worker before took and did not get into the file */
+    uint64_t taken_over_from; /* time of the earliest event that they may have followed */
     uint64_t drained_events;
-    uint64_t kept_events; /* of them, those that are never dropped (stacks), if the trace is bounded */
     struct bound *bound;  /* NULL: the trace may have any size */
     uint64_t floor_ticks; /* events that are taken now stand at this time or later: see bound.c */
     uint64_t damaged_rings; /* times that a ring's content made no sense */
@@ -80,10 +97,17 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns);
 /* hosts.c: finds new processes and threads, and ends those that are gone. True while there is a live process, or one on its
  * way. */
 bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns);
+/* Notes in the arena that from a position on a thread's records are in another ring. */
+void hosts_note_ring(struct arena_thread *t, uint64_t start, uint32_t first_block, uint32_t run);
+/* Gives a thread's ring back to the pool, and its memory to the system if it is more than a block. */
+void hosts_free_ring(struct recorder *r, struct guest *g);
 /* Threads that came since the last look. Cheap: called in each pass. */
 void hosts_find_threads(struct recorder *r, uint64_t now_ns);
-/* Writes out what waits in the tracks: what is old, or all. */
-void hosts_flush(struct recorder *r, uint64_t now_ns, bool all);
+/* Writes out what has waited in the tracks for so long; 0: all. */
+void hosts_flush(struct recorder *r, uint64_t now_ns, uint64_t age_ns);
+
+/* The ends of those that have said that they exit and are the first of their pid namespace: nobody outlives them to tell. */
+void hosts_last_words(struct recorder *r, uint64_t now_ns);
 
 /* gauge.c */
 void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns);

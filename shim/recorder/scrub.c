@@ -144,7 +144,7 @@ static void entry_remove(struct scrub *s, struct entry *e)
 
 static void put_masked(struct output *o, uint64_t up_to)
 {
-    if (up_to == o->done)
+    if (up_to == o->done || o->full) /* once full, all that follows is one hole: a gap would stand for kept text */
         return;
     if ((size_t)(o->end - o->p) < UNIT_HEAD_BYTES) {
         o->full = true;

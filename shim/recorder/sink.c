@@ -3,82 +3,70 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <zstd.h>
 
+#include "clock.h"
+#include "column.h"
+#include "filing.h"
+#include "thin.h"
+#include "varint.h"
+
 #define LEVEL 1 /* of zstd: the columns did most of the work already, and the server wants the processor */
+#define FRONT_BYTES (TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES)
+
+struct held {
+    struct held *next;
+    struct trace_chunk_header header;
+    uint64_t slot, events, lost; /* events: that it has, without `lost` ones; lost: left out of it */
+    struct arena_filed filed;
+    size_t bytes;
+    uint8_t packed[]; /* with room for the header in front */
+};
+
+struct gap {
+    bool open, ended;
+    uint64_t from, to, events;
+    enum gap_reason reason;
+    char why[128];
+};
 
 struct sink {
     int fd;
-    uint64_t bytes, sequence;
+    struct arena_header *arena;
+    struct arena_filing end; /* of the file */
     ZSTD_CCtx *zstd;
     uint8_t *packed;
     size_t packed_size;
+    struct column_writer *thin;
+    struct held *held, **held_last;
+    size_t held_bytes;
+    struct gap gap;
+    bool last_words;
     struct sink_blob *blob; /* where chunks go instead of the file */
     struct sink_watch watch;
 };
 
-/* As perf does: one older trace is kept. Only a regular file of ours is moved; anything else is left and refused. */
-static bool keep_old(const char *path)
-{
-    char old[4096];
-    struct stat status;
-
-    if (lstat(path, &status) != 0)
-        return errno == ENOENT;
-    if (!S_ISREG(status.st_mode) || status.st_uid != geteuid()) {
-        errno = EEXIST;
-        return false;
-    }
-    if (snprintf(old, sizeof old, "%s.old", path) >= (int)sizeof old) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    return rename(path, old) == 0;
-}
-
-static bool write_all(struct sink *s, const uint8_t *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t wrote = write(s->fd, p, n);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return false;
-        p += wrote;
-        n -= (size_t)wrote;
-    }
-    return true;
-}
-
-static bool write_header(struct sink *s, const struct trace_file_header *h)
-{
-    uint8_t header[TRACE_SKIPPABLE_BYTES + TRACE_FILE_HEADER_BYTES];
-
-    trace_put_file_header(header, h);
-    s->bytes = sizeof header;
-    return write_all(s, header, sizeof header);
-}
-
-struct sink *sink_open(const char *path, const struct trace_file_header *h)
+struct sink *sink_new(struct arena_header *a, int fd)
 {
     struct sink *s = calloc(1, sizeof *s);
 
     if (!s)
         return NULL;
+    s->fd = fd;
+    s->arena = a;
+    s->held_last = &s->held;
+    s->end = filing_last(a);
+    s->end.slot = FILING_NO_SLOT;
     s->zstd = ZSTD_createCCtx();
-    s->fd = -1;
-    if (s->zstd && keep_old(path))
-        s->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (s->fd < 0 || flock(s->fd, LOCK_EX | LOCK_NB) != 0 || !write_header(s, h)) {
-        int error = errno;
-        sink_close(s);
-        errno = error;
+    if (!s->zstd || ftruncate(fd, (off_t)s->end.file_bytes) != 0) {
+        ZSTD_freeCCtx(s->zstd);
+        free(s);
         return NULL;
     }
     ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel, LEVEL);
@@ -86,8 +74,186 @@ struct sink *sink_open(const char *path, const struct trace_file_header *h)
     return s;
 }
 
-static bool blob_append(struct sink_blob *b, const uint8_t *bytes, size_t n)
+/* --- the file --- */
+
+/* Allocates room for n bytes and the reserve. A file system that cannot is asked by writing. */
+static bool make_room(struct sink *s, size_t n)
 {
+    struct rlimit limit;
+    uint64_t wanted = n + (s->last_words ? 0 : SINK_RESERVE_BYTES);
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && s->end.file_bytes + wanted > limit.rlim_cur) {
+        errno = EFBIG;
+        return false;
+    }
+    if (s->last_words || fallocate(s->fd, FALLOC_FL_KEEP_SIZE, (off_t)s->end.file_bytes, (off_t)wanted) == 0)
+        return true;
+    return errno != ENOSPC && errno != EDQUOT && errno != EFBIG && errno != EIO;
+}
+
+static bool write_at_end(struct sink *s, const uint8_t *p, size_t n)
+{
+    off_t at = (off_t)s->end.file_bytes;
+
+    while (n > 0) {
+        ssize_t wrote = pwrite(s->fd, p, n, at);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0) {
+            int error = wrote < 0 ? errno : EIO;
+            if (ftruncate(s->fd, (off_t)s->end.file_bytes) != 0)
+                error = EIO; /* the next write covers what stands there */
+            errno = error;
+            return false;
+        }
+        p += wrote;
+        at += wrote;
+        n -= (size_t)wrote;
+    }
+    return true;
+}
+
+/* packed: FRONT_BYTES of room, and the frame. False with errno set: the file is as it was. */
+static bool append(struct sink *s, struct trace_chunk_header *h, uint8_t *packed)
+{
+    size_t n = FRONT_BYTES + h->packed_bytes;
+
+    h->sequence = s->end.chunks;
+    trace_put_chunk_header(packed, h);
+    if (!make_room(s, n) || !write_at_end(s, packed, n))
+        return false;
+    s->end.file_bytes += n;
+    s->end.chunks++;
+    if (s->watch.wrote)
+        s->watch.wrote(s->watch.context, h, s->end.file_bytes - n, n);
+    return true;
+}
+
+/* Asked before a chunk is packed: whoever answers may write chunks of its own. */
+static bool is_refused(struct sink *s, const struct trace_chunk_header *h, size_t bytes)
+{
+    return s->watch.room && !s->last_words && !s->watch.room(s->watch.context, h, bytes);
+}
+
+static void note(struct sink *s, uint64_t slot, const struct arena_filed *filed, uint64_t lost)
+{
+    struct arena_filing f = s->end;
+
+    f.slot = slot;
+    if (slot != FILING_NO_SLOT) {
+        f.filed = *filed;
+        f.filed.lost += lost;
+        f.filed.added -= lost < f.filed.added ? lost : f.filed.added;
+    }
+    filing_note(s->arena, &f);
+}
+
+/* --- what does not fit --- */
+
+static void gap_begin(struct sink *s, int error)
+{
+    if (s->gap.open)
+        return;
+    bool room = error == ENOSPC || error == EDQUOT || error == EFBIG;
+    s->gap = (struct gap){.open = true, .from = clock_ticks(), .reason = room ? GAP_no_room : GAP_write_error};
+    snprintf(s->gap.why, sizeof s->gap.why, "the trace could not be written: %s", strerror(error));
+}
+
+static void gap_end(struct sink *s)
+{
+    s->gap.to = clock_ticks();
+    s->gap.open = false;
+    s->gap.ended = true;
+}
+
+static void count_lost(struct sink *s, const struct trace_chunk_header *h, uint64_t events)
+{
+    if (events && h->first_ticks < s->gap.from) /* they are older than the pause */
+        s->gap.from = h->first_ticks;
+    s->gap.events += events;
+}
+
+/* Events of a chunk that are not the recorder's own words about losses: the content begins with their count and types. */
+static uint64_t count_events(const uint8_t *content, size_t bytes, uint32_t events)
+{
+    uint64_t count, n = events;
+    const uint8_t *types = varint_get(content, content + bytes, &count);
+
+    for (uint32_t i = 0; types && i < events; i++)
+        n -= types[i] == EVENT_lost;
+    return n;
+}
+
+/* False if it has to be dropped. events: that are in it, lost: that were left out of it. */
+static bool hold(struct sink *s, const struct trace_chunk_header *h, uint64_t slot, const struct arena_filed *filed,
+                 uint64_t events, uint64_t lost)
+{
+    size_t bytes = sizeof(struct held) + FRONT_BYTES + h->packed_bytes;
+
+    if (s->held_bytes + bytes > SINK_HELD_BYTES)
+        return false;
+    struct held *held = malloc(bytes);
+    if (!held)
+        return false;
+    *held = (struct held){.header = *h, .slot = slot, .events = events, .lost = lost, .bytes = bytes};
+    if (filed)
+        held->filed = *filed;
+    memcpy(held->packed, s->packed, FRONT_BYTES + h->packed_bytes);
+    *s->held_last = held;
+    s->held_last = &held->next;
+    s->held_bytes += bytes;
+    return true;
+}
+
+static void release_first(struct sink *s)
+{
+    struct held *first = s->held;
+
+    s->held = first->next;
+    if (!s->held)
+        s->held_last = &s->held;
+    s->held_bytes -= first->bytes;
+    free(first);
+}
+
+void sink_retry(struct sink *s)
+{
+    for (struct held *h; (h = s->held);) {
+        if (is_refused(s, &h->header, FRONT_BYTES + h->header.packed_bytes) || !append(s, &h->header, h->packed))
+            return;
+        note(s, h->slot, &h->filed, h->lost);
+        release_first(s);
+    }
+    if (s->gap.open)
+        gap_end(s);
+}
+
+/* --- chunks --- */
+
+static bool pack(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes)
+{
+    size_t bound = FRONT_BYTES + ZSTD_compressBound(bytes);
+
+    if (s->packed_size < bound) {
+        uint8_t *packed = realloc(s->packed, bound);
+        if (!packed)
+            return false;
+        s->packed = packed;
+        s->packed_size = bound;
+    }
+    size_t packed = ZSTD_compress2(s->zstd, s->packed + FRONT_BYTES, s->packed_size - FRONT_BYTES, content, bytes);
+    h->raw_bytes = (uint32_t)bytes;
+    h->packed_bytes = (uint32_t)packed;
+    return !ZSTD_isError(packed);
+}
+
+static bool append_blob(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes)
+{
+    struct sink_blob *b = s->blob;
+
+    if (!pack(s, h, content, bytes))
+        return false;
+    size_t n = FRONT_BYTES + h->packed_bytes;
     if (b->size - b->used < n) {
         size_t size = (b->used + n) * 3 / 2;
         uint8_t *grown = realloc(b->bytes, size);
@@ -96,69 +262,170 @@ static bool blob_append(struct sink_blob *b, const uint8_t *bytes, size_t n)
         b->bytes = grown;
         b->size = size;
     }
-    memcpy(b->bytes + b->used, bytes, n);
+    h->sequence = s->end.chunks++;
+    trace_put_chunk_header(s->packed, h);
+    memcpy(b->bytes + b->used, s->packed, n);
     b->used += n;
     return true;
 }
 
-static bool write_chunk(struct sink *s, const struct trace_chunk_header *h, size_t n)
+/* Keeps of the chunk what is needed later. Gives how many events were lost; none of them are left if it could not. */
+static uint64_t hold_thinned(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes,
+                             uint64_t slot, const struct arena_filed *filed)
 {
-    if (!write_all(s, s->packed, n)) {
-        if (ftruncate(s->fd, (off_t)s->bytes) == 0)
-            lseek(s->fd, (off_t)s->bytes, SEEK_SET);
-        return false;
+    struct trace_chunk_header thin = *h;
+    uint64_t events = count_events(content, bytes, h->events);
+
+    if (!s->thin)
+        s->thin = column_writer_new();
+    if (!s->thin)
+        return events;
+    uint64_t lost = thin_chunk(s->thin, &thin, content, bytes);
+    size_t thin_bytes;
+    const uint8_t *thin_content = column_writer_finish(s->thin, &thin_bytes);
+    if (lost == events || !thin_content || !pack(s, &thin, thin_content, thin_bytes) ||
+        !hold(s, &thin, slot, filed, events - lost, lost))
+        return events;
+    return lost;
+}
+
+uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
+                    const struct arena_filed *filed)
+{
+    if (s->blob)
+        return append_blob(s, h, content, bytes) ? 0 : h->events;
+
+    uint64_t lost = 0;
+    bool refused = is_refused(s, h, FRONT_BYTES + ZSTD_compressBound(bytes));
+    bool packed = pack(s, h, content, bytes);
+
+    if (packed && !s->held) {
+        if (!refused && append(s, h, s->packed)) {
+            note(s, slot, filed, 0);
+            return 0;
+        }
+        gap_begin(s, refused ? ENOSPC : errno);
     }
-    s->bytes += n;
-    if (s->watch.wrote)
-        s->watch.wrote(s->watch.context, h, s->bytes - n, n);
+    uint64_t events = count_events(content, bytes, h->events);
+    if (!packed)
+        lost = events;
+    else if (s->held_bytes + h->packed_bytes > SINK_HELD_WHOLE_BYTES || !hold(s, h, slot, filed, events, 0))
+        lost = hold_thinned(s, h, content, bytes, slot, filed);
+    count_lost(s, h, lost);
+    return lost;
+}
+
+bool sink_gap(struct sink *s, struct event *out)
+{
+    if (!s->gap.ended)
+        return false;
+    s->gap.ended = false;
+    *out = (struct event){.time = s->gap.to, .type = EVENT_gap};
+    out->u.gap.from = s->gap.from;
+    out->u.gap.to = s->gap.to;
+    out->u.gap.events = s->gap.events;
+    out->u.gap.reason = s->gap.reason;
+    out->data = (const uint8_t *)s->gap.why;
+    out->data_bytes = (uint32_t)strlen(s->gap.why);
     return true;
 }
 
-bool sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes)
-{
-    size_t front = TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES, bound = front + ZSTD_compressBound(bytes);
+/* --- the end --- */
 
-    if (s->watch.room && !s->blob && !s->watch.room(s->watch.context, h, bound))
-        return false;
-    if (s->packed_size < bound) {
-        uint8_t *packed = realloc(s->packed, bound);
-        if (!packed)
-            return false;
-        s->packed = packed;
-        s->packed_size = bound;
+/* A chunk that says only how many events of the thread were lost: those of its kept chunks, and what these would have told.
+ * last: the latest of them. */
+static void tell_lost(struct sink *s, const struct held *last, uint64_t events)
+{
+    const struct arena_thread *threads = (void *)((uint8_t *)s->arena + s->arena->threads_offset);
+    struct trace_chunk_header header = last->header;
+    struct event e = {.time = header.last_ticks, .type = EVENT_lost};
+    size_t bytes;
+    bool known = last->slot < s->arena->thread_capacity && threads[last->slot].filed.serial == last->filed.serial;
+
+    e.u.lost.events = events + last->lost + last->filed.lost_told - (known ? threads[last->slot].filed.lost_told : 0);
+    e.u.lost.stalled = 0;
+    if ((!s->thin && !(s->thin = column_writer_new())) || !column_writer_add(s->thin, &e))
+        return;
+    header.events = 1;
+    header.first_ticks = header.last_ticks;
+    const uint8_t *content = column_writer_finish(s->thin, &bytes);
+    if (content && pack(s, &header, content, bytes))
+        append(s, &header, s->packed);
+}
+
+/* Takes all kept chunks of the thread that the first one is of, and gives how many events they had. */
+static uint64_t take_thread(struct sink *s, struct held **first)
+{
+    struct trace_chunk_header thread = s->held->header;
+    uint64_t events = 0;
+
+    *first = NULL;
+    for (struct held **at = &s->held; *at;) {
+        struct held *h = *at;
+        if (h->header.proc != thread.proc || h->header.thread != thread.thread) {
+            at = &h->next;
+            continue;
+        }
+        *at = h->next;
+        h->next = *first;
+        *first = h;
+        events += h->events;
     }
-    size_t packed = ZSTD_compress2(s->zstd, s->packed + front, s->packed_size - front, content, bytes);
-    if (ZSTD_isError(packed))
-        return false;
-    h->sequence = s->sequence;
-    h->raw_bytes = (uint32_t)bytes;
-    h->packed_bytes = (uint32_t)packed;
-    trace_put_chunk_header(s->packed, h);
-    if (s->blob ? !blob_append(s->blob, s->packed, front + packed) : !write_chunk(s, h, front + packed))
-        return false;
-    s->sequence++;
-    return true;
+    return events;
+}
+
+void sink_last_words(struct sink *s)
+{
+    sink_retry(s);
+    s->last_words = true;
+    for (struct held *next; s->held;) {
+        struct held *chunks;
+        uint64_t events = take_thread(s, &chunks);
+        bool of_thread = chunks->header.thread != 0;
+        if (of_thread) {
+            tell_lost(s, chunks, events);
+            count_lost(s, &chunks->header, events);
+        }
+        struct held *in_order = NULL;
+        for (struct held *h = chunks; h; h = next) { /* they were stacked: the last first */
+            next = h->next;
+            h->next = in_order;
+            in_order = h;
+        }
+        for (struct held *h = in_order; h; h = next) {
+            next = h->next;
+            if (!of_thread && !append(s, &h->header, h->packed))
+                count_lost(s, &h->header, h->header.events);
+            free(h);
+        }
+    }
+    s->held_last = &s->held;
+    s->held_bytes = 0;
+    if (s->gap.open)
+        gap_end(s);
 }
 
 void sink_divert(struct sink *s, struct sink_blob *blob) { s->blob = blob; }
-void sink_leave_numbers(struct sink *s) { s->sequence += 1u << 20; }
+void sink_leave_numbers(struct sink *s) { s->end.chunks += 1u << 20; }
 void sink_set_watch(struct sink *s, const struct sink_watch *watch) { s->watch = *watch; }
+bool sink_is_holding(const struct sink *s) { return s->held != NULL; }
 int sink_fd(const struct sink *s) { return s->fd; }
+uint64_t sink_chunks(const struct sink *s) { return s->end.chunks; }
 
-void sink_replace(struct sink *s, int fd, uint64_t bytes)
+void sink_replaced(struct sink *s, uint64_t bytes)
 {
-    close(s->fd);
-    s->fd = fd;
-    s->bytes = bytes;
+    s->end.file_bytes = bytes;
+    note(s, FILING_NO_SLOT, NULL, 0);
 }
 
-uint64_t sink_bytes(const struct sink *s) { return s->bytes; }
+uint64_t sink_bytes(const struct sink *s) { return s->end.file_bytes; }
 
 void sink_close(struct sink *s)
 {
-    if (s->fd >= 0)
-        close(s->fd); /* lets go of the lock: the trace is complete */
+    if (ftruncate(s->fd, (off_t)s->end.file_bytes) != 0)
+        errno = 0; /* the reserve stays allocated; nothing else is wrong */
     ZSTD_freeCCtx(s->zstd);
+    column_writer_free(s->thin);
     free(s->packed);
     free(s);
 }

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Large chunks compress better and small ones are sooner safe: a chunk is closed when it is large, or after two seconds.
+ * Large chunks compress better and small ones are sooner safe: a chunk is closed when it is large, or after
+ * TRACK_AGE_NS.
  */
 #include "track.h"
 
 #define CHUNK_BYTES (256u << 10)
-#define CHUNK_AGE_NS 2000000000ull
+
+/* What was told by `lost` events that did not get into the file is to be told again. */
+static void take_back_words(struct track *t)
+{
+    t->next.lost_told -= t->words_lost;
+    t->done.lost_told -= t->words_lost;
+}
 
 static void write_out(struct track *t)
 {
+    if (t->first && t->first->writer && column_writer_events(t->first->writer) > 0)
+        write_out(t->first);
+
     uint32_t events = column_writer_events(t->writer);
     struct trace_chunk_header h = {
         .proc = t->proc,
@@ -22,8 +32,29 @@ static void write_out(struct track *t)
     size_t bytes;
     const uint8_t *content = column_writer_finish(t->writer, &bytes);
 
-    if (!content || !sink_chunk(t->sink, &h, content, bytes))
-        t->lost += events;
+    struct arena_filed filed = {
+        .serial = t->thread,
+        .position = t->done.position,
+        .taken = t->done.taken,
+        .added = t->events,
+        .lost = t->lost,
+        .lost_told = t->done.lost_told,
+        .stalled_told = t->done.stalled_told,
+        .last_ticks = h.last_ticks,
+    };
+    if (!content) { /* memory is short: they would be counted again with the next chunk */
+        column_writer_free(t->writer);
+        t->writer = NULL;
+    }
+    uint64_t lost = content ? sink_chunk(t->sink, &h, content, bytes, t->slot, &filed) : events - t->words;
+    t->lost += lost;
+    t->events -= lost;
+    if (lost == events - t->words && lost) {
+        take_back_words(t);
+        t->events -= t->words;
+    }
+    t->words = t->words_lost = 0;
+    t->hasty = false;
 }
 
 static bool add(struct track *t, const struct event *e, uint64_t now_ns)
@@ -41,26 +72,45 @@ static bool add(struct track *t, const struct event *e, uint64_t now_ns)
         return false;
     write_out(t); /* it may only have been full */
     t->since_ns = now_ns;
-    return column_writer_add(t->writer, e);
+    return t->writer && column_writer_add(t->writer, e);
 }
 
 void track_add(struct track *t, const struct event *e, uint64_t now_ns)
 {
-    if (!add(t, e, now_ns)) {
+    bool added = add(t, e, now_ns);
+
+    t->done = t->next;
+    if (!added) {
         t->lost++;
         return;
     }
+    if (e->type == EVENT_lost) {
+        t->words++;
+        t->words_lost += e->u.lost.events;
+    }
+    t->hasty |= e->type == EVENT_stack;
     t->events++;
     if (column_writer_bytes(t->writer) >= CHUNK_BYTES)
         write_out(t);
 }
 
-void track_flush(struct track *t, uint64_t now_ns, bool all)
+void track_skip(struct track *t)
 {
-    if (!t->writer || (!all && now_ns - t->since_ns < CHUNK_AGE_NS))
+    t->done = t->next;
+    t->lost++;
+}
+
+void track_pass(struct track *t) { t->done = t->next; }
+
+void track_flush(struct track *t, uint64_t now_ns, uint64_t age_ns)
+{
+    if (t->hasty && age_ns > TRACK_HASTY_NS)
+        age_ns = TRACK_HASTY_NS;
+    if (!t->writer || now_ns - t->since_ns < age_ns)
         return;
     if (column_writer_events(t->writer) > 0)
         write_out(t);
-    column_writer_free(t->writer);
+    if (t->writer)
+        column_writer_free(t->writer);
     t->writer = NULL;
 }

@@ -6,20 +6,41 @@
 #define PERFSHIM_TRACK_H
 
 #include "column.h"
+#include "filing.h"
 #include "sink.h"
+
+/* What of a thread's ring was dealt with, and what was told of its losses. */
+struct track_progress {
+    uint64_t position, taken;
+    uint64_t lost_told, stalled_told;
+};
 
 struct track {
     struct sink *sink;
+    uint64_t slot; /* of the thread; FILING_NO_SLOT: it is the recorder's own track */
     uint32_t proc, thread, pid, tid;
     struct column_writer *writer; /* NULL while nothing waits to be written */
     uint64_t since_ns;            /* when the first waiting event was added */
-    uint64_t events;              /* added in all */
-    uint64_t lost;                /* could not be written, not yet told by a `lost` event */
+    uint64_t events;              /* added in all, but for the lost */
+    uint64_t lost;                /* could not be written */
+    uint64_t words, words_lost;   /* waiting `lost` events: they count as none, and are told anew if they are dropped */
+    struct track *first;          /* written out before this one, as its events refer to that one's; or NULL */
+    bool hasty;                   /* call stacks wait, which later events of all threads refer to */
+    struct track_progress done, next; /* next: what is done once the next event is added; its caller's to set */
 };
 
 void track_add(struct track *t, const struct event *e, uint64_t now_ns);
 
-/* Writes what waits if it is old or large enough, or if `all` says so; a writer that fell quiet is let go. */
-void track_flush(struct track *t, uint64_t now_ns, bool all);
+/* Nothing is added, but t->next has become true: a record was of no use. */
+void track_skip(struct track *t);
+
+/* Nothing is added, but t->next has become true: the record went elsewhere. */
+void track_pass(struct track *t);
+
+#define TRACK_AGE_NS 2000000000ull
+#define TRACK_HASTY_NS 200000000ull
+
+/* Writes what has waited for so long; a writer that fell quiet is let go. age_ns 0: all. */
+void track_flush(struct track *t, uint64_t now_ns, uint64_t age_ns);
 
 #endif

@@ -27,7 +27,7 @@ struct whole_host {
     struct liveset live;
     struct held held;
     struct mapping_set mappings;
-    uint64_t events, answered;
+    struct arena_work *work; /* outlives us */
 };
 
 /* What a child that was forked and not seen yet inherits. */
@@ -40,7 +40,7 @@ struct whole {
     struct recorder *r;
     struct whole_host *hosts; /* by slot */
     struct liveset_run run;
-    uint64_t ended_events, started_ns, told_ns;
+    uint64_t started_ns, told_ns;
     struct forked forked[FORKED_KEPT];
     uint32_t forks;
 };
@@ -60,6 +60,8 @@ struct whole *whole_new(struct recorder *r)
 
 /* --- hosts --- */
 
+static bool is_blind(const struct whole *w) { return w->r->arena->bound.known_from != 0; }
+
 static uint32_t slot_by(const struct whole *w, uint32_t serial, uint32_t pid)
 {
     for (uint32_t i = 0; i < w->r->proc_capacity; i++)
@@ -73,9 +75,12 @@ void whole_host_begin(struct whole *w, uint32_t slot, uint32_t parent)
     struct whole_host *h = &w->hosts[slot];
     uint32_t of = parent ? slot_by(w, parent, 0) : UINT32_MAX;
 
-    *h = (struct whole_host){.answered = 0};
-    h->live.forked = parent && (of == UINT32_MAX || w->r->hosts[of].pid != w->r->hosts[slot].pid);
-    h->held.complete = !h->live.forked;
+    *h = (struct whole_host){.work = &w->r->procs[slot].work};
+    if (h->work->serial != w->r->hosts[slot].serial)
+        *h->work = (struct arena_work){.serial = w->r->hosts[slot].serial};
+    bool forked = parent && (of == UINT32_MAX || w->r->hosts[of].pid != w->r->hosts[slot].pid);
+    h->live.forked = forked || is_blind(w); /* what it frees may be what we know nothing of */
+    h->held.complete = !forked || h->work->events;
     for (uint32_t i = 0; i < FORKED_KEPT && !h->held.complete; i++)
         if (w->forked[i].pid == w->r->hosts[slot].pid && w->forked[i].parent == parent) {
             h->held = w->forked[i].held;
@@ -91,8 +96,8 @@ void whole_host_end(struct whole *w, uint32_t slot, enum process_how how)
     liveset_end(&h->live, &w->run, how == HOW_exec);
     held_free(&h->held);
     mapping_free(&h->mappings);
-    w->ended_events += h->events;
-    h->events = 0;
+    w->r->arena->bound.ended_events += h->work->events;
+    h->work->events = 0;
 }
 
 static bool take_fork(struct whole *w, uint32_t slot, const struct event_fork *e)
@@ -146,7 +151,7 @@ bool whole_take(struct whole *w, uint32_t slot, const struct event *e)
     struct whole_host *h = &w->hosts[slot];
     bool enough = h->held.complete || inherit_late(w, slot);
 
-    h->events++;
+    h->work->events++;
     if (e->type == EVENT_map)
         enough &= take_map(&h->mappings, &e->u.map);
     else if (e->type == EVENT_fork)
@@ -156,18 +161,25 @@ bool whole_take(struct whole *w, uint32_t slot, const struct event *e)
     return enough & liveset_take(&h->live, &w->run, e);
 }
 
-void whole_answered(struct whole *w, uint32_t slot, uint64_t requests) { w->hosts[slot].answered += requests; }
+void whole_answered(struct whole *w, uint32_t slot, uint64_t requests) { w->hosts[slot].work->answered += requests; }
 
 /* --- telling --- */
 
-void whole_gauge(struct whole *w, uint32_t slot, uint64_t ticks, uint64_t now_ns)
+static struct event work_of(const struct whole *w, uint32_t slot, uint64_t ticks)
 {
     const struct whole_host *h = &w->hosts[slot];
     struct event e = {.time = ticks, .type = EVENT_work};
 
-    e.u.work.answered = h->answered;
-    e.u.work.mapped = h->mappings.bytes;
-    e.u.work.serving = h->held.serving;
+    e.u.work.answered = h->work->answered;
+    e.u.work.mapped = is_blind(w) ? EVENT_UNKNOWN : h->mappings.bytes;
+    e.u.work.serving = is_blind(w) ? EVENT_UNKNOWN : h->held.serving;
+    return e;
+}
+
+void whole_gauge(struct whole *w, uint32_t slot, uint64_t ticks, uint64_t now_ns)
+{
+    struct event e = work_of(w, slot, ticks);
+
     track_add(&w->r->hosts[slot].track, &e, now_ns);
 }
 
@@ -189,6 +201,8 @@ void whole_tell_sites(struct whole *w, uint64_t now_ns)
 {
     uint64_t apart_ns = (now_ns - w->started_ns) / TELL_SHARE, ticks = clock_ticks(), total = 0;
 
+    if (is_blind(w)) /* they would fall below what was told before */
+        return;
     if (now_ns - w->told_ns < (apart_ns > TELL_FIRST_NS ? apart_ns : TELL_FIRST_NS))
         return;
     w->told_ns = now_ns;
@@ -263,13 +277,10 @@ static bool put_host(struct whole *w, uint32_t slot, uint64_t ticks)
 {
     struct whole_host *h = &w->hosts[slot];
     const struct host *host = &w->r->hosts[slot];
-    struct track t = {.sink = w->r->sink, .proc = host->serial, .pid = host->pid};
-    struct event work = {.time = ticks, .type = EVENT_work};
+    struct track t = {.sink = w->r->sink, .slot = FILING_NO_SLOT, .proc = host->serial, .pid = host->pid};
+    struct event work = work_of(w, slot, ticks);
 
-    put_resume(&t, &h->live.sums, h->events, h->live.last_work, ticks);
-    work.u.work.answered = h->answered;
-    work.u.work.mapped = h->mappings.bytes;
-    work.u.work.serving = h->held.serving;
+    put_resume(&t, &h->live.sums, h->work->events, h->live.last_work, ticks);
     track_add(&t, &work, 0);
     put_held(w, &t, &h->held, ticks);
     put_mappings(&t, &h->mappings, ticks);
@@ -278,19 +289,19 @@ static bool put_host(struct whole *w, uint32_t slot, uint64_t ticks)
         put_object(w, &t, object, 0, ticks);
     for (size_t i = 0; i < h->live.freed_count; i++)
         put_object(w, &t, &h->live.freed[i], LIVE_FREED, ticks);
-    track_flush(&t, 0, true);
+    track_flush(&t, 0, 0);
     return !t.lost;
 }
 
 bool whole_checkpoint(struct whole *w, uint64_t ticks)
 {
-    struct track run = {.sink = w->r->sink};
+    struct track run = {.sink = w->r->sink, .slot = FILING_NO_SLOT};
 
-    put_resume(&run, &w->run.ended, w->ended_events, 0, ticks);
+    put_resume(&run, &w->run.ended, w->r->arena->bound.ended_events, 0, ticks);
     for (size_t i = 0; i < w->run.site_count; i++)
         if (w->run.sites[i].alloc_count)
             tell_site(w, &run, i, ticks, 0);
-    track_flush(&run, 0, true);
+    track_flush(&run, 0, 0);
     bool whole = !run.lost;
     for (uint32_t slot = 0; slot < w->r->proc_capacity; slot++)
         if (w->r->hosts[slot].known)

@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real servers for tests and benchmarks: nginx, redis-server and uvicorn, each on a free port of 127.0.0.1 with nothing
-but a temporary directory, under the shim unless shimmed=False. All options are those of harness.Server.
+"""Real servers for tests and benchmarks, each on a free port of 127.0.0.1 with nothing but a temporary directory, under the
+shim unless shimmed=False. All options are those of harness.Server. A server's .logs are the files that it writes besides.
 """
 
 import collections
+import glob
 import os
 import re
+import shutil
 import socket
+import struct
+import subprocess
 import time
 
-from harness import ROOT, Server, free_port, have, run, work_dir
+from harness import O, ROOT, Server, free_port, have, run, wait_until, work_dir
+
+APPS = os.path.join(ROOT, 'tests', 'hosts')
 
 NGINX_CONF = """
-daemon off;
+daemon {daemon};
 worker_processes {workers};
+{main}
 {user}
 pid {directory}/pid;
 error_log {directory}/error.log;
@@ -38,23 +45,30 @@ http {{
 """
 
 
-def start_nginx(files, workers=2, server='', http='', log=True, **options):
-    """nginx that serves files, {name: bytes}. The result has .access_log, for nginx_log."""
+def nginx_command(files, workers=2, server='', http='', log=True, daemon=False, main=''):
+    """The command line of an nginx that serves files, {name: bytes}; its port and its directory, which holds the
+    configuration, pid, access.log and error.log. main, http, server: more lines of its configuration's blocks."""
     directory = work_dir()
     os.chmod(directory, 0o755)  # the workers of a master that is root are not
     os.mkdir(os.path.join(directory, 'html'))
     for name, content in files.items():
         with open(os.path.join(directory, 'html', name), 'wb') as f:
             f.write(content)
-    access_log = os.path.join(directory, 'access.log')
     port = free_port()
     with open(os.path.join(directory, 'nginx.conf'), 'w') as f:
         f.write(NGINX_CONF.format(workers=workers, directory=directory, port=port, http=http, server=server,
-                                  user='user www-data;' if os.getuid() == 0 else '',
-                                  access_log=f'{access_log} truth' if log else 'off'))
-    started = Server([have('nginx'), '-p', directory, '-e', f'{directory}/error.log', '-c', f'{directory}/nginx.conf'],
-                     port=port, **options)
-    started.access_log = access_log
+                                  user='user www-data;' if os.getuid() == 0 else '', daemon='on' if daemon else 'off', main=main,
+                                  access_log=f'{directory}/access.log truth' if log else 'off'))
+    cmd = [have('nginx'), '-p', directory, '-e', f'{directory}/error.log', '-c', f'{directory}/nginx.conf']
+    return cmd, port, directory
+
+
+def start_nginx(files, workers=2, server='', http='', log=True, **options):
+    """nginx that serves files, {name: bytes}. The result has .access_log, for nginx_log."""
+    cmd, port, directory = nginx_command(files, workers, server, http, log)
+    started = Server(cmd, port=port, **options)
+    started.access_log = os.path.join(directory, 'access.log')
+    started.logs = [os.path.join(directory, 'error.log')]
     return started
 
 
@@ -105,6 +119,266 @@ def start_uvicorn(**options):
     started.counts = counts
     return started
 
+
+APACHE_CONF = """
+ServerRoot {directory}
+PidFile {directory}/pid
+Mutex file:{directory}
+Listen 127.0.0.1:{port}
+ServerName localhost
+{user}
+LoadModule mpm_{mpm}_module {modules}/mod_mpm_{mpm}.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule alias_module {modules}/mod_alias.so
+LoadModule cgid_module {modules}/mod_cgid.so
+ScriptSock {directory}/cgid
+ScriptAlias /cgi/ {directory}/cgi/
+StartServers 2
+ServerLimit 2
+MaxRequestWorkers {workers}
+KeepAlive On
+MaxKeepAliveRequests 0
+DocumentRoot {directory}/html
+ErrorLog {directory}/error.log
+LogLevel warn
+"""
+
+
+def start_apache(files, mpm='event', scripts=(), **options):
+    """apache2 with two children of the given kind; scripts: {name: text} run as CGI below /cgi/."""
+    directory = work_dir()
+    os.chmod(directory, 0o755)
+    for name, content in {**{f'html/{name}': content for name, content in files.items()},
+                          **{f'cgi/{name}': content for name, content in dict(scripts).items()}}.items():
+        path = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'wb') as f:
+            f.write(content)
+        os.chmod(path, 0o755)
+    port = free_port()
+    with open(os.path.join(directory, 'apache.conf'), 'w') as f:
+        f.write(APACHE_CONF.format(directory=directory, port=port, mpm=mpm, modules='/usr/lib/apache2/modules',
+                                   user='User www-data\nGroup www-data' if os.getuid() == 0 else '',
+                                   workers=50 if mpm == 'event' else 2))
+    if os.getuid() == 0:
+        shutil.chown(directory, 'www-data')
+    started = Server([have('apache2'), '-f', f'{directory}/apache.conf', '-DFOREGROUND'], port=port, **options)
+    started.logs = [os.path.join(directory, 'error.log')]
+    return started
+
+
+HAPROXY_CONF = """
+global
+    maxconn 200
+    nbthread 2
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+frontend front
+    bind 127.0.0.1:{port}
+    default_backend back
+backend back
+    server shop 127.0.0.1:{backend}
+"""
+
+
+def start_haproxy(backend, **options):
+    """haproxy's master with one worker, in front of a server on port `backend`."""
+    directory, port = work_dir(), free_port()
+    with open(os.path.join(directory, 'haproxy.cfg'), 'w') as f:
+        f.write(HAPROXY_CONF.format(port=port, backend=backend))
+    return Server([have('haproxy'), '-W', '-f', f'{directory}/haproxy.cfg'], port=port, **options)
+
+
+def start_memcached(**options):
+    port = free_port()
+    user = ['-u', 'nobody'] if os.getuid() == 0 else []
+    return Server([have('memcached'), '-l', '127.0.0.1', '-p', str(port), '-t', '4', *user], port=port, **options)
+
+
+# --- PostgreSQL: never as root ---
+
+def public_shim():
+    """A copy of the shim and its recorder that any user can read: the build may lie in somebody's home."""
+    directory = work_dir()
+    os.chmod(directory, 0o755)
+    for name in ('libperfshim.so', 'perfshim-recorder'):
+        shutil.copy(os.path.join(O, name), directory)
+        os.chmod(os.path.join(directory, name), 0o755)
+    return os.path.join(directory, 'libperfshim.so')
+
+
+def unprivileged(cmd, env):
+    """The command line that runs cmd as nobody if we are root, with env (None removes) set only for cmd itself."""
+    drop = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'] if os.getuid() == 0 else []
+    words = [f'--unset={name}' if value is None else f'{name}={value}' for name, value in env.items()]
+    return [*drop, 'env', *words, *cmd]
+
+
+def postgres_bin():
+    """Where PostgreSQL's programs are, or None."""
+    found = sorted(glob.glob('/usr/lib/postgresql/*/bin/postgres'))
+    return os.path.dirname(found[-1]) if found else None
+
+
+class Cluster:
+    """A PostgreSQL data directory that belongs to whoever runs the server. trace: of what runs in it, None for bare."""
+
+    def __init__(self, shimmed):
+        self.bin = postgres_bin()
+        self.directory = work_dir()
+        self.shim = public_shim() if shimmed else None
+        if os.getuid() == 0:
+            shutil.chown(self.directory, 'nobody', 'nogroup')
+        self.data = os.path.join(self.directory, 'data')
+        self.port = free_port()
+
+    def command(self, program, *arguments, trace='trace.zst'):
+        """The command line of one of its programs, recorded if the cluster is."""
+        out = os.path.join(self.directory, trace)
+        preload = {'LD_PRELOAD': self.shim, 'PERFSHIM_OUT': out} if self.shim else {}
+        return unprivileged([os.path.join(self.bin, program), *arguments],
+                            {'LC_ALL': 'C', 'PERFSHIM_QUIET': None, **preload})
+
+    def run(self, program, *arguments, timeout=120, **options):
+        return run(self.command(program, *arguments, **options), timeout=timeout, cwd=self.directory)
+
+    def initdb(self):
+        return self.run('initdb', '-D', self.data, '-A', 'trust', '-U', 'test', '-E', 'UTF8', '--no-sync',
+                        trace='initdb.zst')
+
+    def start(self, **_options):
+        """The server, which logs to .logs."""
+        settings = {'port': self.port, 'listen_addresses': '127.0.0.1', 'unix_socket_directories': self.directory,
+                    'fsync': 'off', 'shared_buffers': '16MB', 'autovacuum_naptime': '1s',
+                    'autovacuum_vacuum_threshold': '10', 'log_autovacuum_min_duration': '0', 'log_checkpoints': 'off'}
+        words = [word for name, value in settings.items() for word in ('-c', f'{name}={value}')]
+        server = Server(self.command('postgres', '-D', self.data, *words), port=self.port, shimmed=False, timeout=30,
+                        cwd=self.directory)
+        server.trace = os.path.join(self.directory, 'trace.zst')
+        wait_for = lambda: self.sql('select 1').returncode == 0  # noqa: E731
+        if not wait_until(wait_for, 20, step=0.2):
+            raise RuntimeError(f'postgres accepts no connection: {server.stderr()}')
+        return server
+
+    def sql(self, text, *options):
+        """psql, bare: the client is no part of this."""
+        return run([os.path.join(self.bin, 'psql'), '-X', '-qAt', '-h', '127.0.0.1', '-p', str(self.port), '-U', 'test',
+                    *options, '-c', text, 'postgres'])
+
+    def sleeper(self):
+        """A client whose backend sleeps for a minute."""
+        return subprocess.Popen([os.path.join(self.bin, 'psql'), '-X', '-h', '127.0.0.1', '-p', str(self.port), '-U', 'test',
+                                 '-c', 'select pg_sleep(60)', 'postgres'], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def pgbench(self, *options, timeout=120):
+        return run([os.path.join(self.bin, 'pgbench'), '-h', '127.0.0.1', '-p', str(self.port), '-U', 'test', *options,
+                    'postgres'], timeout=timeout)
+
+
+# --- PHP ---
+
+PHP_CONF = """
+[global]
+error_log = {directory}/error.log
+daemonize = no
+[www]
+{user}
+listen = 127.0.0.1:{port}
+pm = static
+pm.max_children = 2
+catch_workers_output = yes
+"""
+
+
+def start_php(**options):
+    """php-fpm with two workers."""
+    directory, port = work_dir(), free_port()
+    with open(os.path.join(directory, 'fpm.conf'), 'w') as f:
+        f.write(PHP_CONF.format(directory=directory, port=port,
+                                user='user = www-data\ngroup = www-data' if os.getuid() == 0 else ''))
+    program = php_program()
+    started = Server([program, '-n', '-y', f'{directory}/fpm.conf', '-p', directory], port=port, **options)
+    started.logs = [os.path.join(directory, 'error.log')]
+    return started
+
+
+def php_program():
+    """php-fpm under the name that Debian gives it, or None."""
+    found = sorted(glob.glob('/usr/sbin/php-fpm[0-9]*'))
+    return found[-1] if found else None
+
+
+def fastcgi(port, script, query='', body=b''):
+    """One request to a FastCGI responder; what it wrote to its standard output."""
+    def packet(kind, content):
+        return struct.pack('>BBHHBx', 1, kind, 1, len(content), 0) + content
+
+    variables = {'GATEWAY_INTERFACE': 'CGI/1.1', 'REQUEST_METHOD': 'POST' if body else 'GET', 'SCRIPT_FILENAME': script,
+                 'QUERY_STRING': query, 'CONTENT_LENGTH': str(len(body)), 'SERVER_PROTOCOL': 'HTTP/1.1'}
+    pairs = b''.join(struct.pack('BB', len(k), len(v)) + k.encode() + v.encode() for k, v in variables.items())
+    with socket.create_connection(('127.0.0.1', port), 10) as s:
+        s.sendall(packet(1, struct.pack('>HB5x', 1, 0)) + packet(4, pairs) + packet(4, b'') +
+                  (packet(5, body) if body else b'') + packet(5, b''))
+        stream = s.makefile('rb')
+        text = b''
+        while header := stream.read(8):
+            _, kind, _, length, padding = struct.unpack('>BBHHBx', header)
+            content = stream.read(length + padding)[:length]
+            text += content if kind == 6 else b''
+            if kind == 3:
+                break
+    return text
+
+
+# --- language runtimes, with the small applications of tests/hosts ---
+
+def start_node(**options):
+    """node's cluster module with two workers."""
+    return Server([have('node'), os.path.join(APPS, 'cluster.js')], ready=r'listening on (\d+)', **options)
+
+
+def start_gunicorn(kind='sync', **options):
+    """gunicorn with two workers of the given kind."""
+    port = free_port()
+    threads = ['--threads', '4'] if kind == 'gthread' else []
+    # --worker-tmp-dir: its heartbeat file; graceful: so that the end takes no half minute.
+    cmd = ['/usr/bin/python3', '-m', 'gunicorn', '--chdir', APPS, 'wsgi:app', '-b', f'127.0.0.1:{port}', '-w', '2',
+           '-k', kind, *threads, '--graceful-timeout', '5', '--log-level', 'warning', '--keep-alive', '5']
+    return Server(cmd, port=port, env={'PYTHONDONTWRITEBYTECODE': '1', **options.pop('env', {})}, **options)
+
+
+def start_puma(**options):
+    """puma with two workers of two threads."""
+    port = free_port()
+    cmd = ['/usr/bin/ruby', have('puma'), '-C', '-', '-w', '2', '-t', '2:2', '-b', f'tcp://127.0.0.1:{port}', '-e', 'production',
+           os.path.join(APPS, 'config.ru')]
+    return Server(cmd, port=port, ready=r'Worker 1 \(PID: \d+\) booted', timeout=40, **options)
+
+
+def start_listening(cmd, **options):
+    """A server that says "listening on PORT" when it is ready."""
+    return Server(cmd, ready=r'listening on (?:\S*:)?(\d+)', **options)
+
+
+def start_caddy(files, **options):
+    """caddy as a file server without its administration port."""
+    directory, port = work_dir(), free_port()
+    for name, content in files.items():
+        with open(os.path.join(directory, name), 'wb') as f:
+            f.write(content)
+    with open(os.path.join(directory, 'Caddyfile'), 'w') as f:
+        f.write(f'{{\n admin off\n auto_https off\n}}\n'
+                f'http://127.0.0.1:{port} {{\n root * {directory}\n file_server\n}}\n')
+    env = {'HOME': directory, 'XDG_DATA_HOME': directory, 'XDG_CONFIG_HOME': directory, **options.pop('env', {})}
+    return Server([have('caddy'), 'run', '--config', f'{directory}/Caddyfile', '--adapter', 'caddyfile'], port=port, env=env,
+                  **options)
+
+
+# --- looking and speaking ---
 
 def recorders(trace):
     """The recorders that have this trace open, by their process ids."""

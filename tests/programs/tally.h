@@ -24,7 +24,7 @@
 static struct tally {
     const char *name;
     unsigned long count;
-} tallies[64];
+} tallies[128];
 static pthread_mutex_t tally_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static inline void tally_mark(void)

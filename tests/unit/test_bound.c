@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "bound.h"
+#include "filing.h"
 #include "merge.h"
 #include "reader.h"
 
@@ -27,6 +28,7 @@ struct bench {
     struct host hosts[2];
     struct guest guests[2];
     struct recorder r;
+    struct tracefile file;
     char directory[64], path[96];
     uint64_t now_ns, gauges, allocs;
 };
@@ -38,9 +40,26 @@ static uint32_t random_next(void)
     return state = state * 1664525 + 1013904223;
 }
 
+/* As a worker does it, the first or one that takes over. */
+static void make_recorder(struct bench *b)
+{
+    b->r = (struct recorder){.arena = &b->arena, .procs = b->procs, .threads = b->threads, .proc_capacity = 2,
+                             .thread_capacity = 2, .hosts = b->hosts, .guests = b->guests};
+    bound_recover(&b->arena, &b->file);
+    b->r.sink = sink_new(&b->arena, b->file.fd);
+    b->r.run = (struct track){.sink = b->r.sink, .slot = FILING_NO_SLOT};
+    b->hosts[0] = (struct host){.serial = 1, .pid = 10, .known = true, .track = b->r.run};
+    b->hosts[0].track.proc = 1;
+    b->guests[0] = (struct guest){.serial = 1, .tid = 11, .pid = 10, .known = true, .track = b->hosts[0].track};
+    b->guests[0].track.thread = 1;
+    b->r.bound = bound_new(&b->r, b->path);
+    whole_host_begin(bound_whole(b->r.bound), 0, 0);
+}
+
 static int set_up(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
+    uint8_t header[TRACE_SKIPPABLE_BYTES + TRACE_FILE_HEADER_BYTES];
     struct trace_file_header h = {.version_major = TRACE_VERSION_MAJOR, .clock = TRACE_CLOCK_RAW_NS, .run_id = 1};
 
     snprintf(b->directory, sizeof b->directory, "/tmp/perfshim-bound-XXXXXX");
@@ -50,14 +69,13 @@ static int set_up(void **state)
     clock_uses_tsc = false;
     h.start_ticks = h.start_raw_ns = clock_ticks();
     b->arena.max_bytes = LIMIT;
-    b->r = (struct recorder){.arena = &b->arena, .procs = b->procs, .threads = b->threads, .proc_capacity = 2,
-                             .thread_capacity = 2, .hosts = b->hosts, .guests = b->guests};
-    b->r.sink = sink_open(b->path, &h);
-    b->r.run = (struct track){.sink = b->r.sink};
-    b->hosts[0] = (struct host){.serial = 1, .pid = 10, .known = true, .track = {.sink = b->r.sink, .proc = 1, .pid = 10}};
-    b->guests[0] = (struct guest){.serial = 1, .tid = 11, .pid = 10, .known = true,
-                                  .track = {.sink = b->r.sink, .proc = 1, .thread = 1, .pid = 10, .tid = 11}};
-    b->r.bound = bound_new(&b->r, b->path);
+    if (tracefile_create(&b->file, b->path))
+        return -1;
+    trace_put_file_header(header, &h);
+    if (write(b->file.fd, header, sizeof header) != (ssize_t)sizeof header)
+        return -1;
+    filing_note(&b->arena, &(struct arena_filing){.file_bytes = sizeof header, .slot = FILING_NO_SLOT});
+    make_recorder(b);
     b->now_ns = now_raw_ns();
     *state = b;
     return b->r.sink && b->r.bound ? 0 : -1;
@@ -179,18 +197,18 @@ static void detail_goes(void **state)
             put_alloc(b);
         put_gauge(b);
         b->now_ns += 1000000000;
-        hosts_flush(&b->r, b->now_ns, round % 10 == 0);
+        hosts_flush(&b->r, b->now_ns, round % 10 ? TRACK_AGE_NS : 0);
         while (bound_step(b->r.bound, b->now_ns) && steps++ % 4)
             ;
         compactions += file_bytes(b) < before;
         if (round % 10 == 0) {
-            hosts_flush(&b->r, b->now_ns, true);
+            hosts_flush(&b->r, b->now_ns, 0);
             check(b, b->gauges);
         }
     }
     assert_in_range(compactions, 5, 1000);
     bound_end(b->r.bound);
-    hosts_flush(&b->r, b->now_ns, true);
+    hosts_flush(&b->r, b->now_ns, 0);
     assert_true(look(b).trimmed);
     check(b, b->gauges);
     assert_int_equal(files_in(b->directory), 1);
@@ -207,7 +225,7 @@ static void gauges_are_thinned(void **state)
         for (int i = 0; i < 2000; i++)
             put_alloc(b);
         b->now_ns += 1000000000;
-        hosts_flush(&b->r, b->now_ns, true);
+        hosts_flush(&b->r, b->now_ns, 0);
         while (bound_step(b->r.bound, b->now_ns))
             ;
     }

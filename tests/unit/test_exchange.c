@@ -10,7 +10,7 @@
 #include "scrub.h"
 #include "trace_builder.h"
 
-enum { OP_ACCEPT = 1, OP_CONNECT, OP_LISTEN, OP_FORK, OP_VFORK, OP_SHUTDOWN, OP_OTHER };
+enum { OP_ACCEPT = 1, OP_CONNECT, OP_LISTEN, OP_FORK, OP_VFORK, OP_INHERITED, OP_SHUTDOWN, OP_OTHER };
 
 #define DESCS 64
 
@@ -89,6 +89,12 @@ static void sock(uint32_t proc, uint32_t thread, uint32_t desc, int fd, uint64_t
         t.role[desc] = ROLE_CONNECTED;
     add(proc, thread, (struct event){.type = EVENT_sock,
                                      .u.sock = {.desc = desc, .fd = (uint64_t)fd, .op = op_number, .arg = arg}});
+}
+
+static void waited_for_lock(uint32_t proc, uint32_t thread, uint64_t alloc)
+{
+    add(proc, thread, (struct event){.type = EVENT_wait,
+                                     .u.wait = {.what = WAIT_lock, .alloc_count = alloc / 10, .alloc_bytes = alloc}});
 }
 
 static void waited(uint32_t proc, uint32_t thread, uint64_t alloc)
@@ -227,6 +233,24 @@ static void test_one(void **state)
     assert_memory_equal(t.stretch, owners, sizeof owners);
     assert_int_equal(t.kinds[KIND_file], 1);
     assert_int_equal(t.kinds[KIND_tcp], 0);
+    finish();
+}
+
+/* Waiting for a lock on the way through a request is no end of the work on it. */
+static void test_lock_on_the_way(void **state)
+{
+    (void)state;
+    begin();
+    opened(1, 1, 2, 2, KIND_tcp, 1, 0);
+    waited(1, 1, 0);
+    reads(1, 2, GET("/a"), 40);
+    waited_for_lock(1, 1, 30);
+    waited_for_lock(1, 1, 50);
+    writes(1, 2, OK2, 100);
+    waited(1, 1, 20);
+    run();
+    assert_int_equal(t.count, 1);
+    assert_true(t.done[0].alloc_bytes == 240);
     finish();
 }
 
@@ -493,6 +517,38 @@ static void test_fork(void **state)
     }
 }
 
+/* A child's own table, and an exec'd image's own list, count more than what the parent had. */
+static void test_own_word(void **state)
+{
+    const uint32_t pairs[] = {7, 70, 9, 9};
+    (void)state;
+    begin();
+    op(OP_INHERITED, "inherited");
+    process(1, 0);
+    opened(1, 1, 9, 9, KIND_listener, 0, 0);
+    opened(1, 1, 2, 2, KIND_tcp, 9, 0);
+    forked(1, 1, 2, OP_FORK);
+    process(2, 1);
+    add(2, 2, (struct event){.type = EVENT_desc_table, .u.desc_table = {.first = 0, .last = 100},
+                             .data = (const uint8_t *)pairs, .data_bytes = sizeof pairs});
+    forked(1, 1, 3, OP_FORK);
+    for (int fd = 0; fd < 2; fd++)
+        add(3, 3, (struct event){.type = EVENT_desc_open, .u.desc_open = {.desc = 80u + (unsigned)fd, .fd = (unsigned)fd,
+                                                                         .kind = KIND_pipe, .op = OP_INHERITED}});
+    add(1, 0, (struct event){.type = EVENT_desc_unseen, .u.desc_unseen = {.fd = 9, .flags = UNSEEN_GONE}});
+    run();
+    assert_int_equal(t.kinds[KIND_listener], 0);
+    assert_int_equal(t.kinds[KIND_tcp], 1);
+    exchange_descriptors(t.table, 2, t.kinds, &t.half_closed);
+    assert_int_equal(t.kinds[KIND_listener], 1);
+    assert_int_equal(t.kinds[KIND_tcp], 0);
+    assert_int_equal(t.kinds[KIND_unknown], 1);
+    exchange_descriptors(t.table, 3, t.kinds, &t.half_closed);
+    assert_int_equal(t.kinds[KIND_listener] + t.kinds[KIND_tcp], 0);
+    assert_int_equal(t.kinds[KIND_pipe], 2);
+    finish();
+}
+
 static void test_process_end(void **state)
 {
     (void)state;
@@ -681,9 +737,9 @@ int main(void)
         cmocka_unit_test(test_one),           cmocka_unit_test(test_pipelined),  cmocka_unit_test(test_event_loop),
         cmocka_unit_test(test_thread_pool),   cmocka_unit_test(test_upstream),   cmocka_unit_test(test_early_and_interim),
         cmocka_unit_test(test_lost_reply),    cmocka_unit_test(test_lost_events), cmocka_unit_test(test_unknown_protocol),
-        cmocka_unit_test(test_fork),          cmocka_unit_test(test_process_end), cmocka_unit_test(test_exec),
+        cmocka_unit_test(test_fork),          cmocka_unit_test(test_process_end), cmocka_unit_test(test_own_word), cmocka_unit_test(test_exec),
         cmocka_unit_test(test_dup),           cmocka_unit_test(test_listen_and_shutdown), cmocka_unit_test(test_peek),
-        cmocka_unit_test(test_held),          cmocka_unit_test(test_random),
+        cmocka_unit_test(test_held),          cmocka_unit_test(test_lock_on_the_way), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
