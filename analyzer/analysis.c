@@ -113,7 +113,7 @@ static struct analysis *analysis_new(struct reader *r)
     if (a->trimmed.any) {
         footprint_trimmed(&a->footprint, reader_time_ns(r, a->trimmed.to_ticks));
         if (a->heap)
-            heap_trimmed(a->heap, reader_timeline(r), a->trimmed.to_ticks);
+            heap_trimmed(a->heap, reader_timeline(r), a->trimmed.to_ticks, a->trimmed.known_from_ticks != 0);
     }
     if (a->processes && a->exchanges && a->heap)
         return a;

@@ -181,6 +181,10 @@ static void print_trimmed(const struct reader *r)
     if (t.thinned)
         printf(", after every other gauge was %" PRIu64 " times", t.thinned);
     putchar('\n');
+    if (t.known_from_ticks) {
+        print_label("");
+        printf("objects are known from %.3f s on only\n", (double)reader_time_ns(r, t.known_from_ticks) / 1e9);
+    }
 }
 
 static void print_settings(const struct info *info)

@@ -178,7 +178,7 @@ static int work_of(struct footprint *f, struct footprint_host *h, const struct e
     if (!before_detail(f, time_ns))
         return 0;
     bool works = w->answered > h->answered;
-    bool begins = !f->begun && (works || w->serving);
+    bool begins = !f->begun && (works || (w->serving && w->serving != EVENT_UNKNOWN));
     for (size_t i = 0; i < sizeof sum / sizeof sum[0] && !f->begun; i++)
         if (begins)
             sum[i]->initial = sum[i]->before;
@@ -197,9 +197,10 @@ static int work_of(struct footprint *f, struct footprint_host *h, const struct e
             return -1;
     }
     h->answered = w->answered;
-    if (h->has_fds && series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, h->gauge_fds - (double)w->serving)))
+    if (h->has_fds && w->serving != EVENT_UNKNOWN &&
+        series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, h->gauge_fds - (double)w->serving)))
         return -1;
-    return series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)w->mapped);
+    return w->mapped == EVENT_UNKNOWN ? 0 : series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)w->mapped);
 }
 
 static int mapped_changed(struct footprint_host *h, int64_t time_ns)

@@ -77,7 +77,7 @@ struct heap {
     struct heap_totals totals;
     int64_t sample_due_ns;
     const struct timeline *timeline; /* of a trimmed trace; else NULL */
-    uint64_t detail_ticks;
+    uint64_t told_from_ticks, detail_ticks;
     size_t near;
     uint32_t generation;
     uint8_t is_realloc[OPS_MAX];
@@ -459,7 +459,7 @@ static int feed_process_end(struct heap *h, const struct item *item)
 
 static void feed_op(struct heap *h, const struct event *e)
 {
-    static const char *const names[] = {"realloc", "reallocarray"};
+    static const char *const names[] = {"realloc", "reallocarray", "rallocx"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (e->u.op.op < OPS_MAX && e->data_bytes == strlen(names[i]) && !memcmp(e->data, names[i], e->data_bytes))
@@ -468,8 +468,9 @@ static void feed_op(struct heap *h, const struct event *e)
 
 /* --- trimmed traces --- */
 
-void heap_trimmed(struct heap *h, const struct timeline *timeline, uint64_t detail_ticks)
+void heap_trimmed(struct heap *h, const struct timeline *timeline, uint64_t detail_ticks, bool partly)
 {
+    h->told_from_ticks = partly ? detail_ticks : 0;
     h->timeline = timeline;
     h->detail_ticks = detail_ticks;
 }
@@ -477,7 +478,7 @@ void heap_trimmed(struct heap *h, const struct timeline *timeline, uint64_t deta
 /* What is told before the detail begins, or where it begins: later, the detail says it itself. */
 static bool is_told(const struct heap *h, const struct item *item)
 {
-    return h->timeline && item->event.time <= h->detail_ticks;
+    return h->timeline && item->event.time >= h->told_from_ticks && item->event.time <= h->detail_ticks;
 }
 
 static int take_site(struct heap *h, const struct item *item)

@@ -313,7 +313,8 @@ static void take_trimmed(struct reader *r, const struct event_trimmed *told)
         return;
     r->trimmed = (struct reader_trimmed){.any = true, .from_ticks = told->from, .to_ticks = told->to,
                                          .events = told->events, .bytes = told->bytes, .bound_bytes = told->bound,
-                                         .kept_bytes = told->kept_bytes, .thinned = told->thinned};
+                                         .kept_bytes = told->kept_bytes, .thinned = told->thinned,
+                                         .known_from_ticks = told->known_from};
 }
 
 static bool take_run_events(struct reader *r, struct column_reader *columns)

@@ -25,6 +25,7 @@ struct reader_trimmed {
     uint64_t from_ticks, to_ticks;
     uint64_t events, bytes;                    /* dropped */
     uint64_t bound_bytes, kept_bytes, thinned; /* as the recorder told them */
+    uint64_t known_from_ticks; /* what the checkpoint says of objects and descriptors is of the time since; 0: of all */
 };
 
 struct reader_chunk {

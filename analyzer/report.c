@@ -91,6 +91,8 @@ static void build_detail(struct report *r, const struct analysis *a)
                                        .bound_bytes = t->bound_bytes, .kept_bytes = t->kept_bytes,
                                        .bound_held = t->kept_bytes <= t->bound_bytes / 4 * 3,
                                        .requests = a->footprint.exchanges};
+    if (t->known_from_ticks)
+        r->detail.known_from_s = (double)reader_time_ns(a->reader, t->known_from_ticks) / 1e9;
     r->events += t->events;
 }
 
@@ -154,7 +156,7 @@ static int by_requests(const void *a, const void *b)
  * lost allocation does not. */
 static struct heap_kept kept_of(const struct report *r, const struct analysis *a, size_t route)
 {
-    if (heap_totals(a->heap).alloc_count == 0 || r->lost_events)
+    if (heap_totals(a->heap).alloc_count == 0 || r->lost_events || r->detail.known_from_s > 0)
         return (struct heap_kept){.bytes_per_request = NAN, .low = NAN, .high = NAN};
     return heap_kept(a->heap, (int32_t)route);
 }
@@ -358,6 +360,7 @@ static void build_verdicts(struct report *r, const struct footprint *f, const st
 {
     struct footprint_load load = footprint_load(f);
     struct verdict_run run = {.lost_events = r->lost_events, .damaged = r->truncated_bytes || r->bad_chunks,
+                              .restarted = r->detail.known_from_s > 0,
                               .requests = f->exchanges, .from_ns = load.from_ns, .to_ns = load.to_ns,
                               .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
     struct verdict_memory memory = {.ledger = lived->ledger, .live = *live,

@@ -73,6 +73,7 @@ struct report_detail {
     double from_s, seconds;
     uint64_t dropped_events, dropped_bytes, bound_bytes, kept_bytes;
     bool bound_held; /* what is never dropped leaves room for detail below the bound */
+    double known_from_s; /* objects, call stacks and descriptors are known from there on; 0: from the start */
     uint64_t requests; /* answered as server in the whole run, as the recorder counted them until the detail begins */
 };
 

@@ -104,6 +104,7 @@ static void put_detail(struct json *j, cJSON *trace, const struct report_detail 
     put_count(j, out, "kept_bytes", d->kept_bytes);
     put(j, out, "bound_held", cJSON_CreateBool(d->bound_held));
     put_count(j, out, "requests", d->requests);
+    put_number(j, out, "known_from_s", d->known_from_s);
 }
 
 static void put_gaps(struct json *j, cJSON *trace, const struct gaps *gaps)

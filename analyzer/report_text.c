@@ -145,6 +145,12 @@ static void print_detail(const struct page *p, const struct report *r)
              "which %s requests were answered", units_bytes(bound, (double)d->bound_bytes), units_clock(last, d->seconds),
              units_clock(all, r->duration_s), units_count(requests, (double)d->requests));
     print_wrapped(p->out, text, 2, 2);
+    if (d->known_from_s > 0) {
+        snprintf(text, sizeof text, "the recorder was started anew: objects, call stacks and descriptors are known from %s on only",
+                 units_clock(last, d->known_from_s));
+        fputs("  ", p->out);
+        print_wrapped(p->out, text, 2, 2);
+    }
     if (d->bound_held)
         return;
     snprintf(text, sizeof text, "the bound could not be held: what is never dropped takes %s (gauges, stacks, processes, live "

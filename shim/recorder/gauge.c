@@ -211,6 +211,8 @@ void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns)
     }
     if (g->rss_anon != EVENT_UNKNOWN) /* nothing, once the process is a zombie: then there is no gauge to give */
         track_add(&h->track, &e, now_ns);
+    if (r->bound && h->numbers.size)
+        whole_compare(bound_whole(r->bound), index);
     if (r->bound)
         whole_gauge(bound_whole(r->bound), index, e.time, now_ns);
 }

@@ -53,6 +53,14 @@ static struct held_number *open_number(struct held *h, uint64_t fd, uint64_t des
     return n && n->state == HELD_OPEN && n->desc == desc ? n : NULL;
 }
 
+/* From first up to, and not with, end. */
+static void clear_numbers(struct held *h, uint64_t first, uint64_t end)
+{
+    for (uint64_t fd = first; fd < end && fd < h->high; fd++)
+        if (h->numbers[fd].state == HELD_OPEN)
+            put(h, &h->numbers[fd], (struct held_number){.state = HELD_CLOSED});
+}
+
 static bool accepts(const struct event_desc_open *e)
 {
     return e->from || e->op == OP_accept || e->op == OP_accept4;
@@ -68,6 +76,36 @@ static void take_sock(struct held *h, const struct event_sock *s)
         n->kind = KIND_listener;
 }
 
+static struct held_number opened(const struct event_desc_open *e)
+{
+    return (struct held_number){.desc = (uint32_t)e->desc,
+                                .state = HELD_OPEN,
+                                .kind = e->kind < KIND_COUNT ? (uint8_t)e->kind : 0,
+                                .role = accepts(e) ? HELD_ACCEPTED : HELD_UNKNOWN};
+}
+
+/* A forked child says what it has. What it has under another number than its parent, it has opened itself. */
+static bool take_table(struct held *h, const struct event *e)
+{
+    uint64_t next = e->u.desc_table.first, last = e->u.desc_table.last;
+    bool enough = true;
+
+    h->complete = true;
+    for (uint32_t at = 0; at + 8 <= e->data_bytes; at += 8) {
+        uint32_t pair[2];
+        memcpy(pair, e->data + at, sizeof pair);
+        if (pair[0] < next || pair[0] > last || !pair[1])
+            continue;
+        clear_numbers(h, next, pair[0]);
+        next = (uint64_t)pair[0] + 1;
+        struct held_number *n = open_number(h, pair[0], pair[1]) ? NULL : number_at(h, pair[0], &enough);
+        if (n)
+            put(h, n, (struct held_number){.desc = pair[1], .state = HELD_OPEN});
+    }
+    clear_numbers(h, next, last < UINT32_MAX ? last + 1 : UINT32_MAX);
+    return enough;
+}
+
 static void take_end_of_stream(struct held *h, const struct event_io *io)
 {
     struct held_number *n = open_number(h, io->fd, io->desc);
@@ -76,7 +114,7 @@ static void take_end_of_stream(struct held *h, const struct event_io *io)
         !io->asked)
         return;
     struct held_number closed = *n;
-    closed.half_closed = 1;
+    closed.half_closed = true;
     put(h, n, closed);
 }
 
@@ -87,12 +125,15 @@ bool held_take(struct held *h, const struct event *e)
 
     switch (e->type) {
     case EVENT_desc_open:
+        if (e->u.desc_open.op == OP_inherited && !h->listed)
+            held_disinherit(h); /* it lists all that it has */
+        h->listed |= e->u.desc_open.op == OP_inherited;
         n = number_at(h, e->u.desc_open.fd, &enough);
         if (n && e->u.desc_open.desc)
-            put(h, n, (struct held_number){.desc = (uint32_t)e->u.desc_open.desc, .state = HELD_OPEN,
-                                           .kind = e->u.desc_open.kind < KIND_COUNT ? (uint8_t)e->u.desc_open.kind : 0,
-                                           .role = accepts(&e->u.desc_open) ? HELD_ACCEPTED : HELD_UNKNOWN});
+            put(h, n, opened(&e->u.desc_open));
         return enough;
+    case EVENT_desc_table:
+        return take_table(h, e);
     case EVENT_desc_close:
         n = number_at(h, e->u.desc_close.fd, &enough);
         if (n && (n->state != HELD_OPEN || n->desc == e->u.desc_close.desc))
@@ -126,10 +167,28 @@ bool held_inherit(struct held *child, const struct held *parent)
         if (parent->numbers[fd].state != HELD_OPEN)
             continue;
         struct held_number *n = number_at(child, fd, &enough);
-        if (n && n->state == HELD_UNSEEN)
-            put(child, n, parent->numbers[fd]);
+        if (!n || n->state != HELD_UNSEEN)
+            continue;
+        struct held_number copy = parent->numbers[fd];
+        copy.inherited = true;
+        put(child, n, copy);
     }
     return enough;
+}
+
+void held_disinherit(struct held *child)
+{
+    child->complete = true;
+    for (uint32_t fd = 0; fd < child->high; fd++)
+        if (child->numbers[fd].inherited)
+            put(child, &child->numbers[fd], (struct held_number){.state = HELD_UNSEEN});
+}
+
+void held_compare(struct held *h, const struct numbers *kernel)
+{
+    for (uint32_t fd = 0; fd < h->high; fd++)
+        if (h->numbers[fd].state == HELD_OPEN && numbers_was_closed(kernel, fd))
+            put(h, &h->numbers[fd], (struct held_number){.state = HELD_CLOSED});
 }
 
 void held_free(struct held *h)

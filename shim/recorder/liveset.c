@@ -198,7 +198,8 @@ static bool take_free(struct liveset *s, struct liveset_run *run, const struct e
 {
     struct liveset_table *t = table_of(s, e->u.free.ptr);
     struct liveset_object *object = t->count && e->u.free.ptr ? slot_of(t, e->u.free.ptr) : NULL;
-    bool resized = e->u.free.op == OP_realloc || e->u.free.op == OP_reallocarray, enough = true;
+    uint64_t op = e->u.free.op;
+    bool resized = op == OP_realloc || op == OP_reallocarray || op == OP_rallocx, enough = true;
 
     s->sums.free_count++;
     if (!object || !object->ptr) {

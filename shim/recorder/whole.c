@@ -27,6 +27,7 @@ struct whole_host {
     struct liveset live;
     struct held held;
     struct mapping_set mappings;
+    struct mapping_range unmapped; /* last, should that have failed */
     struct arena_work *work; /* outlives us */
 };
 
@@ -102,16 +103,21 @@ void whole_host_end(struct whole *w, uint32_t slot, enum process_how how)
 
 static bool take_fork(struct whole *w, uint32_t slot, const struct event_fork *e)
 {
-    if (e->op == OP_vfork || e->child_pid == 0 || e->child_pid > UINT32_MAX)
+    bool spawned = e->op == OP_vfork || e->op == OP_posix_spawn || e->op == OP_posix_spawnp;
+    if (e->child_pid == 0 || e->child_pid > UINT32_MAX)
         return true;
     const struct host *parent = &w->r->hosts[slot];
     uint32_t child = slot_by(w, 0, (uint32_t)e->child_pid);
-    if (child != UINT32_MAX && w->r->hosts[child].serial > parent->serial)
+    if (child != UINT32_MAX && w->r->hosts[child].serial > parent->serial) {
+        if (spawned)
+            held_disinherit(&w->hosts[child].held);
         return w->hosts[child].held.complete || held_inherit(&w->hosts[child].held, &w->hosts[slot].held);
+    }
     struct forked *f = &w->forked[w->forks++ % FORKED_KEPT];
     held_free(&f->held);
     *f = (struct forked){.pid = (uint32_t)e->child_pid, .parent = parent->serial};
-    return held_inherit(&f->held, &w->hosts[slot].held);
+    f->held.complete = true;
+    return spawned || held_inherit(&f->held, &w->hosts[slot].held);
 }
 
 /* A child speaks before its parent has told of the fork. */
@@ -125,17 +131,39 @@ static bool inherit_late(struct whole *w, uint32_t slot)
 
 /* --- events --- */
 
-static bool take_map(struct mapping_set *s, const struct event_map *m)
+static bool take_unmap(struct whole_host *h, const struct event_map *m)
 {
+    uint64_t before = h->mappings.bytes;
+    bool failed = mapping_remove(&h->mappings, m->addr, m->length) != 0;
+
+    h->unmapped = (struct mapping_range){m->addr, before - h->mappings.bytes == m->length ? m->addr + m->length : m->addr};
+    return !failed;
+}
+
+/* The unmapping before it did not happen. */
+static bool undo_unmap(struct whole_host *h, const struct event_map *m)
+{
+    struct mapping_range last = h->unmapped;
+
+    h->unmapped = (struct mapping_range){0, 0};
+    return m->op != OP_munmap || m->addr != last.start || m->length != last.end - last.start ||
+           !mapping_add(&h->mappings, m->addr, m->length);
+}
+
+static bool take_map(struct whole_host *h, const struct event_map *m)
+{
+    struct mapping_set *s = &h->mappings;
     bool own = (m->flags & MAPPING_ANONYMOUS) && !(m->flags & (MAPPING_IN_HEAP | MAPPING_STACK));
     bool maps = m->op == OP_mmap || m->op == OP_mmap64;
     int failed = 0;
 
     if (m->flags & MAPPING_FAILED)
-        return true;
+        return undo_unmap(h, m);
+    if (m->op == OP_munmap)
+        return take_unmap(h, m);
     if (maps && own)
         failed = mapping_add(s, m->addr, m->length);
-    else if (maps || m->op == OP_munmap)
+    else if (maps)
         failed = mapping_remove(s, m->addr, m->length);
     else if (m->op == OP_mremap && m->old_length) {
         uint64_t before = s->bytes;
@@ -153,7 +181,7 @@ bool whole_take(struct whole *w, uint32_t slot, const struct event *e)
 
     h->work->events++;
     if (e->type == EVENT_map)
-        enough &= take_map(&h->mappings, &e->u.map);
+        enough &= take_map(h, &e->u.map);
     else if (e->type == EVENT_fork)
         enough &= take_fork(w, slot, &e->u.fork);
     else if (e->type != EVENT_alloc && e->type != EVENT_free)
@@ -164,6 +192,11 @@ bool whole_take(struct whole *w, uint32_t slot, const struct event *e)
 void whole_answered(struct whole *w, uint32_t slot, uint64_t requests) { w->hosts[slot].work->answered += requests; }
 
 /* --- telling --- */
+
+void whole_compare(struct whole *w, uint32_t slot)
+{
+    held_compare(&w->hosts[slot].held, &w->r->hosts[slot].numbers);
+}
 
 static struct event work_of(const struct whole *w, uint32_t slot, uint64_t ticks)
 {

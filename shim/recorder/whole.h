@@ -24,6 +24,9 @@ void whole_host_end(struct whole *w, uint32_t slot, enum process_how how); /* al
 bool whole_take(struct whole *w, uint32_t slot, const struct event *e);
 void whole_answered(struct whole *w, uint32_t slot, uint64_t requests);
 
+/* The kernel's list of descriptors was read, and its host's numbers agree with it. */
+void whole_compare(struct whole *w, uint32_t slot);
+
 /* The `work` event that goes with a gauge. */
 void whole_gauge(struct whole *w, uint32_t slot, uint64_t ticks, uint64_t now_ns);
 

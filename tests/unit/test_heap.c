@@ -360,7 +360,7 @@ static void a_checkpoint_is_a_beginning(void **state)
     const struct heap_site *sites;
 
     timeline_start(&line, true, 0, 0);
-    heap_trimmed(h, &line, (uint64_t)(100 * MS));
+    heap_trimmed(h, &line, (uint64_t)(100 * MS), false);
     feed_process(h, 1, 0, 100);
     now = 50 * MS; /* before the checkpoint: what the recorder told now and then */
     feed(h, 0, 0, (struct event){.type = EVENT_site, .time = 50 * MS, .u.site = {.stack = 7, .live_bytes = 9000, .live_objects = 9}});
