@@ -192,6 +192,61 @@ for turn in range(10):
     tap.ok(good and size <= BOUND, f'kill -9 {turn + 1}: a trace of {size} bytes', got.stderr)
 tap.ok(seen_new >= 3, f'{seen_new} of them came in the middle of a compaction')
 
+# A worker killed at any moment is followed by another one, in the same file and below the same bound; without its guard it goes on.
+def of_name(trace, name):
+    for pid in recorders(trace):
+        try:
+            with open(f'/proc/{pid}/comm') as f:
+                if f.read().strip() == name:
+                    return pid
+        except OSError:
+            continue
+    return None
+
+
+def kill_one(trace, name, in_compaction):
+    if in_compaction:
+        wait_until(lambda: os.path.exists(trace + '.new'), timeout=10, step=0.0005)
+        time.sleep(random.uniform(0, 0.02))
+    pid = of_name(trace, name)
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(f'/proc/{pid}'), timeout=5)
+    return pid is not None
+
+
+blind = 0
+for turn in range(6):
+    name = f'worker killed {turn + 1}'
+    trace = os.path.join(directory, f'again-{turn}.zst')
+    program = subprocess.Popen([f'{O}/tests/programs/soak', '1000000'], env=shim_environment(trace, BOUNDED),
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    wait_until(lambda: recorders(trace))
+    watch = Watch(trace)
+    time.sleep(random.uniform(0.5, 1))
+    kills = 0
+    for _ in range(3):
+        kills += kill_one(trace, 'perfshim-record', turn % 2)
+        time.sleep(random.uniform(0.3, 0.8))
+    if turn >= 4:
+        kill_one(trace, 'perfshim-guard', turn % 2)
+    said = program.communicate(timeout=120)[0]
+    tap.equal(program.returncode, 0, f'{name}: the program ends well')
+    perfanalyze('info', trace)
+    watch.stop(name, 1)
+    result = report(trace)
+    restarts = [gap for gap in result['trace']['gaps'] if gap['reason'] == 'restarted']
+    tap.ok(1 <= len(restarts) <= kills, f'{name}: {len(restarts)} restarts are told', [kills, result['trace']['gaps']])
+    tap.equal([p['ended'] for p in result['trace']['processes']], ['exit', 'exit'], f'{name}: recording went on to the end')
+    detail = result['trace']['detail']
+    tap.ok(detail and detail['bound_held'], f'{name}: detail was dropped', detail)
+    blind += detail['known_from_s'] > 0
+    tap.ok(result['verdicts'][0]['verdict'] in ('INCONCLUSIVE', 'MONITOR'), f'{name}: no verdict that claims to know all', result['verdicts'])
+    truth = {what: tuple(map(int, numbers)) for what, *numbers in map(str.split, said.splitlines())}
+    tap.ok(sums(result, 'keep_object')[2] <= truth['keep_object'][2], f'{name}: no allocation is counted twice', truth)
+    tap.ok(not os.path.exists(trace + '.new'), f'{name}: nothing is left behind')
+tap.ok(blind >= 4, f'in {blind} of them the report says from when on objects are known')
+
 # A remainder of such a kill is no obstacle.
 trace = os.path.join(directory, 'again.zst')
 open(trace + '.new', 'w').close()
