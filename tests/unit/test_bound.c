@@ -4,12 +4,17 @@
  * be kept and a stretch of detail that ends with the latest.
  */
 #include <dirent.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -58,7 +63,7 @@ static void make_recorder(struct bench *b)
 
 static int set_up(void **state)
 {
-    struct bench *b = calloc(1, sizeof *b);
+    struct bench *b = mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint8_t header[TRACE_SKIPPABLE_BYTES + TRACE_FILE_HEADER_BYTES];
     struct trace_file_header h = {.version_major = TRACE_VERSION_MAJOR, .clock = TRACE_CLOCK_RAW_NS, .run_id = 1};
 
@@ -87,7 +92,7 @@ static int tear_down(void **state)
 
     unlink(b->path);
     rmdir(b->directory);
-    free(b);
+    munmap(b, sizeof *b);
     return 0;
 }
 
@@ -296,11 +301,80 @@ static void new_is_in_the_way(void **state)
     sink_close(b->r.sink);
 }
 
+/* A life of a worker: killed by its parent, or, if it is to end, when it has made the next file. */
+static void live(struct bench *b, bool ends)
+{
+    make_recorder(b);
+    uint64_t bytes = sink_bytes(b->r.sink);
+    for (bool smaller = false; !ends || !smaller; smaller = sink_bytes(b->r.sink) < bytes) {
+        bytes = sink_bytes(b->r.sink);
+        for (int i = 0; i < 2000; i++)
+            put_alloc(b);
+        put_gauge(b);
+        b->now_ns += 1000000000;
+        hosts_flush(&b->r, b->now_ns, 0);
+        while (bound_step(b->r.bound, b->now_ns) && random_next() >> 30)
+            ;
+    }
+    bound_end(b->r.bound);
+    sink_close(b->r.sink);
+    _exit(0);
+}
+
+static pid_t start(struct bench *b, bool ends)
+{
+    pid_t worker = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0); /* as guard.c does */
+
+    if (worker == 0)
+        live(b, ends);
+    return worker;
+}
+
+static bool new_is_there(const struct bench *b)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "%s.new", b->path);
+    return access(path, F_OK) == 0;
+}
+
+/* Killed at any moment, half of the time in a compaction, a worker leaves a file that the next one goes on with. */
+static void workers_are_killed(void **state)
+{
+    struct bench *b = *state;
+    unsigned in_compaction = 0;
+    int status;
+
+    for (int life = 0; life < 60; life++) {
+        pid_t worker = start(b, false);
+        for (int i = 0; life % 2 && i < 200000 && !new_is_there(b); i++)
+            usleep(50);
+        usleep(random_next() % (life % 2 ? 3000 : 60000));
+        kill(worker, SIGKILL);
+        waitpid(worker, &status, 0);
+        in_compaction += new_is_there(b);
+        close_range((unsigned)b->file.fd + 1, ~0u, 0);
+        assert_in_range(file_bytes(b), 1, LIMIT);
+    }
+    assert_true(in_compaction > 10);
+    waitpid(start(b, true), &status, 0);
+    assert_int_equal(status, 0);
+    struct found f = look(b);
+    assert_true(f.trimmed && f.ordered);
+    assert_int_equal(f.allocs, f.last_alloc - f.first_alloc + 1);
+    assert_int_equal(files_in(b->directory), 1);
+    struct stat named, open;
+    assert_int_equal(stat(b->path, &named), 0);
+    assert_int_equal(fstat(b->file.fd, &open), 0);
+    assert_int_equal(named.st_ino, open.st_ino);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(detail_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(gauges_are_thinned, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(workers_are_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(name_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(new_is_in_the_way, set_up, tear_down),
     };
