@@ -90,7 +90,6 @@ struct bound {
     uint64_t limit, retry_ns;
     bool failed; /* the last attempt to compact the file */
     bool blind;  /* memory was short, and it is not known what must be kept: nothing can be dropped any more */
-    bool passing; /* the bound may be passed */
     int directory;
     char name[256], name_new[264];
     struct kept_list kept; /* of the file, without checkpoint and `trimmed` */
@@ -571,16 +570,31 @@ static void drop_mark(struct bound *b)
     try_later(b);
 }
 
+/* What waited for room and is dropped for a mark was lost: its thread tells. */
+static void count_dropped(void *context, const struct arena_filed *filed, uint64_t slot, uint64_t events, uint64_t told)
+{
+    struct bound *b = context;
+    struct guest *g = slot < b->r->thread_capacity ? &b->r->guests[slot] : NULL;
+
+    if (!g || !g->known || g->serial != filed->serial)
+        return; /* the gap has counted them */
+    g->track.lost += events;
+    g->track.events -= events;
+    g->track.next.lost_told -= told;
+    g->track.done.lost_told -= told;
+}
+
 static void make_mark(struct bound *b, uint64_t now_ns)
 {
-    hosts_flush(b->r, now_ns, 0);
-    b->passing = true;
-    sink_retry(b->r->sink); /* what came before the mark may not stand behind it */
-    b->passing = false;
-    if (sink_is_holding(b->r->sink)) {
-        try_later(b);
+    bool full = sink_bytes(b->r->sink) >= top_bytes(b);
+
+    if (sink_is_holding(b->r->sink) && !full) /* the disk has no room, and what waits may not stand behind the mark */
         return;
-    }
+    hosts_flush(b->r, now_ns, 0);
+    if (sink_is_holding(b->r->sink) && !full)
+        return;
+    sink_drop_detail(b->r->sink, b, count_dropped);
+    sink_retry(b->r->sink);
     b->mark = (struct mark){.state = MARK_WRITING,
                             .ticks = clock_ticks(),
                             .offset = sink_bytes(b->r->sink),
@@ -648,7 +662,7 @@ static bool room(void *context, const struct trace_chunk_header *h, size_t bytes
 {
     struct bound *b = context;
 
-    if (b->passing || sink_bytes(b->r->sink) + bytes <= b->limit)
+    if (sink_bytes(b->r->sink) + bytes <= b->limit)
         return true;
     if (!is_copying(b) && b->mark.state == MARK_WRITING)
         take_mark(b, true);
@@ -656,7 +670,9 @@ static bool room(void *context, const struct trace_chunk_header *h, size_t bytes
         begin_copying(b);
     while (is_copying(b) && copy_step(b))
         ;
-    return h->thread == 0 || !b->failed || sink_bytes(b->r->sink) + bytes <= b->limit;
+    uint64_t most = top_bytes(b) > b->limit ? top_bytes(b) : b->limit;
+    bool late = b->failed || sink_is_holding(b->r->sink); /* what waits would fill the file many times over */
+    return h->thread == 0 || !late || sink_bytes(b->r->sink) + bytes <= most;
 }
 
 static void wrote(void *context, const struct trace_chunk_header *h, uint64_t offset, size_t bytes)

@@ -332,17 +332,24 @@ bool sink_gap(struct sink *s, struct event *out)
 
 /* --- the end --- */
 
+/* How many lost events a thread's kept chunks up to this one tell of. */
+static uint64_t told_by(const struct sink *s, const struct held *last)
+{
+    const struct arena_thread *threads = (void *)((uint8_t *)s->arena + s->arena->threads_offset);
+    bool known = last->slot < s->arena->thread_capacity && threads[last->slot].filed.serial == last->filed.serial;
+
+    return last->filed.lost_told - (known ? threads[last->slot].filed.lost_told : 0);
+}
+
 /* A chunk that says only how many events of the thread were lost: those of its kept chunks, and what these would have told.
  * last: the latest of them. */
 static void tell_lost(struct sink *s, const struct held *last, uint64_t events)
 {
-    const struct arena_thread *threads = (void *)((uint8_t *)s->arena + s->arena->threads_offset);
     struct trace_chunk_header header = last->header;
     struct event e = {.time = header.last_ticks, .type = EVENT_lost};
     size_t bytes;
-    bool known = last->slot < s->arena->thread_capacity && threads[last->slot].filed.serial == last->filed.serial;
 
-    e.u.lost.events = events + last->lost + last->filed.lost_told - (known ? threads[last->slot].filed.lost_told : 0);
+    e.u.lost.events = events + last->lost + told_by(s, last);
     e.u.lost.stalled = 0;
     if ((!s->thin && !(s->thin = column_writer_new())) || !column_writer_add(s->thin, &e))
         return;
@@ -353,10 +360,10 @@ static void tell_lost(struct sink *s, const struct held *last, uint64_t events)
         append(s, &header, s->packed);
 }
 
-/* Takes all kept chunks of the thread that the first one is of, and gives how many events they had. */
-static uint64_t take_thread(struct sink *s, struct held **first)
+/* Takes all kept chunks of the thread that one is of, and gives how many events they had. */
+static uint64_t take_thread(struct sink *s, const struct held *one, struct held **first)
 {
-    struct trace_chunk_header thread = s->held->header;
+    struct trace_chunk_header thread = one->header;
     uint64_t events = 0;
 
     *first = NULL;
@@ -374,13 +381,44 @@ static uint64_t take_thread(struct sink *s, struct held **first)
     return events;
 }
 
+static struct held *first_of_thread(const struct sink *s)
+{
+    struct held *h = s->held;
+
+    while (h && h->header.thread == 0)
+        h = h->next;
+    return h;
+}
+
+bool sink_is_holding(const struct sink *s) { return first_of_thread(s) != NULL; }
+
+void sink_drop_detail(struct sink *s, void *context,
+                      void (*dropped)(void *context, const struct arena_filed *filed, uint64_t slot, uint64_t events, uint64_t told))
+{
+    struct held *chunks;
+
+    for (const struct held *one; (one = first_of_thread(s));) {
+        uint64_t events = take_thread(s, one, &chunks); /* the last first */
+        count_lost(s, &chunks->header, events);
+        dropped(context, &chunks->filed, chunks->slot, events, told_by(s, chunks));
+        for (struct held *next; chunks; chunks = next) {
+            next = chunks->next;
+            s->held_bytes -= chunks->bytes;
+            free(chunks);
+        }
+    }
+    s->held_last = &s->held;
+    while (*s->held_last)
+        s->held_last = &(*s->held_last)->next;
+}
+
 void sink_last_words(struct sink *s)
 {
     sink_retry(s);
     s->last_words = true;
     for (struct held *next; s->held;) {
         struct held *chunks;
-        uint64_t events = take_thread(s, &chunks);
+        uint64_t events = take_thread(s, s->held, &chunks);
         bool of_thread = chunks->header.thread != 0;
         if (of_thread) {
             tell_lost(s, chunks, events);
@@ -408,7 +446,6 @@ void sink_last_words(struct sink *s)
 void sink_divert(struct sink *s, struct sink_blob *blob) { s->blob = blob; }
 void sink_leave_numbers(struct sink *s) { s->end.chunks += 1u << 20; }
 void sink_set_watch(struct sink *s, const struct sink_watch *watch) { s->watch = *watch; }
-bool sink_is_holding(const struct sink *s) { return s->held != NULL; }
 int sink_fd(const struct sink *s) { return s->fd; }
 uint64_t sink_chunks(const struct sink *s) { return s->end.chunks; }
 

@@ -66,7 +66,11 @@ struct sink_watch {
 };
 void sink_set_watch(struct sink *s, const struct sink_watch *watch);
 
-bool sink_is_holding(const struct sink *s); /* chunks wait in memory for room */
+bool sink_is_holding(const struct sink *s); /* chunks of threads wait in memory for room */
+
+/* Drops those, and tells for each thread how many events they had, and how many lost ones of those that they told of. */
+void sink_drop_detail(struct sink *s, void *context,
+                      void (*dropped)(void *context, const struct arena_filed *filed, uint64_t slot, uint64_t events, uint64_t told));
 
 /* The file, open for reading too. If its descriptor has become that of another file, of so many bytes, writing goes on there. */
 int sink_fd(const struct sink *s);

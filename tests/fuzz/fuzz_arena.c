@@ -58,6 +58,11 @@ uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t 
 void sink_divert(struct sink *s, struct sink_blob *blob) { (void)s, (void)blob; }
 void sink_leave_numbers(struct sink *s) { (void)s; }
 void sink_set_watch(struct sink *s, const struct sink_watch *watch) { (void)s, (void)watch; }
+void sink_drop_detail(struct sink *s, void *context,
+                      void (*dropped)(void *context, const struct arena_filed *filed, uint64_t slot, uint64_t events, uint64_t told))
+{
+    (void)s, (void)context, (void)dropped;
+}
 bool sink_is_holding(const struct sink *s) { return !s; }
 int sink_fd(const struct sink *s) { return s ? -1 : 0; }
 uint64_t sink_chunks(const struct sink *s) { return s->chunks; }
