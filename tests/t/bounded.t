@@ -247,6 +247,29 @@ for turn in range(6):
     tap.ok(not os.path.exists(trace + '.new'), f'{name}: nothing is left behind')
 tap.ok(blind >= 4, f'in {blind} of them the report says from when on objects are known')
 
+# A disk without room for a second file, and then with some: the bound holds, and what is live stays known.
+disk = work_dir()
+if os.getuid() == 0 and run(['mount', '-t', 'tmpfs', '-o', 'size=5m', 'perfshim-test', disk]).returncode == 0:
+    try:
+        trace = os.path.join(disk, 'trace.zst')
+        program = subprocess.Popen([f'{O}/tests/programs/soak', '2500000'], env=shim_environment(trace, BOUNDED),
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        time.sleep(2)
+        run(['mount', '-o', 'remount,size=32m', disk])
+        said = program.communicate(timeout=120)[0]
+        perfanalyze('info', trace)
+        tap.ok(os.stat(trace).st_size <= BOUND, 'a full disk: the file is below its bound', os.stat(trace))
+        result = report(trace)
+        tap.equal([gap['reason'] for gap in result['trace']['gaps']], ['no_room'], 'a full disk: a gap is told')
+        tap.ok(result['trace']['detail'] and result['trace']['lost_events'] > 0, 'a full disk: recording went on, losses are counted',
+               result['trace'])
+        for what, *numbers in map(str.split, said.splitlines()):
+            tap.equal(sums(result, what)[:2], tuple(map(int, numbers))[:2], f'a full disk: what is live of {what}')
+    finally:
+        run(['umount', disk])
+else:
+    tap.skip('a full disk', 'no tmpfs can be mounted')
+
 # A remainder of such a kill is no obstacle.
 trace = os.path.join(directory, 'again.zst')
 open(trace + '.new', 'w').close()
