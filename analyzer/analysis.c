@@ -29,8 +29,9 @@ static int sample_process(struct analysis *a, const struct process *p, int64_t t
         return 0;
     open = unseen_open(&a->unseen, p->serial);
     exchange_descriptors(a->exchanges, p->serial, its, &half_closed);
+    bool counted = footprint_counts_descriptors(&a->footprint, p->serial, time_ns);
     for (size_t k = 0; k < KIND_COUNT; k++) {
-        by_kind[k] += its[k];
+        by_kind[k] += counted ? its[k] : 0;
         open += its[k];
     }
     return footprint_descriptors(&a->footprint, p->serial, time_ns, (double)open, (double)half_closed, ending);
@@ -49,6 +50,7 @@ static int sample_descriptors(struct analysis *a, int64_t time_ns)
     if (!footprint_quiet(&a->footprint)) {
         memcpy(a->open_by_kind, by_kind, sizeof by_kind);
         a->open_unseen = unseen;
+        footprint_descriptors_final(&a->footprint);
     }
     int64_t apart_ns = time_ns / SERIES_BUCKETS;
     a->next_sample_ns = time_ns + (apart_ns > SAMPLE_FIRST_NS ? apart_ns : SAMPLE_FIRST_NS);

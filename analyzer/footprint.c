@@ -151,7 +151,10 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
         if (sum_change(&f->rss, &h->rss, rss, time_ns) || series_set(&h->series[FOOTPRINT_ANON], time_ns, h->anon))
             return -1;
     }
-    if (g->fds != EVENT_UNKNOWN) {
+    /* a child is gauged as it begins, perhaps before it has said what it was born with: that would count twice */
+    bool too_early = h->open <= 0 && !h->has_fds && !h->fds_were_early;
+    h->fds_were_early |= too_early;
+    if (g->fds != EVENT_UNKNOWN && !too_early) {
         h->has_fds = true;
         h->gauge_fds = (double)g->fds;
         h->open_at_gauge = h->open;
@@ -164,7 +167,7 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
                                         series_set(&h->series[FOOTPRINT_THREADS], time_ns, h->threads)))
         return -1;
     if (!footprint_quiet(f)) {
-        struct footprint_sum *sum[] = {&f->rss, &f->fds, &f->threads};
+        struct footprint_sum *sum[] = {&f->rss, &f->threads};
         for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
             sum[i]->final = sum[i]->known ? sum[i]->now : NAN;
     }
@@ -357,12 +360,17 @@ int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns,
         return -1;
     if (ending || !h->has_fds)
         return 0;
-    if (sum_change(&f->fds, &h->fds, fmax(0, h->gauge_fds + open - h->open_at_gauge), time_ns))
-        return -1;
-    if (!footprint_quiet(f))
-        f->fds.final = f->fds.now;
-    return 0;
+    return sum_change(&f->fds, &h->fds, fmax(0, h->gauge_fds + open - h->open_at_gauge), time_ns);
 }
+
+bool footprint_counts_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns)
+{
+    const struct footprint_host *h = host_of(f, serial, time_ns);
+
+    return h && (h->has_fds || !f->fds.known);
+}
+
+void footprint_descriptors_final(struct footprint *f) { f->fds.final = f->fds.known ? f->fds.now : NAN; }
 
 struct footprint_load footprint_load(const struct footprint *f)
 {

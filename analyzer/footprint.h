@@ -43,7 +43,7 @@ struct footprint_host {
     double ledger;      /* bytes, by the events */
     double gap, correction; /* gauge's ledger minus the events', at the last gauge; the part that is believed */
     double live, rss, anon, fds, threads; /* now */
-    bool has_fds;
+    bool has_fds, fds_were_early;
     double gauge_fds, open, open_at_gauge; /* open: descriptors by the events, which began to look later */
     struct keymap accepted; /* the descriptors that are accepted connections */
     struct mapping_set mappings;
@@ -93,6 +93,10 @@ int footprint_exchange(struct footprint *f, int64_t in_ns, int64_t done_ns);
  * not given back. */
 int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns, double open, double half_closed,
                           bool ending);
+/* Whether a process's descriptors are in the kernel's count: a young one's may not be yet. True if there is no such count. */
+bool footprint_counts_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns);
+/* What is open now, in all processes, counts as the end's unless this is called again. */
+void footprint_descriptors_final(struct footprint *f);
 
 /* Is the run over as far as final values go? Exchanges after a process's end undo it. */
 static inline bool footprint_quiet(const struct footprint *f) { return f->quiet_ns >= 0; }

@@ -559,7 +559,7 @@ int heap_feed(struct heap *h, const struct item *item)
     switch (e->type) {
     case EVENT_alloc: return feed_alloc(h, item);
     case EVENT_free: return feed_free(h, item);
-    case EVENT_stack: return site_define(h->sites, e->u.stack.stack, item->proc, e->data, e->data_bytes);
+    case EVENT_stack: return site_define(h->sites, e->u.stack.stack, item->proc, (uint32_t)e->u.stack.flags, e->data, e->data_bytes);
     case EVENT_wait:
     case EVENT_io:
     case EVENT_desc_open: return is_work(e) ? feed_work(h, item) : 0;
@@ -650,7 +650,7 @@ size_t heap_top_sites(struct heap *h, const struct heap_site **sites, size_t n)
     *sites = h->top = top;
     for (size_t i = 0; i < count; i++) {
         const struct site *s = site_at(h->sites, (uint32_t)i);
-        top[i] = (struct heap_site){s->proc, s->stack, s->frames, s->frame_count, s->live_bytes, s->live_objects,
+        top[i] = (struct heap_site){s->proc, s->stack, s->frames, s->frame_count, s->flags, s->live_bytes, s->live_objects,
                                     s->alloc_count, s->alloc_bytes, NAN};
     }
     qsort(top, count, sizeof *top, by_live_bytes);

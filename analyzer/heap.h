@@ -47,6 +47,7 @@ struct heap_site {
     uint64_t stack;         /* id; 0: allocations without a stack */
     const uint64_t *frames; /* return addresses, innermost first; borrowed */
     size_t frame_count;
+    uint32_t flags;         /* STACK_*: what is wrong with the stack */
     uint64_t live_bytes, live_objects; /* as asked for, not usable */
     uint64_t alloc_count, alloc_bytes; /* since the start */
     double growth_bytes_per_s; /* Theil-Sen slope of its live bytes over the run; NaN if too short to tell */

@@ -187,7 +187,8 @@ static int build_site(struct report_site *out, const struct heap_site *in, const
     const struct process *p = process_find(a->processes, in->proc);
     struct symbol_frame frame[REPORT_STACK];
     *out = (struct report_site){.live_bytes = in->live_bytes, .live_objects = in->live_objects,
-                                .allocations = in->alloc_count, .growth_bytes_per_s = in->growth_bytes_per_s};
+                                .allocations = in->alloc_count, .growth_bytes_per_s = in->growth_bytes_per_s,
+                                .flags = in->flags};
     for (size_t i = 0; p && i < in->frame_count && out->frames < REPORT_STACK; i++) {
         size_t n = symbols_resolve(symbols, p, in->frames[i], frame, REPORT_STACK - out->frames);
         for (size_t f = 0; f < n; f++) {
@@ -274,6 +275,7 @@ static bool add_site(struct report *r, size_t room, struct report_site *site)
         known->live_bytes += site->live_bytes;
         known->live_objects += site->live_objects;
         known->allocations += site->allocations;
+        known->flags |= site->flags;
         add_known(&known->growth_bytes_per_s, site->growth_bytes_per_s);
         site_clear(site);
         return true;

@@ -60,6 +60,7 @@ struct report_site {
     double growth_bytes_per_s;
     char *frame[REPORT_STACK];
     size_t frames;
+    uint32_t flags; /* STACK_*: what is wrong with the stack */
 };
 
 struct report_range { /* bytes, or a count */

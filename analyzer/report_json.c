@@ -210,6 +210,17 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
     }
 }
 
+/* What is wrong with a stack, by name. */
+static void put_faults(struct json *j, cJSON *out, uint32_t flags)
+{
+    static const char *const name[] = {"cut", "broken", "guessed"};
+    cJSON *list = put(j, out, "stack_faults", cJSON_CreateArray());
+
+    for (unsigned bit = 0; bit < sizeof name / sizeof name[0]; bit++)
+        if (flags & 1u << bit)
+            put_text(j, list, NULL, name[bit]);
+}
+
 static void put_memory(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *memory = put(j, root, "memory", cJSON_CreateObject());
@@ -227,6 +238,7 @@ static void put_memory(struct json *j, cJSON *root, const struct report *r)
         cJSON *stack = put(j, out, "stack", cJSON_CreateArray());
         for (size_t f = 0; f < in->frames; f++)
             put_text(j, stack, NULL, in->frame[f]);
+        put_faults(j, out, in->flags);
     }
 }
 
@@ -284,6 +296,9 @@ int report_json(const struct report *r, FILE *out)
     put_text(&j, root, "schema", "perfshim.report/1");
     put_trace(&j, root, r);
     put_overhead(&j, root, r);
+    cJSON *stacks = put(&j, root, "stacks", cJSON_CreateObject());
+    put_count(&j, stacks, "checked", r->stack_checks);
+    put_count(&j, stacks, "wrong", r->stack_mismatches);
     put_routes(&j, root, "routes", r, false);
     put_routes(&j, root, "upstream_routes", r, true);
     put_rest(&j, root, r);

@@ -284,6 +284,12 @@ static void print_site(const struct page *p, const struct report_site *s)
     }
     if (s->frames > FRAMES_SHOWN)
         fprintf(p->out, "      and %zu more frames\n", s->frames - FRAMES_SHOWN);
+    if (s->flags & STACK_CUT)
+        fputs("      (cut: the stack is deeper)\n", p->out);
+    if (s->flags & STACK_BROKEN)
+        fputs("      (broken off: who called this could not be found)\n", p->out);
+    if (s->flags & STACK_GUESSED)
+        fputs("      (partly guessed: some of this code does not describe its frames)\n", p->out);
     if (!s->frames)
         fputs("      no call stack was recorded\n", p->out);
 }

@@ -93,7 +93,7 @@ static uint64_t *frames_room(struct site_table *t, size_t n)
     return block->frames + block->used - n;
 }
 
-int site_define(struct site_table *t, uint64_t stack, uint32_t proc, const uint8_t *data, size_t bytes)
+int site_define(struct site_table *t, uint64_t stack, uint32_t proc, uint32_t flags, const uint8_t *data, size_t bytes)
 {
     size_t n = bytes / 8 < FRAMES_MAX ? bytes / 8 : FRAMES_MAX;
     uint32_t index = n ? site_index(t, stack, proc) : 0;
@@ -115,6 +115,7 @@ int site_define(struct site_table *t, uint64_t stack, uint32_t proc, const uint8
     }
     site->frames = frames;
     site->frame_count = (uint32_t)n;
+    site->flags = flags;
     site->proc = proc;
     return 0;
 }

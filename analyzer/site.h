@@ -17,7 +17,7 @@
 struct site {
     uint64_t stack;
     const uint64_t *frames; /* NULL until its stack event was seen */
-    uint32_t frame_count;
+    uint32_t frame_count, flags; /* STACK_* */
     uint32_t proc;         /* that defined the stack, or else that used it first */
     uint32_t freed_age;    /* the oldest that a freed object of it was, in units of live.h */
     uint64_t live_bytes, live_objects, alloc_count, alloc_bytes; /* as asked for */
@@ -32,8 +32,8 @@ void site_table_free(struct site_table *t);
 /* The index of the site of a stack, made if new. SITE_NONE if memory is short. */
 uint32_t site_index(struct site_table *t, uint64_t stack, uint32_t proc);
 
-/* Remembers the frames of a stack (bytes as in the stack event). -1 if memory is short. */
-int site_define(struct site_table *t, uint64_t stack, uint32_t proc, const uint8_t *data, size_t bytes);
+/* Remembers the frames of a stack (bytes and flags as in the stack event). -1 if memory is short. */
+int site_define(struct site_table *t, uint64_t stack, uint32_t proc, uint32_t flags, const uint8_t *data, size_t bytes);
 
 size_t site_count(const struct site_table *t);
 struct site *site_at(const struct site_table *t, uint32_t index);

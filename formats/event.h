@@ -119,6 +119,13 @@ enum {
     IO_OOB = 64,        /* urgent data: what comes in is not in the stream */
 };
 
+/* Bits of stack.flags: what is wrong with it. */
+enum {
+    STACK_CUT = 1,     /* it has more frames than were asked for */
+    STACK_BROKEN = 2,  /* it ends where the next frame could not be found */
+    STACK_GUESSED = 4, /* some frames were found by rbp, in code that says nothing of its frames */
+};
+
 /* Bits of desc_unseen.flags. */
 enum {
     UNSEEN_GONE = 1, /* not an open number of which no event tells, but one that events left open and that is not */

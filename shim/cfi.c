@@ -18,7 +18,7 @@
 enum { REGISTER_RBP = 6, REGISTER_RSP = 7, REGISTER_RIP = 16 };
 
 #define REMEMBERED_MAX 2
-#define OPERANDS_MAX 6
+#define OPERANDS_MAX 4
 
 /* Bytes to read, never beyond end. Once a read would pass it, all give 0 and failed is set. */
 struct bytes {
@@ -141,8 +141,9 @@ struct description {
     struct bytes common, own; /* the programs */
 };
 
-/* The address of the FDE whose function is the last to begin at or before pc; 0: none, *damaged if that is for sure no answer. */
-static uintptr_t search_table(const struct cfi_object *o, uintptr_t pc, bool *damaged)
+/* The address of the FDE whose function is the last to begin at or before pc; 0: none, *damaged if that is for sure no answer.
+ * Not inlined, as some others here: what it has on the stack is gone when the programs run. */
+static __attribute__((noinline)) uintptr_t search_table(const struct cfi_object *o, uintptr_t pc, bool *damaged)
 {
     struct bytes b = readable_from(o, o->header);
     uint64_t version = take(&b, 1), start_encoding = take(&b, 1), count_encoding = take(&b, 1), table_encoding = take(&b, 1);
@@ -237,7 +238,7 @@ static bool read_common(const struct cfi_object *o, uintptr_t address, struct de
     return !b.failed;
 }
 
-static bool read_description(const struct cfi_object *o, uintptr_t address, struct description *d)
+static __attribute__((noinline)) bool read_description(const struct cfi_object *o, uintptr_t address, struct description *d)
 {
     struct bytes b = entry_at(o, address);
     struct augmentation a = {false, 0};
@@ -260,8 +261,9 @@ enum base { BASE_NONE, BASE_RSP, BASE_RBP, BASE_AT_RSP, BASE_AT_RBP };
 
 /* base + offset, or for BASE_AT_*: *(register + inner) + offset */
 struct value {
-    enum base base;
-    int64_t inner, offset;
+    int64_t offset;
+    int32_t inner;
+    uint8_t base; /* enum base */
 };
 
 struct operands {
@@ -282,12 +284,12 @@ static struct value pop(struct operands *s)
 {
     if (s->n == 0) {
         s->failed = true;
-        return (struct value){BASE_NONE, 0, 0};
+        return (struct value){.base = BASE_NONE};
     }
     return s->v[--s->n];
 }
 
-static struct value number(int64_t n) { return (struct value){BASE_NONE, 0, n}; }
+static struct value number(int64_t n) { return (struct value){.offset = n, .base = BASE_NONE}; }
 
 static struct value register_value(unsigned which, int64_t offset, uintptr_t pc, struct operands *s)
 {
@@ -295,7 +297,7 @@ static struct value register_value(unsigned which, int64_t offset, uintptr_t pc,
         return number((int64_t)pc + offset);
     if (which != REGISTER_RSP && which != REGISTER_RBP)
         s->failed = true;
-    return (struct value){which == REGISTER_RSP ? BASE_RSP : BASE_RBP, 0, offset};
+    return (struct value){.offset = offset, .base = which == REGISTER_RSP ? BASE_RSP : BASE_RBP};
 }
 
 /* Opcodes with two operands; of the bases only a sum may keep one. */
@@ -308,7 +310,8 @@ static void combine(struct operands *s, uint8_t op)
         if (a.base != BASE_NONE && b.base != BASE_NONE)
             s->failed = true;
         struct value *based = a.base != BASE_NONE ? &a : &b;
-        push(s, (struct value){based->base, based->inner, (int64_t)(x + y)});
+        based->offset = (int64_t)(x + y);
+        push(s, *based);
         return;
     }
     if (a.base != BASE_NONE || b.base != BASE_NONE)
@@ -331,9 +334,9 @@ static void dereference(struct operands *s)
 {
     struct value v = pop(s);
 
-    if (v.base != BASE_RSP && v.base != BASE_RBP)
+    if ((v.base != BASE_RSP && v.base != BASE_RBP) || (int32_t)v.offset != v.offset)
         s->failed = true;
-    push(s, (struct value){v.base == BASE_RSP ? BASE_AT_RSP : BASE_AT_RBP, v.offset, 0});
+    push(s, (struct value){.inner = (int32_t)v.offset, .base = v.base == BASE_RSP ? BASE_AT_RSP : BASE_AT_RBP});
 }
 
 static void operate(struct operands *s, struct bytes *b, uintptr_t pc)
@@ -377,25 +380,32 @@ static __attribute__((noinline)) bool evaluate(struct bytes b, uintptr_t pc, str
 
 /* --- programs --- */
 
-enum where { SAME, AT_CFA, EXPRESSION, UNDEFINED, ELSEWHERE };
+/* A place is one word, and so is the CFA, because four rows of them lie on the host's stack. value: from the CFA, or from the
+ * register; or the address of an expression: its length stands before it, and was checked. */
+enum where { SAME, AT_CFA, EXPRESSION, UNDEFINED, ELSEWHERE /* whatever does not fit */ };
 
 struct place {
-    const uint8_t *expression; /* its length stands before it, and was checked */
-    int32_t offset;            /* from the CFA */
-    uint8_t where;             /* enum where; ELSEWHERE for whatever does not fit */
+    int64_t value : 56;
+    uint64_t where : 8;
 };
 
-/* Six of them lie on the host's stack, so they are small. */
+#define CFA_EXPRESSION 254
+#define CFA_OF_NO_INTEREST 255
+
+struct cfa {
+    int64_t value : 56;
+    uint64_t reg : 8;
+};
+
 struct row {
-    const uint8_t *cfa_expression; /* NULL: register + offset */
-    int64_t cfa_offset;
-    uint8_t cfa_register; /* 255: one of no interest */
+    struct cfa cfa;
     struct place rbp, rip, rsp;
 };
 
+_Static_assert(sizeof(struct row) == 32, "a row is small");
+
 struct program {
     const struct description *d;
-    const uint8_t *end; /* of the program that runs */
     uintptr_t pc, at;   /* at: the row's first address */
     bool failed;
     unsigned remembered_n;
@@ -410,17 +420,23 @@ static struct place *place_of(struct row *row, uint64_t reg)
                                  : NULL;
 }
 
-static void set_place(struct program *p, uint64_t reg, enum where where, int64_t offset, const uint8_t *expression)
+static void set_place(struct program *p, uint64_t reg, enum where where, int64_t value)
 {
     struct place *place = place_of(&p->now, reg);
 
     if (place)
-        *place = (struct place){expression, (int32_t)offset, (int32_t)offset == offset ? where : ELSEWHERE};
+        *place = (struct place){.value = value, .where = where == AT_CFA && (int32_t)value != value ? ELSEWHERE : where};
 }
 
 static void set_cfa_register(struct program *p, uint64_t reg)
 {
-    p->now.cfa_register = reg < 255 ? (uint8_t)reg : 255;
+    p->now.cfa.reg = reg < CFA_EXPRESSION ? (uint8_t)reg : CFA_OF_NO_INTEREST;
+}
+
+static void set_cfa_offset(struct program *p, struct bytes *b, int64_t offset)
+{
+    b->failed |= (int32_t)offset != offset;
+    p->now.cfa.value = offset;
 }
 
 static void restore_place(struct program *p, uint64_t reg)
@@ -431,12 +447,12 @@ static void restore_place(struct program *p, uint64_t reg)
         *place = *place_of(&p->first, reg);
 }
 
-static const uint8_t *take_expression(struct bytes *b)
+static int64_t take_expression(struct bytes *b)
 {
     const uint8_t *at = b->at;
 
     take_block(b);
-    return at;
+    return (int64_t)(uintptr_t)at;
 }
 
 /* Instructions whose argument is not in the opcode byte. */
@@ -458,29 +474,29 @@ static void step_extended(struct program *p, struct bytes *b, uint8_t op)
         break;
     case 0x05: /* offset_extended */
         reg = take_uleb(b);
-        set_place(p, reg, AT_CFA, (int64_t)take_uleb(b) * data_align, NULL);
+        set_place(p, reg, AT_CFA, (int64_t)take_uleb(b) * data_align);
         break;
     case 0x11: /* offset_extended_sf */
         reg = take_uleb(b);
-        set_place(p, reg, AT_CFA, take_sleb(b) * data_align, NULL);
+        set_place(p, reg, AT_CFA, take_sleb(b) * data_align);
         break;
     case 0x2f: /* GNU_negative_offset_extended */
         reg = take_uleb(b);
-        set_place(p, reg, AT_CFA, -(int64_t)take_uleb(b) * data_align, NULL);
+        set_place(p, reg, AT_CFA, -(int64_t)take_uleb(b) * data_align);
         break;
     case 0x06: /* restore_extended */
         restore_place(p, take_uleb(b));
         break;
     case 0x07: /* undefined */
-        set_place(p, take_uleb(b), UNDEFINED, 0, NULL);
+        set_place(p, take_uleb(b), UNDEFINED, 0);
         break;
     case 0x08: /* same_value */
-        set_place(p, take_uleb(b), SAME, 0, NULL);
+        set_place(p, take_uleb(b), SAME, 0);
         break;
     case 0x09: /* register */
         reg = take_uleb(b);
         take_uleb(b);
-        set_place(p, reg, ELSEWHERE, 0, NULL);
+        set_place(p, reg, ELSEWHERE, 0);
         break;
     case 0x0a: /* remember_state */
         if (p->remembered_n == REMEMBERED_MAX)
@@ -496,36 +512,35 @@ static void step_extended(struct program *p, struct bytes *b, uint8_t op)
         break;
     case 0x0c: /* def_cfa, def_cfa_sf */
     case 0x12:
-        p->now.cfa_expression = NULL;
         set_cfa_register(p, take_uleb(b));
-        p->now.cfa_offset = op == 0x0c ? (int64_t)take_uleb(b) : take_sleb(b) * data_align;
+        set_cfa_offset(p, b, op == 0x0c ? (int64_t)take_uleb(b) : take_sleb(b) * data_align);
         break;
     case 0x0d: /* def_cfa_register */
-        b->failed |= p->now.cfa_expression != NULL;
+        b->failed |= p->now.cfa.reg == CFA_EXPRESSION;
         set_cfa_register(p, take_uleb(b));
         break;
     case 0x0e: /* def_cfa_offset, def_cfa_offset_sf */
     case 0x13:
-        b->failed |= p->now.cfa_expression != NULL;
-        p->now.cfa_offset = op == 0x0e ? (int64_t)take_uleb(b) : take_sleb(b) * data_align;
+        b->failed |= p->now.cfa.reg == CFA_EXPRESSION;
+        set_cfa_offset(p, b, op == 0x0e ? (int64_t)take_uleb(b) : take_sleb(b) * data_align);
         break;
     case 0x0f: /* def_cfa_expression */
-        p->now.cfa_expression = take_expression(b);
+        p->now.cfa = (struct cfa){.value = take_expression(b), .reg = CFA_EXPRESSION};
         break;
     case 0x10: /* expression */
         reg = take_uleb(b);
-        set_place(p, reg, EXPRESSION, 0, take_expression(b));
+        set_place(p, reg, EXPRESSION, take_expression(b));
         break;
     case 0x14: /* val_offset, val_offset_sf: signed or not, the length is the same */
     case 0x15:
         reg = take_uleb(b);
         take_uleb(b);
-        set_place(p, reg, ELSEWHERE, 0, NULL);
+        set_place(p, reg, ELSEWHERE, 0);
         break;
     case 0x16: /* val_expression */
         reg = take_uleb(b);
         take_block(b);
-        set_place(p, reg, ELSEWHERE, 0, NULL);
+        set_place(p, reg, ELSEWHERE, 0);
         break;
     case 0x2e: /* GNU_args_size */
         take_uleb(b);
@@ -536,7 +551,7 @@ static void step_extended(struct program *p, struct bytes *b, uint8_t op)
 }
 
 /* Runs a program until the row behind the one of pc would begin. */
-static void run(struct program *p, struct bytes b)
+static __attribute__((noinline)) void run(struct program *p, struct bytes b)
 {
     while (b.at < b.end && !b.failed) {
         uint8_t op = (uint8_t)take(&b, 1), argument = op & 0x3f;
@@ -545,7 +560,7 @@ static void run(struct program *p, struct bytes b)
             p->at += argument * p->d->code_align;
             break;
         case 0x80: /* offset */
-            set_place(p, argument, AT_CFA, (int64_t)take_uleb(&b) * p->d->data_align, NULL);
+            set_place(p, argument, AT_CFA, (int64_t)take_uleb(&b) * p->d->data_align);
             break;
         case 0xc0: /* restore */
             restore_place(p, argument);
@@ -565,9 +580,9 @@ static const struct cfi_rule absent = {.frame = CFI_ABSENT}, opaque = {.frame = 
                              signal_frame = {.frame = CFI_SIGNAL};
 
 /* The expression that starts with its length at `at`; it was read once, so it ends before the limit. */
-static bool evaluate_at(const uint8_t *at, const uint8_t *limit, uintptr_t pc, struct value *v)
+static bool evaluate_at(int64_t at, const uint8_t *limit, uintptr_t pc, struct value *v)
 {
-    struct bytes b = {at, limit, false};
+    struct bytes b = {(const uint8_t *)(uintptr_t)at, limit, false};
 
     return evaluate(take_block(&b), pc, v);
 }
@@ -575,10 +590,13 @@ static bool evaluate_at(const uint8_t *at, const uint8_t *limit, uintptr_t pc, s
 static bool cfa_rule(const struct row *row, const uint8_t *limit, uintptr_t pc, struct cfi_rule *rule)
 {
     static const uint8_t frames[] = {CFI_OPAQUE, CFI_RSP, CFI_RBP, CFI_AT_RSP, CFI_AT_RBP};
-    struct value v = {row->cfa_register == REGISTER_RSP ? BASE_RSP : row->cfa_register == REGISTER_RBP ? BASE_RBP : BASE_NONE, 0,
-                      row->cfa_offset};
+    struct value v = {.offset = row->cfa.value, .base = BASE_NONE};
 
-    if (row->cfa_expression && !evaluate_at(row->cfa_expression, limit, pc, &v))
+    if (row->cfa.reg == REGISTER_RSP)
+        v.base = BASE_RSP;
+    else if (row->cfa.reg == REGISTER_RBP)
+        v.base = BASE_RBP;
+    else if (row->cfa.reg == CFA_EXPRESSION && !evaluate_at(row->cfa.value, limit, pc, &v))
         return false;
     bool loads = v.base == BASE_AT_RSP || v.base == BASE_AT_RBP;
     int64_t cfa = loads ? v.inner : v.offset, add = loads ? v.offset : 0;
@@ -590,27 +608,27 @@ static bool cfa_rule(const struct row *row, const uint8_t *limit, uintptr_t pc, 
 
 static void rbp_rule(const struct place *rbp, const uint8_t *limit, uintptr_t pc, struct cfi_rule *rule)
 {
-    struct value v = {BASE_NONE, 0, rbp->offset};
+    struct value v = {.offset = rbp->value, .base = BASE_NONE};
 
     rule->rbp_from = CFI_RBP_LOST;
     if (rbp->where == SAME)
         rule->rbp_from = CFI_RBP_SAME;
     else if (rbp->where == AT_CFA)
         rule->rbp_from = CFI_RBP_AT_CFA;
-    else if (rbp->where == EXPRESSION && evaluate_at(rbp->expression, limit, pc, &v) && v.base == BASE_RBP)
+    else if (rbp->where == EXPRESSION && evaluate_at(rbp->value, limit, pc, &v) && v.base == BASE_RBP)
         rule->rbp_from = CFI_RBP_AT_RBP;
     rule->rbp = (int16_t)v.offset;
     if (rule->rbp != v.offset || v.offset & 7)
         rule->rbp_from = CFI_RBP_LOST;
 }
 
-static struct cfi_rule row_rule(const struct row *row, const uint8_t *limit, uintptr_t pc)
+static __attribute__((noinline)) struct cfi_rule row_rule(const struct row *row, const uint8_t *limit, uintptr_t pc)
 {
     struct cfi_rule rule = {.rbp_from = CFI_RBP_SAME};
 
     if (row->rip.where == UNDEFINED)
         return outermost;
-    if (row->rip.where != AT_CFA || row->rip.offset != -8 || row->rsp.where != SAME || !cfa_rule(row, limit, pc, &rule))
+    if (row->rip.where != AT_CFA || row->rip.value != -8 || row->rsp.where != SAME || !cfa_rule(row, limit, pc, &rule))
         return opaque;
     rbp_rule(&row->rbp, limit, pc, &rule);
     return rule;
@@ -618,7 +636,7 @@ static struct cfi_rule row_rule(const struct row *row, const uint8_t *limit, uin
 
 /* Whether the kernel's frame is left here: mov $15 (rt_sigreturn), %rax; syscall. The description begins a byte before it,
  * so that the return address - 1 is found; pc is anywhere in it. */
-static bool is_sigreturn(const struct cfi_object *o, const struct description *d)
+static __attribute__((noinline)) bool is_sigreturn(const struct cfi_object *o, const struct description *d)
 {
     static const uint8_t code[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
     struct bytes b = readable_from(o, d->start);
@@ -626,26 +644,48 @@ static bool is_sigreturn(const struct cfi_object *o, const struct description *d
     return have(&b, sizeof code + 1) && (memcmp(b.at, code, sizeof code) == 0 || memcmp(b.at + 1, code, sizeof code) == 0);
 }
 
-struct cfi_rule cfi_find(const struct cfi_object *o, uintptr_t pc)
+struct found {
+    struct row row;
+    const uint8_t *limit; /* of its expressions */
+    struct cfi_rule rule; /* what there is instead of a row */
+};
+
+/* This and what follows is not inlined: what one has on the stack is gone when the next is called. */
+static __attribute__((noinline)) bool run_programs(const struct description *d, uintptr_t pc, struct found *found)
+{
+    struct program p = {.d = d, .pc = pc, .at = d->start};
+
+    run(&p, d->common);
+    p.first = p.now;
+    p.at = d->start;
+    run(&p, d->own);
+    found->row = p.now;
+    /* an expression's length may be read again up to the further end of the two: both are readable */
+    found->limit = d->own.end > d->common.end ? d->own.end : d->common.end;
+    return !p.failed;
+}
+
+static __attribute__((noinline)) bool find_row(const struct cfi_object *o, uintptr_t pc, struct found *found)
 {
     struct description d = {.is_signal = false};
     bool damaged = false;
     uintptr_t at = o->header ? search_table(o, pc, &damaged) : 0;
 
-    if (!at)
-        return damaged ? opaque : absent;
-    if (!read_description(o, at, &d))
-        return opaque;
+    found->rule = at || damaged ? opaque : absent;
+    if (!at || !read_description(o, at, &d))
+        return false;
     if (pc - d.start >= d.length)
-        return absent;
-    if (d.is_signal)
-        return is_sigreturn(o, &d) ? signal_frame : opaque;
-    struct program p = {.d = &d, .pc = pc, .at = d.start};
-    run(&p, d.common);
-    p.first = p.now;
-    p.at = d.start;
-    run(&p, d.own);
-    /* an expression's length may be read again up to the further end of the two: both are readable */
-    const uint8_t *limit = d.own.end > d.common.end ? d.own.end : d.common.end;
-    return p.failed ? opaque : row_rule(&p.now, limit, pc);
+        found->rule = absent;
+    else if (d.is_signal && is_sigreturn(o, &d))
+        found->rule = signal_frame;
+    if (pc - d.start >= d.length || d.is_signal)
+        return false;
+    return run_programs(&d, pc, found);
+}
+
+struct cfi_rule cfi_find(const struct cfi_object *o, uintptr_t pc)
+{
+    struct found found;
+
+    return find_row(o, pc, &found) ? row_rule(&found.row, found.limit, pc) : found.rule;
 }

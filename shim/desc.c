@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two arrays in private memory that is touched only where it is used: numbers (an index of an entry each) and entries. They
- * are private, not shared, because a forked child has a copy of the descriptors and so must have a copy of the table; from
- * then on each counts the bytes that it moves itself.
+ * Two tables in private memory that is touched only where it is used: numbers (an index of an entry each) and entries, in parts
+ * that are made as they are needed, since such memory counts against the host's limits. They are private, not shared, because
+ * a forked child has a copy of the descriptors and so must have a copy of the table; from then on each counts the bytes that
+ * it moves itself.
  *
  * What is open when a process image begins is listed from /proc/self/fd, or number by number where there is no /proc. A
  * forked child asks number by number: it may live in a sandbox that lets it open nothing.
@@ -17,6 +18,7 @@
 #include <linux/close_range.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/single_threaded.h>
 #include <sys/stat.h>
@@ -32,6 +34,8 @@
 
 #define TABLE_MAX (1u << 20)
 #define TABLE_MIN (1u << 12)
+#define TABLE_STEP (1u << 14)
+#define PART_ENTRIES 1024u
 #define SEARCH_MARGIN 8     /* numbers beyond the highest known that may be open unseen */
 #define SEARCH_MAX 4096     /* numbers that are asked for one by one */
 #define LISTED_MAX 1024     /* the same, where /proc is not to be had */
@@ -39,8 +43,9 @@
 #define LINK_BYTES 64
 
 static uint32_t table_size;
+static _Atomic uint32_t table_ready; /* so much of it may be touched */
 static _Atomic uint32_t *numbers; /* by descriptor: index of its entry, 0: not known to be open */
-static struct desc *entries;      /* entry 0 is not used */
+static struct desc *_Atomic parts[TABLE_MAX / PART_ENTRIES + 1]; /* of entries; entry 0 is not used */
 static _Atomic uint32_t entries_used = 1;
 static _Atomic uint64_t free_list; /* tag in the high half, index in the low */
 static _Atomic uint32_t highest;   /* no number above was ever set */
@@ -52,13 +57,31 @@ void desc_start(void)
 
     if (raw2(SYS_getrlimit, RLIMIT_NOFILE, (long)&limit) == 0 && limit.rlim_max < want)
         want = limit.rlim_max;
-    for (uint64_t size = want > TABLE_MIN ? want : TABLE_MIN; size >= TABLE_MIN && !entries; size /= 8) {
-        numbers = raw_reserve(size * sizeof *numbers);
-        entries = numbers ? raw_reserve((size + 1) * sizeof *entries) : NULL;
-        table_size = entries ? (uint32_t)size : 0;
-        if (numbers && !entries)
-            raw2(SYS_munmap, (long)numbers, (long)(size * sizeof *numbers));
+    for (uint64_t size = want > TABLE_MIN ? want : TABLE_MIN; size >= TABLE_MIN && !numbers; size /= 8) {
+        numbers = raw_reserve_untouchable(size * sizeof *numbers);
+        table_size = numbers ? (uint32_t)size : 0;
     }
+}
+
+static struct desc *entry(uint32_t index)
+{
+    return &atomic_load_explicit(&parts[index / PART_ENTRIES], memory_order_acquire)[index % PART_ENTRIES];
+}
+
+/* Makes sure that the part with this entry is there. */
+static bool entry_exists(uint32_t index)
+{
+    struct desc *_Atomic *part = &parts[index / PART_ENTRIES];
+    struct desc *none = NULL, *made;
+
+    if (atomic_load_explicit(part, memory_order_acquire))
+        return true;
+    made = raw_reserve(PART_ENTRIES * sizeof *made);
+    if (!made)
+        return false;
+    if (!atomic_compare_exchange_strong(part, &none, made))
+        raw2(SYS_munmap, (long)made, (long)(PART_ENTRIES * sizeof *made));
+    return true;
 }
 
 static uint32_t entry_take(void)
@@ -66,12 +89,12 @@ static uint32_t entry_take(void)
     uint64_t head = atomic_load(&free_list);
 
     while ((uint32_t)head) {
-        uint64_t next = ((head >> 32) + 1) << 32 | atomic_load(&entries[(uint32_t)head].next);
+        uint64_t next = ((head >> 32) + 1) << 32 | atomic_load(&entry((uint32_t)head)->next);
         if (atomic_compare_exchange_weak(&free_list, &head, next))
             return (uint32_t)head;
     }
     uint32_t fresh = atomic_fetch_add(&entries_used, 1);
-    if (fresh <= table_size)
+    if (fresh <= table_size && entry_exists(fresh))
         return fresh;
     atomic_fetch_sub(&entries_used, 1);
     return 0;
@@ -81,16 +104,35 @@ static void entry_release(uint32_t index)
 {
     uint64_t head = atomic_load(&free_list), with;
 
-    if (!index || atomic_fetch_sub(&entries[index].refs, 1) != 1)
+    if (!index || atomic_fetch_sub(&entry(index)->refs, 1) != 1)
         return;
-    atomic_store(&entries[index].id, 0);
+    atomic_store(&entry(index)->id, 0);
     do {
-        atomic_store(&entries[index].next, (uint32_t)head);
+        atomic_store(&entry(index)->next, (uint32_t)head);
         with = ((head >> 32) + 1) << 32 | index;
     } while (!atomic_compare_exchange_weak(&free_list, &head, with));
 }
 
-static bool in_table(int fd) { return fd >= 0 && (uint32_t)fd < table_size; }
+static bool table_grow(uint32_t fd)
+{
+    uint32_t wanted = (fd / TABLE_STEP + 1) * TABLE_STEP, ready = atomic_load(&table_ready);
+
+    if (fd >= table_size)
+        return false;
+    wanted = wanted < table_size ? wanted : table_size;
+    if (raw3(SYS_mprotect, (long)numbers, (long)(wanted * sizeof *numbers), PROT_READ | PROT_WRITE) != 0)
+        return false;
+    while (ready < wanted && !atomic_compare_exchange_weak(&table_ready, &ready, wanted))
+        ;
+    return true;
+}
+
+static bool in_table(int fd)
+{
+    if (__builtin_expect(fd >= 0 && (uint32_t)fd < atomic_load_explicit(&table_ready, memory_order_acquire), 1))
+        return true;
+    return fd >= 0 && table_grow((uint32_t)fd);
+}
 
 /* Points the number at an entry, letting go of what it stood for. */
 static void number_set(int fd, uint32_t index)
@@ -108,8 +150,9 @@ static struct desc *install(int fd, enum desc_kind kind)
 
     if (!index)
         return NULL;
-    struct desc *d = &entries[index];
+    struct desc *d = entry(index);
     atomic_store(&d->refs, 1);
+    atomic_store(&d->next, index);
     atomic_store(&d->kind, kind);
     atomic_store(&d->offset[0], 0);
     atomic_store(&d->offset[1], 0);
@@ -238,7 +281,7 @@ struct desc *desc_get(struct arena_thread *t, int fd)
         return NULL;
     uint32_t index = atomic_load_explicit(&numbers[fd], memory_order_acquire);
     if (__builtin_expect(index != 0, 1))
-        return &entries[index];
+        return entry(index);
     enum desc_kind kind = shim.filtered ? KIND_COUNT : desc_look(fd); /* may not be open at all: do not believe in it unasked */
     if (kind == KIND_COUNT)
         return NULL;
@@ -259,7 +302,7 @@ uint32_t desc_known(int fd)
 {
     uint32_t index = in_table(fd) ? atomic_load(&numbers[fd]) : 0;
 
-    return index ? atomic_load(&entries[index].id) : 0;
+    return index ? atomic_load(&entry(index)->id) : 0;
 }
 
 unsigned desc_search_end(void)
@@ -288,7 +331,7 @@ void desc_close(struct arena_thread *t, int fd, uint32_t op)
 
     if (!index)
         return;
-    write_close(t, atomic_load(&entries[index].id), fd, op);
+    write_close(t, atomic_load(&entry(index)->id), fd, op);
     number_set(fd, 0);
 }
 
@@ -297,7 +340,7 @@ void desc_close(struct arena_thread *t, int fd, uint32_t op)
 static void recheck(struct arena_thread *t, int fd)
 {
     uint32_t index = atomic_load(&numbers[fd]);
-    uint32_t id = index ? atomic_load(&entries[index].id) : 0;
+    uint32_t id = index ? atomic_load(&entry(index)->id) : 0;
     bool open = desc_is_open(fd);
 
     if (open && !index) {
@@ -350,7 +393,7 @@ void desc_dup(struct arena_thread *t, int fd, int new_fd, uint32_t op)
     }
     uint32_t stack = stack_id(t);
     atomic_fetch_add(&d->refs, 1);
-    number_set(new_fd, (uint32_t)(d - entries));
+    number_set(new_fd, atomic_load(&d->next));
     uint64_t *field = record_begin(t, EVENT_desc_dup, 5, 0, clock_ticks());
     if (!field)
         return;

@@ -24,7 +24,7 @@ struct desc {
     _Atomic uint32_t refs; /* descriptors that stand for it */
     _Atomic uint32_t id;   /* of the run; changes when the entry is used again */
     _Atomic uint32_t kind; /* enum desc_kind */
-    _Atomic uint32_t next; /* in the list of free entries */
+    _Atomic uint32_t next; /* in the list of free entries; in use: its own index */
     _Atomic uint64_t offset[2]; /* stream bytes into and out of the host so far */
 };
 

@@ -14,9 +14,9 @@
 /* Inside the allocator too: tcmalloc's malloc_usable_size allocates when it is first called. */
 static size_t usable_size(struct arena_thread *t, void *p)
 {
-    uint32_t in_heap = t->in_heap;
+    uint64_t in_heap = t->in_heap;
 
-    t->in_heap = 1;
+    t->in_heap = FRAME_HERE();
     size_t usable = real.malloc_usable_size(p);
     t->in_heap = in_heap;
     return usable;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread's memory of stacks that it has walked. A stack that is met again is recognised by reading the words that led the walk
- * last time.
+ * A thread's memory of stacks that it has walked. A stack that is met again is recognised by reading the words that led
+ * the walk last time.
  *
- * Private memory of the process, of a bounded size, made by raw system calls. Used by one thread at a time.
+ * Private memory of the process, made by raw system calls: 16 KiB at first, more as more stacks are kept, 256 KiB at
+ * most, and 32 MiB in all threads together. Used by one thread at a time. A thread that is carried out of any call by a
+ * jump may go on with the memory: what was half written is not believed.
  */
 #ifndef PERFSHIM_MEMO_H
 #define PERFSHIM_MEMO_H
@@ -11,42 +13,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MEMO_MAX_CHECKS 512
+/* Where a walk begins: two words on the stack as a function with a frame pointer leaves them: its caller's rbp, and the
+ * return address into the caller. The caller's rsp was right above. */
+typedef const uintptr_t __attribute__((may_alias)) *memo_frame;
 
-/* A frame's registers. */
-struct memo_key {
-    uintptr_t pc, sp, rbp;
-};
-
-/* The words that a walk went by, in the order in which it read them: 16 bits of place, in words from sp - 8, and 48 bits of
- * value. */
-struct memo_checks {
-    uint32_t n;
-    bool uses_rbp; /* it went by the key's rbp too */
-    bool complete; /* false: it went by something that does not fit: the stack must not be kept */
-    uint64_t word[MEMO_MAX_CHECKS];
+/* A word that a walk went by, and where it lies. */
+struct memo_check {
+    uintptr_t slot, value;
 };
 
 struct memo;
 
-/* NULL: no memory. */
+/* NULL: no memory, or the process has enough of them. */
 struct memo *memo_new(void);
 void memo_free(struct memo *m);
 
-/* What was kept for the stack that begins with these registers, 0: nothing. Stacks of another generation are forgotten. */
-uint64_t memo_find(struct memo *m, const struct memo_key *key, uint64_t generation);
+/* What was kept for the stack that begins here, 0: nothing. Stacks of another generation are forgotten. */
+uint64_t memo_find(struct memo *m, memo_frame frame, uint64_t generation);
 
-/* Keeps something for it, in place of what was kept under this key before. */
-void memo_keep(struct memo *m, const struct memo_key *key, const struct memo_checks *checks, uint64_t kept);
-
-static inline void memo_check(struct memo_checks *c, const struct memo_key *key, uintptr_t slot, uintptr_t value)
-{
-    uintptr_t place = (slot - (key->sp - 8)) / 8;
-
-    if (place > UINT16_MAX || value >> 48 || c->n == MEMO_MAX_CHECKS)
-        c->complete = false;
-    else
-        c->word[c->n++] = (uint64_t)place << 48 | value;
-}
+/* Keeps something (not 0) for the stack that begins here, if there is room. The checks are the n words that the walk went
+ * by, in the order in which it went. */
+void memo_keep(struct memo *m, memo_frame frame, const struct memo_check *checks, uint32_t n, uint64_t kept);
 
 #endif

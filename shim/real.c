@@ -93,7 +93,11 @@ bool real_heap_is_whole(void)
 bool real_heap_is_ours(void)
 {
     Dl_info first, own;
+    const ElfW(Sym) *symbol = NULL;
 
-    return dladdr(dlsym(RTLD_DEFAULT, "malloc"), &first) && dladdr((void *)real_resolve, &own) &&
-           first.dli_fbase == own.dli_fbase;
+    if (!dladdr1(dlsym(RTLD_DEFAULT, "malloc"), &first, (void **)&symbol, RTLD_DL_SYMENT) ||
+        !dladdr((void *)real_resolve, &own))
+        return true; /* not known to be otherwise */
+    /* a program that takes malloc's address has a symbol for it too, which is its way to ours */
+    return first.dli_fbase == own.dli_fbase || (symbol && symbol->st_shndx == SHN_UNDEF);
 }

@@ -40,7 +40,8 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 extern const char _etext __attribute__((visibility("hidden")));
 
 static struct stack_slot *table;
-static struct walker *walkers; /* by slot of the thread */
+static uint8_t *walkers; /* by slot of the thread */
+static uint64_t walker_bytes;
 static uint32_t depth;
 
 static bool is_own(uintptr_t address)
@@ -62,7 +63,8 @@ void stack_start(void)
     }
     depth = frames < UNWIND_MAX_FRAMES ? frames : UNWIND_MAX_FRAMES;
     unwind_start((unwind_find_object *)find);
-    walkers = raw_reserve((uint64_t)shim.arena->thread_capacity * sizeof *walkers);
+    walker_bytes = unwind_walker_bytes(depth);
+    walkers = raw_reserve(shim.arena->thread_capacity * walker_bytes);
     table = walkers ? raw_reserve(TABLE_SLOTS * sizeof *table) : NULL;
 }
 
@@ -70,12 +72,12 @@ void stack_flush(void) { unwind_flush(); }
 
 void stack_no_system_calls(void) { atomic_store(&unwind_no_syscalls, true); }
 
-static struct walker *walker_of(const struct arena_thread *t)
+static inline struct walker *walker_of(const struct arena_thread *t)
 {
-    struct walker *w = &walkers[t - shim.threads];
+    struct walker *w = (struct walker *)(walkers + (uint64_t)(t - shim.threads) * walker_bytes);
 
     if (__builtin_expect(w->thread != t->serial, 0))
-        unwind_adopt(w, t->serial);
+        unwind_adopt(w, t->serial, depth);
     return w;
 }
 
@@ -85,22 +87,30 @@ void stack_thread_end(struct arena_thread *t)
         return;
     t->in_shim = 1;
     t->shim_frame = FRAME_HERE();
-    unwind_adopt(walker_of(t), t->serial);
+    unwind_adopt(walker_of(t), t->serial, depth);
     t->in_shim = 0;
 }
 
 /* --- ids --- */
 
-static struct stack_hash hash_frames(const uintptr_t *frames, uint32_t n, uint32_t flags)
+/* Leaves out the shim's own hooks in the middle of a stack (pthread_create, say, which allocates), and hashes the rest. */
+static struct stack_hash hash_frames(struct walker *w)
 {
-    uint64_t h = 0x9E3779B97F4A7C15ull ^ n ^ (uint64_t)flags << 32, g = n;
+    uint64_t h = 0x9E3779B97F4A7C15ull ^ (uint64_t)w->flags << 32, g = w->flags;
+    uint32_t kept = 0;
 
-    for (uint32_t i = 0; i < n; i++) {
-        h = (h ^ frames[i]) * 0xD6E8FEB86659FD93ull;
+    for (uint32_t i = 0; i < w->frames_n; i++) {
+        uintptr_t frame = w->frames[i];
+        if (__builtin_expect(is_own(frame), 0))
+            continue;
+        w->frames[kept++] = frame;
+        h = (h ^ frame) * 0xD6E8FEB86659FD93ull;
         h ^= h >> 32;
-        g = (g + frames[i]) * 0xA0761D6478BD642Full;
+        g = (g + frame) * 0xA0761D6478BD642Full;
         g = g << 23 | g >> 41;
     }
+    w->frames_n = kept;
+    h ^= (uint64_t)kept << 48;
     return (struct stack_hash){h ? h : 1, (uint32_t)(g >> 32)};
 }
 
@@ -128,9 +138,9 @@ static uint32_t new_id(struct arena_thread *t, const struct walker *w)
 }
 
 /* The check and the id, as in an entry; the id is 0 if there is none to be had. */
-static uint64_t intern(struct arena_thread *t, const struct walker *w)
+static __attribute__((noinline)) uint64_t intern(struct arena_thread *t, struct walker *w)
 {
-    struct stack_hash h = hash_frames(w->frames, w->frames_n, w->flags);
+    struct stack_hash h = hash_frames(w);
     uint64_t check = (uint64_t)h.check << 32;
 
     for (uint32_t probe = 0; probe < TABLE_MAX_PROBES; probe++) {
@@ -157,47 +167,33 @@ static uint64_t intern(struct arena_thread *t, const struct walker *w)
 
 /* --- taking a stack --- */
 
-/* The registers of the function that called the hook. All of the shim keeps frame pointers. */
-static bool find_caller(const uintptr_t *frame, struct memo_key *caller)
+/* The frame that the hook's caller called; NULL: none. All of the shim keeps frame pointers. */
+static inline memo_frame find_caller(memo_frame frame)
 {
     for (unsigned i = 0; i < OWN_FRAMES_MAX; i++) {
-        if (!is_own(frame[1])) {
-            *caller = (struct memo_key){.pc = frame[1], .sp = (uintptr_t)(frame + 2), .rbp = frame[0]};
-            return true;
-        }
-        frame = (const uintptr_t *)frame[0];
+        if (!is_own(frame[1]))
+            return frame;
+        frame = (memo_frame)frame[0];
     }
-    return false;
+    return NULL;
 }
 
-/* Hooks in the middle of a stack (pthread_create, say, which allocates) are left out as well. */
-static void leave_out_own(struct walker *w)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < w->frames_n; i++)
-        if (!is_own(w->frames[i]))
-            w->frames[kept++] = w->frames[i];
-    w->frames_n = kept;
-}
-
-static uint64_t walk(struct arena_thread *t, struct walker *w, const struct memo_key *caller)
+static __attribute__((noinline)) uint64_t walk(struct arena_thread *t, struct walker *w, memo_frame caller)
 {
     uint64_t generation = unwind_generation(); /* a flush from here on makes the memo forget what is kept below */
 
-    unwind_walk(w, caller, depth);
-    leave_out_own(w);
+    unwind_walk(w, caller);
     uint64_t answer = intern(t, w);
     if (!w->memo && ++w->taken == MEMO_AFTER_STACKS && !atomic_load(&unwind_no_syscalls))
         w->memo = memo_new();
-    if (w->memo && (uint32_t)answer && w->checks.complete && generation == unwind_generation())
-        memo_keep(w->memo, caller, &w->checks, answer);
+    if (w->memo && (uint32_t)answer && w->complete && generation == unwind_generation())
+        memo_keep(w->memo, caller, w->checks, w->checks_n, answer);
     return answer;
 }
 
 /* One hit in so many is walked all the same, to know how sure the memo is. Ids may differ where two threads met a stack
  * at once, so the frames' hashes are compared. */
-static __attribute__((noinline)) uint64_t check(struct arena_thread *t, struct walker *w, const struct memo_key *caller,
+static __attribute__((noinline)) uint64_t check(struct arena_thread *t, struct walker *w, memo_frame caller,
                                                 uint64_t remembered)
 {
     uint64_t answer = walk(t, w, caller);
@@ -207,7 +203,7 @@ static __attribute__((noinline)) uint64_t check(struct arena_thread *t, struct w
     return answer;
 }
 
-static uint64_t find_or_walk(struct arena_thread *t, struct walker *w, const struct memo_key *caller)
+static uint64_t find_or_walk(struct arena_thread *t, struct walker *w, memo_frame caller)
 {
     uint64_t answer = w->memo ? memo_find(w->memo, caller, unwind_generation()) : 0;
 
@@ -218,15 +214,15 @@ static uint64_t find_or_walk(struct arena_thread *t, struct walker *w, const str
 
 uint32_t stack_id(struct arena_thread *t)
 {
-    struct memo_key caller;
-
-    if (!table || (t->in_shim && !frame_is_gone(t->shim_frame, FRAME_HERE())) ||
-        !find_caller(__builtin_frame_address(0), &caller))
+    if (!table || (t->in_shim && !frame_is_gone(t->shim_frame, FRAME_HERE())))
+        return 0;
+    memo_frame caller = find_caller(__builtin_frame_address(0));
+    if (!caller)
         return 0;
     t->in_shim = 1;
     t->shim_frame = FRAME_HERE();
     atomic_signal_fence(memory_order_seq_cst);
-    uint32_t id = (uint32_t)find_or_walk(t, walker_of(t), &caller);
+    uint32_t id = (uint32_t)find_or_walk(t, walker_of(t), caller);
     atomic_signal_fence(memory_order_seq_cst);
     t->in_shim = 0;
     return id;

@@ -14,10 +14,13 @@
  * Trying is rt_sigprocmask(2) with an operation that does not exist: the kernel copies the set first and says EFAULT if it
  * cannot, EINVAL if it can. Unlike mincore(2) it knows pages that are mapped but protected.
  *
- * What could go wrong with kept rules: code is unloaded and other code loaded in its place. The hooks of the dynamic linker
- * flush. What libc loads and unloads by itself (character sets) passes unseen until a rule of the new object is made: then its neighbours of the
- * same addresses are found to belong to another object, and all is flushed. Code that is generated into the place of unloaded
- * code is taken for the old until the next flush.
+ * What could go wrong with kept rules: code is unloaded and other code loaded in its place. The hooks of the dynamic
+ * linker flush. What libc loads and unloads by itself (character sets) passes unseen until a rule of the new object is
+ * made: then its neighbours of the same addresses are found to belong to another object, and all is flushed. Code that
+ * is generated into the place of unloaded code is taken for the old until the next flush.
+ *
+ * A jump out of the middle of a walk leaves nothing behind that the next one does not set anew, but for what is known of
+ * the thread's own stack, which is never more than is true.
  */
 #include "unwind.h"
 
@@ -27,6 +30,7 @@
 #include <ucontext.h>
 
 #include "cfi.h"
+#include "event.h"
 #include "raw.h"
 
 #define PAGE_BYTES ((uintptr_t)4096)
@@ -34,23 +38,22 @@
 #define THREAD_STACK_MAX ((uintptr_t)1 << 30)
 #define TRIED_AT_ONCE_MAX ((uintptr_t)8 << 20) /* 2048 pages take 0.2 ms, once */
 
-#define RULE_LINES 2048u
-#define RULE_WAYS 4u /* a line of the cache */
+#define RULES 8192u
+#define RULE_WAYS 4u   /* neighbours in a line of the cache */
+#define CHECKS_A_FRAME 2u /* are enough for all but odd code */
 #define OBJECTS_MAX 128u
 
 extern void *__libc_stack_end; /* where the process began */
 
 _Atomic bool unwind_no_syscalls;
+_Atomic uint64_t unwind_flushes = 1;
 
 static unwind_find_object *find_object;
 static uintptr_t main_control_block;
 
-static struct {
-    struct {
-        _Atomic uint64_t seal, rule;
-    } way[RULE_WAYS];
-} lines[RULE_LINES] __attribute__((aligned(64)));
-static _Atomic uint64_t generation = 1;
+static struct rule_entry {
+    _Atomic uint64_t seal, rule;
+} rules[RULES] __attribute__((aligned(64)));
 
 /* Where rules came from. */
 static struct {
@@ -72,8 +75,7 @@ void unwind_start(unwind_find_object *find)
     main_control_block = control_block();
 }
 
-void unwind_flush(void) { atomic_fetch_add(&generation, 1); }
-uint64_t unwind_generation(void) { return atomic_load_explicit(&generation, memory_order_acquire); }
+void unwind_flush(void) { atomic_fetch_add(&unwind_flushes, 1); }
 
 /* --- rules --- */
 
@@ -105,52 +107,85 @@ static struct cfi_piece piece_of(const struct dl_find_object *found)
     return (struct cfi_piece){(uintptr_t)found->dlfo_map_start, (uintptr_t)found->dlfo_map_end};
 }
 
-static __attribute__((noinline)) struct cfi_rule make_rule(uintptr_t pc)
+/* The loaded object around pc. Not inlined: its stack is given back before the object's tables are read. */
+static __attribute__((noinline)) bool find_loaded(uintptr_t pc, struct cfi_object *object)
 {
     struct dl_find_object found;
-    struct cfi_rule absent = {.frame = CFI_ABSENT};
 
     if (find_object((void *)pc, &found) != 0)
-        return absent;
-    struct cfi_object object = {.code = piece_of(&found),
-                                .bias = found.dlfo_link_map->l_addr,
-                                .header = (uintptr_t)found.dlfo_eh_frame};
+        return false;
+    *object = (struct cfi_object){.code = piece_of(&found),
+                                  .bias = found.dlfo_link_map->l_addr,
+                                  .header = (uintptr_t)found.dlfo_eh_frame};
+    if (object->header && find_object(found.dlfo_eh_frame, &found) == 0)
+        object->tables = piece_of(&found);
+    return true;
+}
+
+static struct cfi_rule make_rule(uintptr_t pc)
+{
+    struct cfi_object object;
+
+    if (!find_loaded(pc, &object))
+        return (struct cfi_rule){.frame = CFI_ABSENT};
     note_object(&object);
-    if (object.header && find_object(found.dlfo_eh_frame, &found) == 0)
-        object.tables = piece_of(&found);
     return cfi_find(&object, pc);
 }
 
-static uint64_t seal_of(uintptr_t pc, uint64_t rule, uint64_t now)
+union rule_word {
+    uint64_t word;
+    struct cfi_rule rule;
+};
+
+static inline uint64_t hash_of(uintptr_t pc) { return pc * 0x9E3779B97F4A7C15ull; }
+
+static inline uint64_t seal_of(uint64_t hash, uint64_t rule, uint64_t salt)
 {
-    return pc ^ (now + 1) * 0xD6E8FEB86659FD93ull ^ rule * 0x9E3779B97F4A7C15ull;
+    return hash ^ salt ^ rule * 0xA0761D6478BD642Full;
 }
 
-static struct cfi_rule rule_at(uintptr_t pc)
-{
-    union {
-        uint64_t word;
-        struct cfi_rule rule;
-    } found;
-    uint64_t now = unwind_generation(), hash = pc * 0x9E3779B97F4A7C15ull;
-    __typeof__(&lines[0]) line = &lines[hash >> 53];
+static void take_salt(struct walker *w) { w->salt = unwind_generation() * 0xD6E8FEB86659FD93ull; }
 
-    for (unsigned i = 0; i < RULE_WAYS; i++) {
-        found.word = atomic_load_explicit(&line->way[i].rule, memory_order_relaxed);
-        if (atomic_load_explicit(&line->way[i].seal, memory_order_relaxed) == seal_of(pc, found.word, now))
-            return found.rule;
-    }
-    found.rule = make_rule(pc);
-    unsigned victim = (hash >> 40) % RULE_WAYS;
+static inline struct rule_entry *entry_of(uint64_t hash, unsigned way) { return &rules[hash >> 51 ^ way]; }
+
+_Static_assert(RULES == 1u << 13, "51 bits are shifted out");
+
+static inline bool is_rule(const struct rule_entry *e, uint64_t hash, uint64_t salt, union rule_word *found)
+{
+    found->word = atomic_load_explicit(&e->rule, memory_order_relaxed);
+    return atomic_load_explicit(&e->seal, memory_order_relaxed) == seal_of(hash, found->word, salt);
+}
+
+/* Not in its first place. A flush in the meantime leaves an entry that is good for nobody. */
+static __attribute__((noinline)) struct cfi_rule find_rule(struct walker *w, uintptr_t pc)
+{
+    uint64_t hash = hash_of(pc), salt;
+    union rule_word found;
+    unsigned way = RULE_WAYS;
+
+    take_salt(w);
+    salt = w->salt;
     for (unsigned i = 0; i < RULE_WAYS; i++)
-        if (!atomic_load_explicit(&line->way[i].seal, memory_order_relaxed))
-            victim = i;
-    atomic_store_explicit(&line->way[victim].rule, found.word, memory_order_relaxed);
-    atomic_store_explicit(&line->way[victim].seal, seal_of(pc, found.word, now), memory_order_relaxed);
+        if (is_rule(entry_of(hash, i), hash, salt, &found))
+            return found.rule;
+    found.rule = make_rule(pc);
+    while (--way && atomic_load_explicit(&entry_of(hash, way)->seal, memory_order_relaxed))
+        ;
+    if (!atomic_load_explicit(&entry_of(hash, 0)->seal, memory_order_relaxed))
+        way = 0;
+    atomic_store_explicit(&entry_of(hash, way)->rule, found.word, memory_order_relaxed);
+    atomic_store_explicit(&entry_of(hash, way)->seal, seal_of(hash, found.word, salt), memory_order_relaxed);
+    take_salt(w);
     return found.rule;
 }
 
-_Static_assert(RULE_LINES == 1u << 11, "53 bits are shifted out");
+static inline struct cfi_rule rule_at(struct walker *w, uintptr_t pc)
+{
+    uint64_t hash = hash_of(pc);
+    union rule_word found;
+
+    return __builtin_expect(is_rule(entry_of(hash, 0), hash, w->salt, &found), 1) ? found.rule : find_rule(w, pc);
+}
 
 /* --- what can be read --- */
 
@@ -178,10 +213,13 @@ static bool own_reaches(struct walker *w, uintptr_t page, uintptr_t top)
 {
     if (!top)
         return false;
-    if (w->own_high != top) {
+    if (w->own_high != top) { /* never more than either, if a jump comes in between */
+        w->own_high = 0;
+        atomic_signal_fence(memory_order_seq_cst);
         w->own_low = page_of(top) + PAGE_BYTES;
-        w->own_high = top;
         w->hole = 0;
+        atomic_signal_fence(memory_order_seq_cst);
+        w->own_high = top;
     }
     if (w->own_low - page > TRIED_AT_ONCE_MAX || (w->hole > page && !try_page(w->hole)))
         return false;
@@ -203,30 +241,30 @@ static void enter_stack(struct walker *w, uintptr_t sp)
 
     if ((page >= w->own_low && sp < w->own_high) || own_reaches(w, page, own_top(sp))) {
         w->low = w->own_low;
-        w->high = w->own_high;
+        w->span = w->own_high - w->own_low;
     } else {
         w->low = page;
-        w->high = page + PAGE_BYTES;
+        w->span = PAGE_BYTES;
     }
 }
 
-static bool on_own_stack(const struct walker *w) { return w->high == w->own_high; }
+static bool on_own_stack(const struct walker *w) { return w->low + w->span == w->own_high; }
 
-static bool try_beyond(struct walker *w, uintptr_t address)
+static __attribute__((noinline)) bool try_beyond(struct walker *w, uintptr_t address)
 {
-    uintptr_t page = page_of(address);
+    uintptr_t page = page_of(address), end = page + PAGE_BYTES;
 
     if (on_own_stack(w) || !try_page(page))
         return false;
-    w->checks.complete = false;
-    w->low = page == w->high ? w->low : page;
-    w->high = page + PAGE_BYTES;
+    w->complete = false;
+    w->low = page == w->low + w->span ? w->low : page;
+    w->span = end - w->low;
     return true;
 }
 
-static bool load(struct walker *w, uintptr_t address, uintptr_t *value)
+static inline bool load(struct walker *w, uintptr_t address, uintptr_t *value)
 {
-    if (address & 7 || (address - w->low >= w->high - w->low && !try_beyond(w, address)))
+    if (address & 7 || (__builtin_expect(address - w->low >= w->span, 0) && !try_beyond(w, address)))
         return false;
     *value = *(const volatile uintptr_t *)address;
     return true;
@@ -236,47 +274,50 @@ static bool load(struct walker *w, uintptr_t address, uintptr_t *value)
 
 struct cursor {
     uintptr_t pc, sp, rbp;
-    uintptr_t rbp_slot; /* what rbp was loaded from; 0: the walk began with it */
-    bool rbp_checked;   /* the walk went by it already */
-    bool interrupted;   /* pc is no return address */
+    uintptr_t of_rule;  /* the rule's address: in the call before pc, or pc if a signal interrupted there */
+    uintptr_t rbp_slot; /* what rbp was loaded from; 0: the walk went by it already, or it is lost */
+    struct memo_check *check; /* the next */
 };
 
-static void go_by(struct walker *w, uintptr_t slot, uintptr_t value) { memo_check(&w->checks, &w->from, slot, value); }
-
-static void go_by_rbp(struct walker *w, struct cursor *c)
+static inline void go_by(struct walker *w, struct cursor *c, uintptr_t slot, uintptr_t value)
 {
-    if (!c->rbp_checked && c->rbp_slot)
-        go_by(w, c->rbp_slot, c->rbp);
-    else if (!c->rbp_checked)
-        w->checks.uses_rbp = true;
-    c->rbp_checked = true;
+    if (__builtin_expect(c->check == w->checks_end, 0))
+        w->complete = false;
+    else
+        *c->check++ = (struct memo_check){slot, value};
 }
 
-static bool load_rbp(struct walker *w, struct cursor *c, uintptr_t slot)
+static inline void go_by_rbp(struct walker *w, struct cursor *c)
+{
+    if (c->rbp_slot)
+        go_by(w, c, c->rbp_slot, c->rbp);
+    c->rbp_slot = 0;
+}
+
+static inline bool load_rbp(struct walker *w, struct cursor *c, uintptr_t slot)
 {
     c->rbp_slot = slot;
-    c->rbp_checked = false;
     return load(w, slot, &c->rbp);
 }
 
 static bool broken(struct walker *w)
 {
-    w->flags |= UNWIND_BROKEN;
+    w->flags |= STACK_BROKEN;
     return false;
 }
 
 /* Loads the return address below the CFA and moves there. A frame never lies below the one that it called. */
-static bool climb(struct walker *w, struct cursor *c, uintptr_t cfa)
+static inline bool climb(struct walker *w, struct cursor *c, uintptr_t cfa)
 {
     if (cfa <= c->sp || !load(w, cfa - 8, &c->pc))
         return broken(w);
-    go_by(w, cfa - 8, c->pc);
+    go_by(w, c, cfa - 8, c->pc);
     c->sp = cfa;
-    c->interrupted = false;
+    c->of_rule = c->pc - 1;
     return c->pc != 0;
 }
 
-static bool climb_by_rule(struct walker *w, struct cursor *c, struct cfi_rule rule)
+static bool climb_by_rare_rule(struct walker *w, struct cursor *c, struct cfi_rule rule)
 {
     bool by_rbp = rule.frame == CFI_RBP || rule.frame == CFI_AT_RBP;
     uintptr_t cfa = (by_rbp ? c->rbp : c->sp) + (uintptr_t)(intptr_t)rule.cfa, slot = cfa;
@@ -286,12 +327,12 @@ static bool climb_by_rule(struct walker *w, struct cursor *c, struct cfi_rule ru
     if (rule.frame == CFI_AT_RSP || rule.frame == CFI_AT_RBP) {
         if (!load(w, slot, &cfa))
             return broken(w);
-        go_by(w, slot, cfa);
+        go_by(w, c, slot, cfa);
         cfa += (uintptr_t)(intptr_t)rule.add;
     }
     if (rule.rbp_from == CFI_RBP_LOST) {
         c->rbp = 0;
-        c->rbp_checked = true;
+        c->rbp_slot = 0;
     } else if (rule.rbp_from != CFI_RBP_SAME) {
         uintptr_t from = rule.rbp_from == CFI_RBP_AT_CFA ? cfa : c->rbp;
         if (!load_rbp(w, c, from + (uintptr_t)(intptr_t)rule.rbp))
@@ -308,7 +349,7 @@ static bool climb_by_guess(struct walker *w, struct cursor *c)
     go_by_rbp(w, c);
     if (frame < c->sp || !load_rbp(w, c, frame))
         return broken(w);
-    w->flags |= UNWIND_GUESSED;
+    w->flags |= STACK_GUESSED;
     return climb(w, c, frame + 16);
 }
 
@@ -317,24 +358,22 @@ static bool climb_out_of_signal(struct walker *w, struct cursor *c)
 {
     uintptr_t registers = c->sp + offsetof(ucontext_t, uc_mcontext.gregs), sp;
 
-    w->checks.complete = false;
+    w->complete = false;
     if (!load(w, registers + 8 * REG_RIP, &c->pc) || !load(w, registers + 8 * REG_RSP, &sp) ||
         !load_rbp(w, c, registers + 8 * REG_RBP))
         return broken(w);
     c->sp = sp;
-    c->interrupted = true;
+    c->of_rule = c->pc;
     enter_stack(w, sp);
     return true;
 }
 
-static bool climb_any(struct walker *w, struct cursor *c)
+static __attribute__((noinline)) bool climb_rarely(struct walker *w, struct cursor *c, struct cfi_rule rule)
 {
-    struct cfi_rule rule = rule_at(c->pc - !c->interrupted);
-
     switch (rule.frame) {
     case CFI_ABSENT:
         /* A described function behind nothing: no call stands there, somebody wrote the address (makecontext): the end. */
-        if (!c->interrupted && rule_at(c->pc).frame != CFI_ABSENT)
+        if (c->of_rule != c->pc && rule_at(w, c->pc).frame != CFI_ABSENT)
             return false;
         return climb_by_guess(w, c);
     case CFI_OPAQUE:
@@ -344,37 +383,74 @@ static bool climb_any(struct walker *w, struct cursor *c)
     case CFI_SIGNAL:
         return climb_out_of_signal(w, c);
     default:
-        return climb_by_rule(w, c, rule);
+        return climb_by_rare_rule(w, c, rule);
     }
 }
 
-void unwind_adopt(struct walker *w, uint32_t thread)
+/* The rules of nearly all code are followed right here. The others get a copy of the cursor, so that it can live in
+ * registers. */
+static inline bool climb_any(struct walker *w, struct cursor *c)
 {
-    w->thread = thread;
+    struct cfi_rule rule = rule_at(w, c->of_rule);
+    uintptr_t cfa = c->sp;
+
+    if ((rule.frame != CFI_RSP && rule.frame != CFI_RBP) ||
+        (rule.rbp_from != CFI_RBP_SAME && rule.rbp_from != CFI_RBP_AT_CFA)) {
+        struct cursor copy = *c;
+        bool more = climb_rarely(w, &copy, rule);
+        *c = copy;
+        return more;
+    }
+    if (rule.frame == CFI_RBP) {
+        go_by_rbp(w, c);
+        cfa = c->rbp;
+    }
+    cfa += (uintptr_t)(intptr_t)rule.cfa;
+    if (rule.rbp_from == CFI_RBP_AT_CFA && !load_rbp(w, c, cfa + (uintptr_t)(intptr_t)rule.rbp))
+        return broken(w);
+    return climb(w, c, cfa);
+}
+
+uint64_t unwind_walker_bytes(uint32_t depth)
+{
+    return sizeof(struct walker) + depth * (sizeof(uintptr_t) + CHECKS_A_FRAME * sizeof(struct memo_check));
+}
+
+void unwind_adopt(struct walker *w, uint32_t thread, uint32_t depth)
+{
+    struct memo *memo = w->memo;
+
     w->taken = 0;
     w->own_low = w->own_high = w->hole = 0;
-    if (w->memo && !atomic_load_explicit(&unwind_no_syscalls, memory_order_relaxed)) {
-        memo_free(w->memo);
+    w->depth = depth;
+    w->checks = (struct memo_check *)&w->frames[depth];
+    w->checks_end = w->checks + CHECKS_A_FRAME * depth;
+    if (memo && !atomic_load_explicit(&unwind_no_syscalls, memory_order_relaxed)) {
         w->memo = NULL;
+        atomic_signal_fence(memory_order_seq_cst);
+        memo_free(memo);
     }
+    atomic_signal_fence(memory_order_seq_cst);
+    w->thread = thread;
 }
 
-void unwind_walk(struct walker *w, const struct memo_key *from, uint32_t depth)
+void unwind_walk(struct walker *w, memo_frame from)
 {
-    struct cursor c = {.pc = from->pc, .sp = from->sp, .rbp = from->rbp};
+    struct cursor c = {.rbp = from[0], .pc = from[1], .sp = (uintptr_t)(from + 2), .of_rule = from[1] - 1,
+                       .rbp_slot = (uintptr_t)from, .check = w->checks};
+    uintptr_t *frame = w->frames, *end = w->frames + w->depth;
 
-    w->from = *from;
     w->flags = 0;
-    w->frames_n = 0;
-    w->checks.n = 0;
-    w->checks.uses_rbp = false;
-    w->checks.complete = true;
-    enter_stack(w, from->sp);
+    w->complete = true;
+    take_salt(w);
+    enter_stack(w, c.sp);
     do {
-        w->frames[w->frames_n++] = c.pc;
-        if (w->frames_n == depth) {
-            w->flags |= UNWIND_CUT;
-            return;
+        *frame++ = c.pc;
+        if (frame == end) {
+            w->flags |= STACK_CUT;
+            break;
         }
     } while (climb_any(w, &c));
+    w->frames_n = (uint32_t)(frame - w->frames);
+    w->checks_n = (uint32_t)(c.check - w->checks);
 }

@@ -12,19 +12,13 @@
 #define PERFSHIM_UNWIND_H
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "memo.h"
 
 #define UNWIND_MAX_FRAMES 256
-
-/* What is wrong with a stack: the bits of stack.flags in events.def. */
-enum {
-    UNWIND_CUT = 1,     /* has more frames than were asked for */
-    UNWIND_BROKEN = 2,  /* ends where the next frame could not be found */
-    UNWIND_GUESSED = 4, /* some frames were found by rbp, in code that says nothing of its frames */
-};
 
 struct walker {
     uint32_t thread; /* serial of its thread */
@@ -36,28 +30,35 @@ struct walker {
     uintptr_t hole; /* a page below it that could not be read when it was last tried */
 
     /* the walk in progress, and its result */
-    uintptr_t low, high;             /* what can be read for sure */
-    uint32_t frames_n, flags;
-    struct memo_key from;
-    struct memo_checks checks;       /* what the next stack from here must have in common with this one, to be the same */
-    uintptr_t frames[UNWIND_MAX_FRAMES]; /* return addresses; behind a signal handler's, the address that was interrupted */
+    uintptr_t low, span; /* what can be read for sure */
+    uint64_t salt;       /* of the rules' generation */
+    uint32_t flags;      /* STACK_* */
+    bool complete; /* false: it went by something that is not among the checks: the stack must not be kept */
+    uint32_t depth, frames_n, checks_n;
+    struct memo_check *checks, *checks_end; /* what the next stack from here must have in common with this one, to be the same */
+    uintptr_t frames[];        /* return addresses; behind a signal handler's, the address that was interrupted */
 };
+
+/* The room that a walker needs, for walks of so many frames. */
+uint64_t unwind_walker_bytes(uint32_t depth);
 
 /* The function is _dl_find_object. To be called by the process's first thread. */
 typedef int unwind_find_object(void *address, struct dl_find_object *result);
 void unwind_start(unwind_find_object *find);
 
-/* Makes the walker that of another thread. */
-void unwind_adopt(struct walker *w, uint32_t thread);
+/* Makes the walker, which was another thread's or is zero, that of a thread. */
+void unwind_adopt(struct walker *w, uint32_t thread, uint32_t depth);
 
-/* Walks from a frame's registers: where it goes on, its rsp and its rbp then. frames[0] is from->pc. */
-void unwind_walk(struct walker *w, const struct memo_key *from, uint32_t depth);
+/* Walks from where a function was called. frames[0] is the return address there. */
+void unwind_walk(struct walker *w, memo_frame from);
 
 /* Code was unloaded, or is about to be loaded where other code may have been: forget all rules. Any thread. */
 void unwind_flush(void);
 
 /* Grows with each unwind_flush. */
-uint64_t unwind_generation(void);
+extern _Atomic uint64_t unwind_flushes __attribute__((visibility("hidden")));
+
+static inline uint64_t unwind_generation(void) { return atomic_load_explicit(&unwind_flushes, memory_order_acquire); }
 
 /* Whether the walker may make system calls; set for good when the host filters them. */
 extern _Atomic bool unwind_no_syscalls __attribute__((visibility("hidden")));

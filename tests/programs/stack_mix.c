@@ -4,17 +4,21 @@
  * other allocation is of that size. The first address is left out: it is within the function that calls both.
  */
 #include <alloca.h>
+#include <dlfcn.h>
 #include <execinfo.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #define FRAMES 40
 #define STACK_BYTES 65536
@@ -119,6 +123,27 @@ NOINLINE void recursion(int rounds)
         deep((int)draw(45));
         aligned((int)draw(5));
     }
+}
+
+/* --- many paths to one (pc, sp) --- */
+
+NOINLINE void by_path(unsigned path, int more)
+{
+    if (!more) {
+        probe();
+    } else if (path & 1) {
+        by_path(path >> 1, more - 1);
+    } else {
+        by_path(path >> 1, more - 1);
+        second_calls++;
+    }
+    KEEP_FRAME();
+}
+
+static void paths(int rounds)
+{
+    for (int i = 0; i < rounds; i++)
+        by_path(draw(i < rounds / 2 ? 64 : 1 << 20), 10);
 }
 
 /* --- callbacks out of libc --- */
@@ -251,7 +276,82 @@ static void threads(int n)
             abort();
 }
 
-int main(void)
+/* --- code in the place of other code: each library calls back from a frame of its own shape --- */
+
+static void *loaded_at;
+static int same_place;
+
+static void call_library(const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW), (*call_back)(void (*)(void), int) = NULL;
+
+    if (library)
+        *(void **)&call_back = dlsym(library, "call_back");
+    if (!call_back)
+        abort();
+    same_place += loaded_at == (void *)call_back;
+    loaded_at = (void *)call_back;
+    for (int i = 0; i < 120; i++)
+        call_back(probe, i % 3);
+    dlclose(library);
+}
+
+/* --- children, made while other threads take stacks --- */
+
+static atomic_int ended;
+
+static void *walk_on(void *argument)
+{
+    unsigned path = 0;
+
+    while (!ended) {
+        char *volatile block = path & 1 ? malloc(100) : calloc(1, 100);
+        free(block);
+        path++;
+    }
+    return argument;
+}
+
+static void print_from(int first)
+{
+    for (int i = first; i < lines_n && i < OUT_LINES; i++) {
+        printf("%zu", lines[i].size);
+        for (int f = 1; f < lines[i].n; f++)
+            printf(" %lx", (unsigned long)lines[i].frames[f]);
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
+static void children(int n)
+{
+    pthread_t others[2];
+
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&others[i], NULL, walk_on, NULL))
+            abort();
+    for (int i = 0; i < n; i++) {
+        int first = lines_n;
+        pid_t child = fork();
+        if (child == 0) {
+            by_path(draw(64), 10);
+            deep(i % 30);
+            adversary(100);
+            print_from(first);
+            _exit(0);
+        }
+        int status;
+        if (child < 0 || waitpid(child, &status, 0) != child || status)
+            abort();
+        lines_n += 102; /* the child's sizes are its own */
+    }
+    ended = 1;
+    for (int i = 0; i < 2; i++)
+        pthread_join(others[i], NULL);
+}
+
+/* stack_mix [LIBRARY LIBRARY] */
+int main(int count, char **arguments)
 {
     void *first[1];
 
@@ -265,11 +365,12 @@ int main(void)
     coroutines(300);
     jumps(300);
     threads(30);
-    for (int i = 0; i < lines_n && i < OUT_LINES; i++) {
-        printf("%zu", lines[i].size);
-        for (int f = 1; f < lines[i].n; f++)
-            printf(" %lx", (unsigned long)lines[i].frames[f]);
-        printf("\n");
-    }
+    paths(2000);
+    for (int i = 0; count == 3 && i < 10; i++)
+        call_library(arguments[1 + i % 2]);
+    if (count == 3)
+        fprintf(stderr, "same place %d\n", same_place);
+    print_from(0);
+    children(20);
     return 0;
 }

@@ -29,7 +29,7 @@ case('jumps_blocked', marked=True)
 case('jumps_maps', marked=True, lossless=False)
 case('altstack', '65536')
 case('altstack', '8192')
-case('altstack', '4096', todo='the stack walker needs more than 5 KB')
+case('altstack', '4096')
 case('coroutines', '30000' if LONG else '2000', marked=True)
 case('masks')
 for how in ('default', 'caught', 'ignored'):

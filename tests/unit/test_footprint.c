@@ -170,6 +170,7 @@ static void test_descriptors_between_gauges(void **state)
     assert_false(f.fds.known);
     feed_gauge(&f, 1, 1, 1, 1); /* 10 by the gauge, 4 of them by the events */
     assert_int_equal(footprint_descriptors(&f, 1, 500 * MS, 9, 0, false), 0);
+    footprint_descriptors_final(&f);
     assert_true(f.fds.now == 15 && f.fds.final == 15 && f.fds.initial == 10);
     struct item accept = item_of(1, 600 * MS, EVENT_desc_open);
     accept.event.u.desc_open.fd = 77;
@@ -181,6 +182,7 @@ static void test_descriptors_between_gauges(void **state)
     assert_int_equal(footprint_descriptors(&f, 1, 800 * MS, 10, 1, false), 0); /* its peer has gone */
     assert_true(series_at(&f.host[0].series[FOOTPRINT_OWN], 800 * MS) == 10);
     assert_int_equal(footprint_descriptors(&f, 1, 900 * MS, 0, 0, true), 0); /* on its way out */
+    footprint_descriptors_final(&f);
     assert_true(f.fds.final == 16);
     footprint_free(&f);
 }

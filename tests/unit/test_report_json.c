@@ -97,7 +97,9 @@ static void test_values(void **state)
     r.routes = 2;
     r.growth = (struct report_interval){1e7, 9e6, 1.1e7};
     r.site[0] = (struct report_site){.live_bytes = 100, .live_objects = 2, .allocations = 3, .growth_bytes_per_s = NAN,
-                                     .frame = {"make a.c:1", "main a.c:9"}, .frames = 2};
+                                     .frame = {"make a.c:1", "main a.c:9"}, .frames = 2, .flags = STACK_CUT | STACK_GUESSED};
+    r.stack_checks = 7;
+    r.stack_mismatches = 1;
     r.sites = 1;
     r.descriptors_by_kind[KIND_tcp] = 4;
     r.verdict[0].kind = VERDICT_LEAK;
@@ -113,6 +115,10 @@ static void test_values(void **state)
     assert_true(at(root, "memory.growth_mb_per_hour.value")->valuedouble == 36000);
     assert_string_equal(at(root, "memory.sites.0.stack.1")->valuestring, "main a.c:9");
     assert_true(cJSON_IsNull(at(root, "memory.sites.0.growth_mb_per_hour")));
+    assert_int_equal(cJSON_GetArraySize(at(root, "memory.sites.0.stack_faults")), 2);
+    assert_string_equal(at(root, "memory.sites.0.stack_faults.1")->valuestring, "guessed");
+    assert_true(at(root, "stacks.checked")->valuedouble == 7);
+    assert_true(at(root, "stacks.wrong")->valuedouble == 1);
     assert_true(at(root, "descriptors.by_kind.tcp")->valuedouble == 4);
     assert_string_equal(at(root, "verdicts.0.verdict")->valuestring, "LEAK");
     assert_true(at(root, "exit_code")->valuedouble == 1);
