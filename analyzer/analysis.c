@@ -111,6 +111,12 @@ static struct analysis *analysis_new(struct reader *r)
     a->routes = route_table_new();
     a->exchanges = a->routes ? exchange_table_new(a->routes) : NULL;
     a->heap = heap_new();
+    a->trimmed = reader_trimmed(r);
+    if (a->trimmed.any) {
+        footprint_trimmed(&a->footprint, reader_time_ns(r, a->trimmed.to_ticks));
+        if (a->heap)
+            heap_trimmed(a->heap, reader_timeline(r), a->trimmed.to_ticks, a->trimmed.known_from_ticks != 0);
+    }
     if (a->processes && a->exchanges && a->heap)
         return a;
     analysis_free(a);

@@ -25,6 +25,7 @@ struct analysis {
     struct exchange_table *exchanges;
     struct heap *heap;
     struct footprint footprint;
+    struct reader_trimmed trimmed;
     struct unseen unseen;
     uint64_t events;
     uint64_t open_unseen;              /* at the same instant as open_by_kind, and in no kind */

@@ -167,6 +167,26 @@ static void print_losses(const struct info *info, const struct reader *r)
                d.skipped_bytes, d.first_offset, d.bad_chunks);
 }
 
+static void print_trimmed(const struct reader *r)
+{
+    struct reader_trimmed t = reader_trimmed(r);
+
+    if (!t.any)
+        return;
+    print_label("detail");
+    printf("from %.3f s on; %" PRIu64 " events in %" PRIu64 " bytes were dropped to stay below %" PRIu64 "\n",
+           (double)reader_time_ns(r, t.to_ticks) / 1e9, t.events, t.bytes, t.bound_bytes);
+    print_label("");
+    printf("%" PRIu64 " bytes are never dropped", t.kept_bytes);
+    if (t.thinned)
+        printf(", after every other gauge was %" PRIu64 " times", t.thinned);
+    putchar('\n');
+    if (t.known_from_ticks) {
+        print_label("");
+        printf("objects are known from %.3f s on only\n", (double)reader_time_ns(r, t.known_from_ticks) / 1e9);
+    }
+}
+
 static void print_settings(const struct info *info)
 {
     for (size_t i = 0; i < info->setting_count; i++) {
@@ -210,6 +230,7 @@ static void print_info(const struct info *info, const struct reader *r)
     print_clock(r);
     print_recorder(info, r);
     print_losses(info, r);
+    print_trimmed(r);
     print_settings(info);
     print_processes(info);
 }

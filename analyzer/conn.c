@@ -289,6 +289,28 @@ static int feed_open(struct conn_table *t, const struct item *item)
     return 0;
 }
 
+/* At a checkpoint: a descriptor that was opened before the detail begins. */
+static int feed_held(struct conn_table *t, const struct item *item)
+{
+    const struct event_held *e = &item->event.u.held;
+    struct conn_proc *p = proc_of(t, item);
+    struct number *n = p ? number_at(p, e->fd) : NULL;
+
+    if (!p)
+        return -1;
+    if (!n || !e->desc || e->desc > UINT32_MAX)
+        return 0;
+    struct description *d = description_make(t, (uint32_t)e->desc, e->kind < KIND_COUNT ? e->kind : KIND_unknown);
+    if (!d)
+        return -1;
+    if (e->role == HELD_ACCEPTED || e->role == HELD_CONNECTED)
+        d->role = e->role == HELD_ACCEPTED ? CONN_ACCEPTED : CONN_CONNECTED;
+    d->held = true;
+    d->pending = e->pending <= UINT32_MAX ? (uint32_t)e->pending : 0;
+    number_set(t, p, n, d);
+    return 0;
+}
+
 static int feed_close(struct conn_table *t, const struct item *item)
 {
     const struct event_desc_close *e = &item->event.u.desc_close;
@@ -461,6 +483,8 @@ int conn_feed(struct conn_table *t, const struct item *item)
     switch (item->event.type) {
     case EVENT_desc_open:
         return feed_open(t, item);
+    case EVENT_held:
+        return feed_held(t, item);
     case EVENT_desc_close:
         return feed_close(t, item);
     case EVENT_desc_dup:

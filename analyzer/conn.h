@@ -29,6 +29,8 @@ struct description {
     uint32_t refs; /* descriptors that stand for it */
     uint8_t kind;  /* enum desc_kind */
     uint8_t role;  /* enum conn_role */
+    bool held;        /* it was open before the detail of a trimmed trace begins */
+    uint32_t pending; /* then: requests that were unanswered where it begins */
     struct connection *connection; /* the caller's; NULL until it sets it */
 };
 
@@ -38,8 +40,8 @@ struct conn_table;
 struct conn_table *conn_table_new(void (*gone)(void *context, struct description *d), void *context);
 void conn_table_free(struct conn_table *t); /* calls gone for what is still open */
 
-/* desc_open, desc_close, desc_dup, desc_table, desc_unseen, sock, fork, process, process_end and op matter. All but op must
- * be of a process (item->proc not 0). -1 if memory is short. */
+/* desc_open, held, desc_close, desc_dup, desc_table, desc_unseen, sock, fork, process, process_end and op matter. All but op
+ * must be of a process (item->proc not 0). -1 if memory is short. */
 int conn_feed(struct conn_table *t, const struct item *item);
 
 struct description *conn_find(const struct conn_table *t, uint64_t desc); /* NULL: not open */

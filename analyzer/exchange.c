@@ -27,6 +27,8 @@ struct connection {
     bool response_counts; /* its head was seen, and it answers the front of the queue */
     bool limping;
     bool half_closed;
+    bool held;        /* its streams begin before the detail does: what is missing there is no loss */
+    uint32_t pending; /* responses still to come that answer requests from before */
     uint32_t half_closed_proc;
 };
 
@@ -38,6 +40,7 @@ struct now {
     uint32_t proc;
     size_t touched_count;
     bool closing;
+    bool edge; /* the hole being fed lies before the detail begins */
     struct flight *touched[ATTRIBUTION_BATCH_MAX];
 };
 
@@ -164,7 +167,7 @@ static void response_begins(struct exchange_table *x, struct connection *c, uint
     c->response_counts = false;
     c->response_begin = offset;
     c->response_begin_ns = x->now.first_ns;
-    if (wire_protocol(c->wire))
+    if (wire_protocol(c->wire) && !c->pending)
         touch(x, c->first);
 }
 
@@ -194,6 +197,8 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
             x->stats.attributed_bytes += f->x.alloc_bytes;
             x->in_flight++;
         }
+    } else if (side == WIRE_RESPONSE && !head->interim && c->pending) {
+        c->pending--;
     } else if (side == WIRE_RESPONSE && !head->interim && f) {
         c->response_counts = true;
         f->x.status = head->status;
@@ -230,6 +235,8 @@ static void on_lost(void *context, enum wire_side side, uint64_t offset)
     struct connection *c = x->now.c;
     (void)offset;
 
+    if (x->now.edge)
+        return;
     if (!wire_protocol(c->wire)) { /* at most one request has begun, and nobody knows if it was one */
         give_up(x, c);
         c->response_open = false;
@@ -264,6 +271,8 @@ static struct connection *connection_of(struct description *d, unsigned dir)
         free(c);
         return NULL;
     }
+    c->held = d->held;
+    c->pending = d->pending;
     c->request_dir = (uint8_t)(d->role == CONN_ACCEPTED ? 0 : d->role == CONN_CONNECTED ? 1 : dir);
     d->connection = c;
     return c;
@@ -341,8 +350,10 @@ static void feed_bytes(struct exchange_table *x, struct connection *c, const str
         touch(x, c->first);
     if (offset < expected)
         return;
+    x->now.edge = c->held && expected == 0;
     if (offset > expected)
         wire_hole(c->wire, &x->sink, side, offset - expected);
+    x->now.edge = false;
     feed_units(x, c, side, e);
     if (!wire_protocol(c->wire))
         touched_drop(x);
@@ -418,6 +429,35 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     return close_stretch(x, item, end, e->desc, e->alloc_count, e->alloc_bytes, stretch_route);
 }
 
+static void count_accepted(struct exchange_table *x)
+{
+    x->stats.accepted++;
+    uint64_t open = x->stats.accepted - x->stats.closed;
+    if (open > x->stats.open_peak)
+        x->stats.open_peak = open;
+}
+
+/* At a checkpoint: a connection that was there before the detail begins. */
+static int feed_held(struct exchange_table *x, const struct item *item)
+{
+    const struct event_held *e = &item->event.u.held;
+    bool known = conn_find(x->conns, e->desc) != NULL;
+
+    if (conn_feed(x->conns, item) < 0)
+        return -1;
+    struct description *d = conn_find(x->conns, e->desc);
+    if (!d || known || d->role != CONN_ACCEPTED)
+        return 0;
+    count_accepted(x);
+    struct connection *c = e->half_closed ? connection_of(d, 0) : NULL;
+    if (!c)
+        return e->half_closed ? -1 : 0;
+    c->half_closed = true;
+    c->half_closed_proc = item->proc;
+    conn_half_closed(x->conns, item->proc, 1);
+    return 0;
+}
+
 static int feed_open(struct exchange_table *x, const struct item *item, int32_t *stretch_route)
 {
     const struct event_desc_open *e = &item->event.u.desc_open;
@@ -428,10 +468,8 @@ static int feed_open(struct exchange_table *x, const struct item *item, int32_t 
         return -1;
     d = conn_find(x->conns, e->desc);
     bool accepted = d && d->role == CONN_ACCEPTED && !known;
-    x->stats.accepted += accepted;
-    uint64_t open = x->stats.accepted - x->stats.closed;
-    if (open > x->stats.open_peak)
-        x->stats.open_peak = open;
+    if (accepted)
+        count_accepted(x);
     return close_stretch(x, item, accepted ? STRETCH_WAIT : STRETCH_OTHER, 0, e->alloc_count, e->alloc_bytes,
                          stretch_route);
 }
@@ -464,6 +502,9 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
                              e->u.wait.alloc_bytes, stretch_route);
     case EVENT_desc_open:
         return feed_open(x, item, stretch_route);
+    case EVENT_held:
+        result = feed_held(x, item);
+        break;
     case EVENT_sock:
         result = feed_sock(x, item);
         break;

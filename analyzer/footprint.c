@@ -26,6 +26,14 @@ void footprint_start(struct footprint *f)
     f->live.final = f->rss.final = f->fds.final = f->threads.final = NAN;
 }
 
+void footprint_trimmed(struct footprint *f, int64_t detail_ns)
+{
+    f->trimmed = true;
+    f->detail_ns = detail_ns;
+}
+
+static bool before_detail(const struct footprint *f, int64_t time_ns) { return f->trimmed && time_ns <= f->detail_ns; }
+
 void footprint_free(struct footprint *f)
 {
     for (size_t i = 0; i < f->count; i++) {
@@ -152,6 +160,8 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
         h->open_at_gauge = h->open;
         if (sum_change(&f->fds, &h->fds, h->gauge_fds, time_ns))
             return -1;
+        if (before_detail(f, time_ns) && series_set(&h->series[FOOTPRINT_OPEN], time_ns, h->gauge_fds))
+            return -1;
     }
     if (g->threads != EVENT_UNKNOWN && (sum_change(&f->threads, &h->threads, (double)g->threads, time_ns) ||
                                         series_set(&h->series[FOOTPRINT_THREADS], time_ns, h->threads)))
@@ -162,6 +172,38 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
             sum[i]->final = sum[i]->known ? sum[i]->now : NAN;
     }
     return 0;
+}
+
+/* The recorder's counts, where there is no detail to count. The load begins with the first request or connection. */
+static int work_of(struct footprint *f, struct footprint_host *h, const struct event_work *w, int64_t time_ns)
+{
+    struct footprint_sum *sum[] = {&f->live, &f->rss, &f->fds, &f->threads};
+    if (!before_detail(f, time_ns))
+        return 0;
+    bool works = w->answered > h->answered;
+    bool begins = !f->begun && (works || (w->serving && w->serving != EVENT_UNKNOWN));
+    for (size_t i = 0; i < sizeof sum / sizeof sum[0] && !f->begun; i++)
+        if (begins)
+            sum[i]->initial = sum[i]->before;
+        else
+            sum[i]->before = sum[i]->now;
+    f->begun |= begins;
+    if (works && f->first_exchange_ns < 0) {
+        f->first_exchange_ns = time_ns;
+        if (series_set(&f->work, time_ns, 0))
+            return -1;
+    }
+    if (works) {
+        f->exchanges += w->answered - h->answered;
+        f->quiet_ns = -1;
+        if (series_set(&f->work, time_ns, (double)f->exchanges))
+            return -1;
+    }
+    h->answered = w->answered;
+    if (h->has_fds && w->serving != EVENT_UNKNOWN &&
+        series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, h->gauge_fds - (double)w->serving)))
+        return -1;
+    return w->mapped == EVENT_UNKNOWN ? 0 : series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)w->mapped);
 }
 
 static int mapped_changed(struct footprint_host *h, int64_t time_ns)
@@ -274,6 +316,9 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
             return -1;
         return ledger_event(f, h, e, item->time_ns);
     case EVENT_desc_close: return mark_accepted(h, e->u.desc_close.fd, false);
+    case EVENT_work: return work_of(f, h, &e->u.work, item->time_ns);
+    case EVENT_held: return mark_accepted(h, e->u.held.fd, e->u.held.role == HELD_ACCEPTED);
+    case EVENT_mapped: return mapping_add(&h->mappings, e->u.mapped.addr, e->u.mapped.length);
     case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, item->time_ns);
     case EVENT_map: return map_event(f, h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
     case EVENT_process_end: return host_ended(f, h, item->time_ns);
@@ -300,12 +345,18 @@ int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns,
     struct footprint_host *h = host_of(f, serial, time_ns);
     if (!h)
         return -1;
+    if (before_detail(f, time_ns))
+        return 0;
     h->open = open;
     if (h->ended)
         return 0;
+    if (f->trimmed && !h->told) /* the gauge before was one of all descriptors, as this is */
+        h->open_at_gauge = open;
+    h->told = true;
     double rightly_open = fmax(0, (double)h->accepted.count - half_closed);
-    if (series_set(&h->series[FOOTPRINT_OPEN], time_ns, open) ||
-        series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, open - rightly_open)))
+    double shown = f->trimmed && h->has_fds ? fmax(0, h->gauge_fds + open - h->open_at_gauge) : open;
+    if (series_set(&h->series[FOOTPRINT_OPEN], time_ns, shown) ||
+        series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, shown - rightly_open)))
         return -1;
     if (ending || !h->has_fds)
         return 0;

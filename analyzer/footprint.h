@@ -37,6 +37,8 @@ enum footprint_kind {
 struct footprint_host {
     uint32_t serial;
     bool ended, has_gauge;
+    bool told;          /* of a trimmed trace: a gauge was seen since its detail began, or at its beginning */
+    uint64_t answered;  /* requests, as the recorder counted them before the detail begins */
     int64_t start_ns, end_ns;
     double ledger;      /* bytes, by the events */
     double gap, correction; /* gauge's ledger minus the events', at the last gauge; the part that is believed */
@@ -55,6 +57,7 @@ struct footprint_sum {
     struct series series;
     double now;
     double initial; /* when the first connection came, else the first request, else what was first known */
+    double before;  /* of a trimmed trace: when the recorder last saw no load */
     double final;   /* before the first process that had seen the load ended; NaN if never known */
     bool known;
 };
@@ -69,10 +72,14 @@ struct footprint {
     int64_t first_exchange_ns, last_ns;
     int64_t quiet_ns; /* when, after the last exchange, the first process that had seen the load ended; -1: none has */
     bool waited;      /* any wait, accept or read of a connection was seen: the live heap's final value is that of the last */
+    bool trimmed;      /* there is no detail before detail_ns: the recorder's gauges stand for it */
+    int64_t detail_ns;
     bool begun;       /* a connection or a request was seen: initial values stand */
 };
 
 void footprint_start(struct footprint *f);
+/* Of a trace whose detail begins at this time. Call before the first item. */
+void footprint_trimmed(struct footprint *f, int64_t detail_ns);
 void footprint_free(struct footprint *f);
 
 /* Every item goes through here. -1 if memory is short. */

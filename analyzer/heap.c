@@ -76,6 +76,9 @@ struct heap {
     struct heap_site *top;
     struct heap_totals totals;
     int64_t sample_due_ns;
+    const struct timeline *timeline; /* of a trimmed trace; else NULL */
+    uint64_t told_from_ticks, detail_ticks;
+    size_t near;
     uint32_t generation;
     uint8_t is_realloc[OPS_MAX];
 };
@@ -456,11 +459,95 @@ static int feed_process_end(struct heap *h, const struct item *item)
 
 static void feed_op(struct heap *h, const struct event *e)
 {
-    static const char *const names[] = {"realloc", "reallocarray"};
+    static const char *const names[] = {"realloc", "reallocarray", "rallocx"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (e->u.op.op < OPS_MAX && e->data_bytes == strlen(names[i]) && !memcmp(e->data, names[i], e->data_bytes))
             h->is_realloc[e->u.op.op] = 1;
+}
+
+/* --- trimmed traces --- */
+
+void heap_trimmed(struct heap *h, const struct timeline *timeline, uint64_t detail_ticks, bool partly)
+{
+    h->told_from_ticks = partly ? detail_ticks : 0;
+    h->timeline = timeline;
+    h->detail_ticks = detail_ticks;
+}
+
+/* What is told before the detail begins, or where it begins: later, the detail says it itself. */
+static bool is_told(const struct heap *h, const struct item *item)
+{
+    return h->timeline && item->event.time >= h->told_from_ticks && item->event.time <= h->detail_ticks;
+}
+
+static int take_site(struct heap *h, const struct item *item)
+{
+    const struct event_site *e = &item->event.u.site;
+    uint32_t index = site_index(h->sites, e->stack, item->proc);
+
+    if (index == SITE_NONE)
+        return -1;
+    struct site *site = site_at(h->sites, index);
+    h->totals.live_bytes += e->live_bytes - site->live_bytes;
+    h->totals.live_objects += e->live_objects - site->live_objects;
+    site->live_bytes = e->live_bytes;
+    site->live_objects = e->live_objects;
+    site->alloc_count = e->alloc_count;
+    site->alloc_bytes = e->alloc_bytes;
+    site->freed_age = to_units(timeline_length_ns(h->timeline, e->freed_age, h->near));
+    return 0;
+}
+
+/* The sums of a process, or, of the run, of those that had ended. */
+static int take_resume(struct heap *h, const struct item *item)
+{
+    const struct event_resume *e = &item->event.u.resume;
+
+    h->totals.alloc_count += e->alloc_count;
+    h->totals.alloc_bytes += e->alloc_bytes;
+    h->totals.free_count += e->free_count;
+    h->totals.free_bytes += e->free_bytes;
+    h->totals.shutdown_bytes += e->shutdown_bytes;
+    if (item->proc == 0) {
+        h->totals.unknown_frees += e->unknown_frees;
+        return 0;
+    }
+    struct heap_process *p = process_make(h, item->proc);
+    if (!p)
+        return -1;
+    p->unknown_frees = p->parent ? 0 : e->unknown_frees;
+    p->has_waited = e->last_work != 0;
+    p->last_work = p->has_waited ? to_units(timeline_ns(h->timeline, e->last_work, &h->near)) : 0;
+    return 0;
+}
+
+/* An object of the checkpoint: its site has counted it. */
+static int take_live(struct heap *h, const struct item *item)
+{
+    const struct event_live *e = &item->event.u.live;
+    struct heap_process *p = process_make(h, item->proc);
+    uint32_t site = p ? site_index(h->sites, e->stack, item->proc) : SITE_NONE;
+
+    if (site == SITE_NONE)
+        return -1;
+    if (!e->ptr)
+        return 0;
+    struct live_object object = {.ptr = e->ptr,
+                                 .size = e->size < LIVE_SIZE_MAX ? e->size : LIVE_SIZE_MAX,
+                                 .route = (uint16_t)ROUTE_NONE,
+                                 .slack = e->slack < UINT32_MAX ? (uint32_t)e->slack : UINT32_MAX,
+                                 .generation = h->generation++,
+                                 .site = site,
+                                 .time = to_units(timeline_ns(h->timeline, e->birth, &h->near))};
+    if (e->flags & LIVE_FREED)
+        return graveyard_add(&p->remembered, &object);
+    bool was_there;
+    struct live_object *slot = live_insert(&p->live, e->ptr, &was_there);
+    if (!slot)
+        return -1;
+    *slot = object;
+    return 0;
 }
 
 int heap_feed(struct heap *h, const struct item *item)
@@ -479,6 +566,9 @@ int heap_feed(struct heap *h, const struct item *item)
     case EVENT_process: return feed_process(h, item);
     case EVENT_process_end: return feed_process_end(h, item);
     case EVENT_op: feed_op(h, e); return 0;
+    case EVENT_site: return is_told(h, item) ? take_site(h, item) : 0;
+    case EVENT_resume: return is_told(h, item) ? take_resume(h, item) : 0;
+    case EVENT_live: return is_told(h, item) ? take_live(h, item) : 0;
     default: return 0;
     }
 }

@@ -24,6 +24,11 @@ struct heap;
 struct heap *heap_new(void); /* NULL if memory is short */
 void heap_free(struct heap *h);
 
+/* Of a trace whose detail begins at this time: until then sites are what `site` events say, then the checkpoint takes their
+ * place. The timeline must outlive the heap. partly: the checkpoint does not know of all; then what was told before is not taken.
+ * Call before the first item. */
+void heap_trimmed(struct heap *h, const struct timeline *timeline, uint64_t detail_ticks, bool partly);
+
 /* alloc, free, stack, fork, process and wait events matter; any item may be given. -1 if memory is short. */
 int heap_feed(struct heap *h, const struct item *item);
 

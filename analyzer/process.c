@@ -26,6 +26,7 @@
 /* Sums of what threads told. */
 struct tally {
     uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io, stack_checks, stack_mismatches;
+    uint64_t events_ended;
 };
 
 struct entry {
@@ -183,9 +184,9 @@ static bool grow_threads(struct process_table *t)
     return true;
 }
 
-static bool count_thread(struct process_table *t, struct process *p, const struct item *item)
+static bool count_thread(struct process_table *t, struct process *p, const struct item *item, uint64_t thread)
 {
-    uint64_t key = (uint64_t)item->proc << 32 | item->thread;
+    uint64_t key = (uint64_t)item->proc << 32 | (uint32_t)thread;
 
     if (key == t->last_thread)
         return true;
@@ -308,6 +309,7 @@ static void take_process_end(struct process *p, const struct item *item)
 
 static void take_thread_end(struct tally *tally, const struct merge *m, const struct event_thread_end *told)
 {
+    add(&tally->events_ended, told->events);
     add(&tally->lost_ended, told->lost_events);
     add(&tally->stalled_ended, (uint64_t)merge_ticks_to_ns(m, told->stalled));
     add(&tally->cost_heap, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
@@ -342,6 +344,9 @@ static bool take_recorder_event(struct process_table *t, struct entry *entry, co
         return true;
     case EVENT_thread_end:
         take_thread_end(&entry->tally, m, &item->event.u.thread_end);
+        return item->event.u.thread_end.events == 0 || count_thread(t, p, item, item->event.u.thread_end.thread);
+    case EVENT_resume:
+        add(&p->events, item->event.u.resume.events);
         return true;
     case EVENT_module:
         return add_module(t, p, &item->event);
@@ -374,6 +379,14 @@ static void settle_tally(struct entry *entry)
     p->stack_mismatches = tally->stack_mismatches;
 }
 
+/* Of what ended before the detail begins, only sums are left. */
+static void take_trimmed(struct process_table *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (t->entries[i]->process.how != HOW_running)
+            t->entries[i]->process.events = t->entries[i]->tally.events_ended;
+}
+
 static void take_gap(struct gaps *gaps, const struct merge *m, const struct item *item)
 {
     const struct event_gap *told = &item->event.u.gap;
@@ -396,6 +409,8 @@ static void take_gap(struct gaps *gaps, const struct merge *m, const struct item
 
 static bool feed_run(struct process_table *t, const struct merge *m, const struct item *item)
 {
+    if (item->event.type == EVENT_trimmed)
+        take_trimmed(t);
     if (item->event.type == EVENT_gap)
         take_gap(&t->gaps, m, item);
     if (item->event.type == EVENT_op)
@@ -417,7 +432,7 @@ int process_table_feed(struct process_table *t, const struct merge *m, const str
         p->end_ns = item->time_ns;
     if (item->thread != 0) {
         p->events++;
-        if (!count_thread(t, p, item))
+        if (!count_thread(t, p, item, item->thread))
             return -1;
         if (item->event.type != EVENT_lost)
             return 0;

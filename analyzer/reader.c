@@ -42,6 +42,7 @@ struct reader {
     _Atomic uint64_t bad_bytes, bad_offset;
     _Atomic uint32_t bad_chunks;
     bool ended;
+    struct reader_trimmed trimmed;
     struct timeline timeline;
     _Atomic(ZSTD_DCtx *) spare; /* a decompressor that no thread uses now */
 };
@@ -306,6 +307,16 @@ int64_t reader_content(struct reader *r, uint64_t i, uint8_t **content, size_t *
 
 /* --- the run: clock events, and whether the recorder came to its end --- */
 
+static void take_trimmed(struct reader *r, const struct event_trimmed *told)
+{
+    if (r->trimmed.any && told->to <= r->trimmed.to_ticks)
+        return;
+    r->trimmed = (struct reader_trimmed){.any = true, .from_ticks = told->from, .to_ticks = told->to,
+                                         .events = told->events, .bytes = told->bytes, .bound_bytes = told->bound,
+                                         .kept_bytes = told->kept_bytes, .thinned = told->thinned,
+                                         .known_from_ticks = told->known_from};
+}
+
 static bool take_run_events(struct reader *r, struct column_reader *columns)
 {
     struct event event;
@@ -313,6 +324,8 @@ static bool take_run_events(struct reader *r, struct column_reader *columns)
     while (column_reader_next(columns, &event) == 1) {
         if (event.type == EVENT_end)
             r->ended = true;
+        if (event.type == EVENT_trimmed)
+            take_trimmed(r, &event.u.trimmed);
         if (event.type == EVENT_clock && !timeline_add(&r->timeline, event.time, event.u.clock.raw_ns))
             return false;
     }
@@ -378,6 +391,8 @@ uint64_t reader_file_bytes(const struct reader *r) { return r->file_bytes; }
 uint64_t reader_chunks(const struct reader *r) { return r->count; }
 const struct reader_chunk *reader_chunk(const struct reader *r, uint64_t i) { return &r->chunks[i]; }
 const struct timeline *reader_timeline(const struct reader *r) { return &r->timeline; }
+
+struct reader_trimmed reader_trimmed(const struct reader *r) { return r->trimmed; }
 
 int64_t reader_time_ns(const struct reader *r, uint64_t ticks)
 {

@@ -19,6 +19,15 @@
 
 struct reader;
 
+/* Detail (threads' events) up to `to` was dropped to keep the file small; a checkpoint stands there (TRACE.md). */
+struct reader_trimmed {
+    bool any;
+    uint64_t from_ticks, to_ticks;
+    uint64_t events, bytes;                    /* dropped */
+    uint64_t bound_bytes, kept_bytes, thinned; /* as the recorder told them */
+    uint64_t known_from_ticks; /* what the checkpoint says of objects and descriptors is of the time since; 0: of all */
+};
+
 struct reader_chunk {
     struct trace_chunk_header header;
     uint64_t offset; /* of its header's skippable frame in the file */
@@ -54,6 +63,8 @@ int64_t reader_time_ns(const struct reader *r, uint64_t ticks);
 
 /* How ticks become times. */
 const struct timeline *reader_timeline(const struct reader *r);
+
+struct reader_trimmed reader_trimmed(const struct reader *r);
 
 struct reader_damage reader_damage(const struct reader *r);
 

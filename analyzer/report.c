@@ -79,6 +79,23 @@ static int build_processes(struct report *r, const struct analysis *a)
     return 0;
 }
 
+static void build_detail(struct report *r, const struct analysis *a)
+{
+    const struct reader_trimmed *t = &a->trimmed;
+    if (!t->any)
+        return;
+    double from_s = (double)a->footprint.detail_ns / 1e9;
+    r->detail = (struct report_detail){.trimmed = true, .from_s = from_s,
+                                       .seconds = fmax(0, (double)a->footprint.last_ns / 1e9 - from_s),
+                                       .dropped_events = t->events, .dropped_bytes = t->bytes,
+                                       .bound_bytes = t->bound_bytes, .kept_bytes = t->kept_bytes,
+                                       .bound_held = t->kept_bytes <= t->bound_bytes / 4 * 3,
+                                       .requests = a->footprint.exchanges};
+    if (t->known_from_ticks)
+        r->detail.known_from_s = (double)reader_time_ns(a->reader, t->known_from_ticks) / 1e9;
+    r->events += t->events;
+}
+
 static void build_trace(struct report *r, const struct analysis *a)
 {
     const struct event_recorder *recorder = process_recorder(a->processes);
@@ -86,6 +103,7 @@ static void build_trace(struct report *r, const struct analysis *a)
 
     r->duration_s = (double)a->footprint.last_ns / 1e9;
     r->events = a->events;
+    build_detail(r, a);
     r->truncated_bytes = damage.skipped_bytes;
     r->bad_chunks = damage.bad_chunks;
     r->closed = damage.ended;
@@ -138,7 +156,7 @@ static int by_requests(const void *a, const void *b)
  * lost allocation does not. */
 static struct heap_kept kept_of(const struct report *r, const struct analysis *a, size_t route)
 {
-    if (heap_totals(a->heap).alloc_count == 0 || r->lost_events)
+    if (heap_totals(a->heap).alloc_count == 0 || r->lost_events || r->detail.known_from_s > 0)
         return (struct heap_kept){.bytes_per_request = NAN, .low = NAN, .high = NAN};
     return heap_kept(a->heap, (int32_t)route);
 }
@@ -204,11 +222,12 @@ struct kept_site {
 static int build_kept(struct kept_site *k, const struct report *r, const struct analysis *a, struct symbols *symbols,
                       const struct heap_site *sites, size_t n)
 {
-    double most = 0;
+    double most = 0, answered = 0;
     uint64_t stack = 0;
     for (size_t i = 0; i < route_count(a->routes); i++) {
         struct heap_kept kept = kept_of(r, a, i);
         const struct route *route = route_at(a->routes, i);
+        answered += route->upstream ? 0 : (double)route->requests;
         if (!(kept.low > 0))
             continue;
         double bytes = kept.bytes_per_request * (double)kept.requests;
@@ -221,6 +240,8 @@ static int build_kept(struct kept_site *k, const struct report *r, const struct 
         k->kept.bytes_per_request = kept.bytes_per_request;
         k->kept.low = kept.low;
     }
+    if (a->trimmed.any) /* what the requests of which there is detail keep stands for all */
+        k->kept.bytes *= (double)a->footprint.exchanges / fmax(1, answered);
     for (size_t i = 0; stack && i < n; i++)
         if (sites[i].stack == stack) {
             if (build_site(&k->site, &sites[i], a, symbols))
@@ -341,6 +362,7 @@ static void build_verdicts(struct report *r, const struct footprint *f, const st
 {
     struct footprint_load load = footprint_load(f);
     struct verdict_run run = {.lost_events = r->lost_events, .damaged = r->truncated_bytes || r->bad_chunks,
+                              .restarted = r->detail.known_from_s > 0,
                               .requests = f->exchanges, .from_ns = load.from_ns, .to_ns = load.to_ns,
                               .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
     struct verdict_memory memory = {.ledger = lived->ledger, .live = *live,

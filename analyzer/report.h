@@ -67,7 +67,19 @@ struct report_range { /* bytes, or a count */
     double initial, final, peak;
 };
 
+/* Of a trace that was kept below a size: requests and connections are those of the last `seconds`, all else is of the whole
+ * run. */
+struct report_detail {
+    bool trimmed; /* false: there is detail of the whole run, and nothing else here is filled */
+    double from_s, seconds;
+    uint64_t dropped_events, dropped_bytes, bound_bytes, kept_bytes;
+    bool bound_held; /* what is never dropped leaves room for detail below the bound */
+    double known_from_s; /* objects, call stacks and descriptors are known from there on; 0: from the start */
+    uint64_t requests; /* answered as server in the whole run, as the recorder counted them until the detail begins */
+};
+
 struct report {
+    struct report_detail detail;
     char *path;
     double duration_s, loaded_s;
     uint64_t events, lost_events, truncated_bytes, bad_chunks;

@@ -90,6 +90,23 @@ static void put_range(struct json *j, cJSON *object, struct report_range r, doub
     put_number(j, object, "peak", r.peak * scale);
 }
 
+/* Null for a whole trace. */
+static void put_detail(struct json *j, cJSON *trace, const struct report_detail *d)
+{
+    cJSON *out = put(j, trace, "detail", d->trimmed ? cJSON_CreateObject() : cJSON_CreateNull());
+    if (!d->trimmed)
+        return;
+    put_number(j, out, "from_s", d->from_s);
+    put_number(j, out, "seconds", d->seconds);
+    put_count(j, out, "dropped_events", d->dropped_events);
+    put_count(j, out, "dropped_bytes", d->dropped_bytes);
+    put_count(j, out, "bound_bytes", d->bound_bytes);
+    put_count(j, out, "kept_bytes", d->kept_bytes);
+    put(j, out, "bound_held", cJSON_CreateBool(d->bound_held));
+    put_count(j, out, "requests", d->requests);
+    put_number(j, out, "known_from_s", d->known_from_s);
+}
+
 static void put_gaps(struct json *j, cJSON *trace, const struct gaps *gaps)
 {
     cJSON *list = put(j, trace, "gaps", cJSON_CreateArray());
@@ -112,6 +129,7 @@ static void put_trace(struct json *j, cJSON *root, const struct report *r)
     put_count(j, trace, "events", r->events);
     put_count(j, trace, "lost_events", r->lost_events);
     put_count(j, trace, "truncated_bytes", r->truncated_bytes);
+    put_detail(j, trace, &r->detail);
     put_gaps(j, trace, &r->gaps);
     cJSON *list = put(j, trace, "processes", cJSON_CreateArray());
     for (size_t i = 0; i < r->processes; i++) {

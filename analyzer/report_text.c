@@ -131,6 +131,34 @@ static void print_head(const struct page *p, const struct report *r)
     free(exe);
 }
 
+/* Of a trimmed trace: what is told of which time. */
+static void print_detail(const struct page *p, const struct report *r)
+{
+    const struct report_detail *d = &r->detail;
+    char bound[UNITS_MAX], kept[UNITS_MAX], last[UNITS_MAX], all[UNITS_MAX], requests[UNITS_MAX], text[512];
+    if (!d->trimmed)
+        return;
+    heading(p, "DETAIL\n  ");
+    snprintf(text, sizeof text,
+             "the trace was kept below %s, so there is detail of the last %s of %s only: routes, kept bytes, connections and "
+             "attribution are of these; memory, call stacks, descriptors, threads, losses and cost are of the whole run, in "
+             "which %s requests were answered", units_bytes(bound, (double)d->bound_bytes), units_clock(last, d->seconds),
+             units_clock(all, r->duration_s), units_count(requests, (double)d->requests));
+    print_wrapped(p->out, text, 2, 2);
+    if (d->known_from_s > 0) {
+        snprintf(text, sizeof text, "the recorder was started anew: objects, call stacks and descriptors are known from %s on only",
+                 units_clock(last, d->known_from_s));
+        fputs("  ", p->out);
+        print_wrapped(p->out, text, 2, 2);
+    }
+    if (d->bound_held)
+        return;
+    snprintf(text, sizeof text, "the bound could not be held: what is never dropped takes %s (gauges, stacks, processes, live "
+             "objects)", units_bytes(kept, (double)d->kept_bytes));
+    fputs("  ", p->out);
+    print_wrapped(p->out, text, 2, 2);
+}
+
 static void print_verdicts(const struct page *p, const struct report *r)
 {
     static const char *const colour[VERDICT_KINDS] = {"32", "33", "1;31", "36"};
@@ -210,6 +238,7 @@ static void print_status(const struct page *p, const struct report *r)
 
 static void print_routes(const struct page *p, const struct report *r)
 {
+    char last[UNITS_MAX];
     if (routes_shown(r, false)) {
         heading(p, "ROUTES: LATENCY            ");
         fprintf(p->out, "%10s%8s%7s%7s%7s%7s%7s\n", "requests", "req/s", "p50", "p90", "p99", "p99.9", "max");
@@ -219,6 +248,8 @@ static void print_routes(const struct page *p, const struct report *r)
         for_routes(p, r, false, work_row);
         fputs("Latency: from the request's first byte read to the response's last byte written;\n"
               "1st byte: median, from the request's last byte read to the response's first.\n", p->out);
+        if (r->detail.trimmed)
+            fprintf(p->out, "Of the last %s only: see DETAIL.\n", units_clock(last, r->detail.seconds));
         print_status(p, r);
     } else {
         heading(p, "ROUTES\n");
@@ -424,6 +455,7 @@ int report_text(const struct report *r, FILE *out, bool colour)
 {
     const struct page p = {out, colour};
     print_head(&p, r);
+    print_detail(&p, r);
     print_verdicts(&p, r);
     print_routes(&p, r);
     print_memory(&p, r);

@@ -60,6 +60,9 @@ int unseen_feed(struct unseen *u, const struct item *item)
     case EVENT_desc_open:
         forget(u, item->proc, item->event.u.desc_open.fd);
         return 0;
+    case EVENT_held: /* it was opened in detail that was dropped */
+        forget(u, item->proc, item->event.u.held.fd);
+        return 0;
     case EVENT_desc_dup:
         forget(u, item->proc, item->event.u.desc_dup.new_fd);
         return 0;

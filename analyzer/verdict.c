@@ -122,10 +122,11 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
                  "resident memory grows by %s/hour, although live heap does not: kept by the allocator "
                  "(fragmentation), or mapped by the program itself",
                  units_bytes(buffer, anon->per_s * 3600));
-    else if (run->lost_events || run->damaged)
+    else if (run->lost_events || run->damaged || run->restarted)
         conclude(v, VERDICT_INCONCLUSIVE,
                  "live heap changes by %s, but %s events were lost%s: record again with a larger PERFSHIM_MAX_STALL",
-                 rate->text, units_count(buffer, (double)run->lost_events), run->damaged ? " and the file is damaged" : "");
+                 rate->text, units_count(buffer, (double)run->lost_events),
+                 run->damaged ? " and the file is damaged" : run->restarted ? " and the recorder was started anew" : "");
     else if (m->kept.route && m->kept.low > 0 && m->kept.bytes > GAINED_BYTES)
         conclude(v, VERDICT_INCONCLUSIVE, "live heap changes by %s, but %s keeps %s per request: load it longer",
                  rate->text, m->kept.route, units_bytes(buffer, m->kept.bytes_per_request));
@@ -250,7 +251,7 @@ static void judge_count(struct verdict *v, const struct verdict_run *run, const 
     else if (r->change > VERDICT_MONITOR_COUNT && r->rising)
         conclude(v, VERDICT_MONITOR, "%s rose from %s to %s over %s of load: load it longer", what, first, last,
                  seconds);
-    else if (run->lost_events || run->damaged)
+    else if (run->lost_events || run->damaged || run->restarted)
         conclude(v, VERDICT_INCONCLUSIVE, "%s went from %s to %s, but events were lost", what, first, last);
     else if (!enough_data(run, loaded_s))
         conclude(v, VERDICT_INCONCLUSIVE, "%s went from %s to %s, but %s of load is too little to rule a leak out",

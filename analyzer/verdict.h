@@ -34,6 +34,7 @@ struct verdict {
 struct verdict_run {
     uint64_t lost_events; /* damaged parts of the file count as lost */
     bool damaged;
+    bool restarted; /* another recorder took over, which did not know all that was live and open */
     uint64_t requests;
     int64_t from_ns, to_ns; /* the loaded phase */
     int64_t quiet_ns;       /* end of what follows the load, before the first process ended; to_ns if nothing does */

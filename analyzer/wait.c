@@ -90,20 +90,25 @@ static enum state look(const char *path, uint32_t *pid)
     return state;
 }
 
-static bool is_locked(int fd)
+/* Opened anew each time: a recorder that keeps the trace small puts another file in its place. */
+static bool is_locked(const char *path)
 {
-    return flock(fd, LOCK_SH | LOCK_NB) != 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+
+    if (fd >= 0)
+        close(fd);
+    return locked;
 }
 
 void wait_for_recorder(const char *path, char note[WAIT_NOTE_BYTES])
 {
     struct timespec pause = {.tv_nsec = POLL_NS};
     int64_t begun = now_ns(CLOCK_MONOTONIC);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     uint32_t pid = 0;
 
     note[0] = '\0';
-    for (unsigned polls = 0; fd >= 0 && is_locked(fd); polls++) {
+    for (unsigned polls = 0; is_locked(path); polls++) {
         enum state state = polls % POLLS_PER_LOOK == 0 ? look(path, &pid) : UNKNOWN;
         if (state == COMPLETE)
             break;
@@ -118,6 +123,4 @@ void wait_for_recorder(const char *path, char note[WAIT_NOTE_BYTES])
         }
         nanosleep(&pause, NULL);
     }
-    if (fd >= 0)
-        close(fd);
 }

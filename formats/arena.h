@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 4
+#define ARENA_LAYOUT 5
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
@@ -65,6 +65,24 @@ struct arena_reading { /* the ring that the recorder reads from this position on
     uint32_t first_block, run; /* run 0: none */
 };
 
+/* Of a run whose file is kept below a size (bound.c): as with filings, the one that is not in use is written, then made valid. */
+struct arena_front { /* what the file begins with */
+    uint64_t inode, old_inode;     /* of the file, and of the one whose place it takes; 0: not written */
+    uint64_t file_bytes, chunks;   /* when it took that place */
+    uint64_t kept_to, front_to;    /* offsets: where its kept chunks end, and the checkpoint behind them */
+    uint64_t ticks;                /* of that checkpoint */
+    uint64_t dropped_bytes, thinned;
+};
+
+struct arena_bound {
+    _Atomic uint64_t fronts; /* front[fronts % 2] is that of the file */
+    struct arena_front front[2];
+    uint64_t start_ticks;
+    uint64_t known_from;   /* ticks: when a recorder took over that did not know what was live; 0: never */
+    uint64_t kept_events;  /* taken from rings, and never dropped */
+    uint64_t ended_events; /* of processes that have ended */
+};
+
 struct arena_header {
     uint64_t magic;
     uint32_t layout;
@@ -84,6 +102,7 @@ struct arena_header {
     uint32_t stack_depth;
     uint32_t min_wait_us; /* of waits for anything but descriptors */
     uint32_t quiet;
+    uint64_t max_bytes; /* of the trace; 0: unbounded */
 
     _Alignas(64) _Atomic uint32_t recorder_state; /* futex: the first process waits for it to leave STARTING */
     _Atomic uint32_t recorder_pid;
@@ -105,6 +124,7 @@ struct arena_header {
     _Atomic uint64_t alive_ticks;   /* when it last looked at the rings */
     _Atomic uint64_t spent_cpu_ns;  /* by recorders of this run that died */
     _Atomic uint64_t drained_events;
+    struct arena_bound bound;
 
     /* futexes: a process that takes the recorder with it when it ends asks for all to be written first */
     _Alignas(64) _Atomic uint32_t flush_wanted, flush_done; /* counts of requests */
@@ -131,6 +151,12 @@ struct arena_ended {
     uint64_t cost_heap, cost_io, lost;
 };
 
+/* Of a process, in a run whose file is kept below a size. */
+struct arena_work {
+    uint64_t serial; /* of the process */
+    uint64_t events, answered; /* taken from its threads; requests */
+};
+
 struct arena_proc {
     _Alignas(64) _Atomic uint32_t state; /* enum arena_state */
     _Atomic uint32_t serial, parent;     /* run-unique; parent 0: none known */
@@ -143,6 +169,7 @@ struct arena_proc {
     uint32_t flags; /* PROCESS_* of event.h */
     char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */
     struct arena_ended ended;      /* the recorder's alone */
+    struct arena_work work;        /* the recorder's alone */
 };
 
 struct arena_thread {

@@ -22,7 +22,7 @@ enum event_type {
 #undef F
 };
 
-#define EVENT_TYPES 48  /* every number in events.def is below */
+#define EVENT_TYPES 64  /* every number in events.def is below */
 #define EVENT_FIELDS 20 /* no row has more */
 
 #define F(name, coding, show) uint64_t name;
@@ -140,6 +140,14 @@ enum {
     MAPPING_FAILED = 16, /* the munmap or shmdt before it failed: nothing was unmapped */
     MAPPING_SYSV = 32,   /* shmat, shmdt */
 };
+
+/* Bits of live.flags. */
+enum {
+    LIVE_FREED = 1, /* freed since its process last asked for work: only if it asks again was that an ordinary free */
+};
+
+/* held.role: how a connection came about. */
+enum held_role { HELD_UNKNOWN, HELD_ACCEPTED, HELD_CONNECTED };
 
 /* Whether it is a wait in which a server waits for its next work, not one on its way through it. Traces of before version
  * 1.1 have no others. */

@@ -49,7 +49,7 @@ struct trace_chunk_header {
     uint32_t proc;   /* serial of the process within the run, from 1; 0: the run itself */
     uint32_t thread; /* serial of the thread within the run, from 1; 0: the recorder's */
     uint32_t pid, tid;
-    uint64_t sequence; /* number of the chunk within the file, from 0 */
+    uint64_t sequence; /* number of the chunk within the run, from 0 */
     uint64_t first_ticks, last_ticks; /* the smallest and largest time of its events */
     uint32_t events;
     uint32_t raw_bytes, packed_bytes; /* of the zstd frame behind: decompressed, and as it stands in the file */

@@ -82,7 +82,8 @@ static bool parse(const struct row *row, const char *text, uint64_t *value)
     case CLOCK:
         return parse_word(row->kind, text, value);
     default:
-        return parse_number(text, row->kind == SIZE, value) && *value >= row->low && *value <= row->high;
+        return parse_number(text, row->kind == SIZE, value) &&
+               ((*value >= row->low && *value <= row->high) || strcmp(text, row->standard) == 0);
     }
 }
 

@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bound.h"
 #include "ops.h"
 #include "pool.h"
 #include "raw.h"
 #include "recorder.h"
 
 #define GIVE_BACK_BYTES 65536
+#define FAR_AHEAD_TICKS 10000000000ull
 #define CLOSED_KEPT 4096u  /* closes after which a connection's framing is forgotten, unless it was used again */
 
 struct cursor {
@@ -29,6 +31,7 @@ struct drain {
     struct cursor *heap; /* by time; the earliest first */
     uint32_t live;
     uint64_t now_ns;
+    uint64_t until_ticks; /* records that are later wait for the next pass */
     struct role_slot *roles;
     uint32_t closed[CLOSED_KEPT]; /* descriptions closed last, a ring */
     uint32_t closed_at[CLOSED_KEPT];
@@ -79,7 +82,7 @@ static void note_close(struct drain *d, uint32_t desc)
     d->closed_at[place] = d->closes++;
 }
 
-static void scrub_io(struct drain *d, struct event *e)
+static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
 {
     struct event_io *io = &e->u.io;
     uint32_t desc = (uint32_t)io->desc;
@@ -98,9 +101,12 @@ static void scrub_io(struct drain *d, struct event *e)
         return;
     if (captured > io->bytes)
         captured = (uint32_t)io->bytes;
+    uint64_t answered = scrub_stats(d->r->scrub).answered;
     e->data_bytes = (uint32_t)scrub_payload(d->r->scrub, desc, (enum role)slot->role, io->dir & 1, io->offset, bytes,
                                             captured, io->bytes, d->payload, d->payload_size);
     e->data = d->payload;
+    if (d->r->bound)
+        whole_answered(bound_whole(d->r->bound), g->host, scrub_stats(d->r->scrub).answered - answered);
 }
 
 /* What the recorder must know of an event to scrub the later ones. Payload becomes its scrubbed form here, or nothing. */
@@ -108,7 +114,7 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
 {
     switch (e->type) {
     case EVENT_io:
-        scrub_io(d, e);
+        scrub_io(d, g, e);
         break;
     case EVENT_desc_open:
         if (e->u.desc_open.from)
@@ -217,11 +223,29 @@ static bool settle(struct drain *d, struct cursor *c)
     return false;
 }
 
+/* What outlives dropped detail learns of the event. Gives the track that it belongs to: stacks are never dropped. */
+static struct track *take_bounded(struct drain *d, struct guest *g, struct event *e)
+{
+    struct recorder *r = d->r;
+
+    if (e->time < r->floor_ticks)
+        e->time = r->floor_ticks;
+    if (!whole_take(bound_whole(r->bound), g->host, e))
+        g->track.lost++;
+    if (e->type != EVENT_stack)
+        return &g->track;
+    track_pass(&g->track);
+    e->time = clock_ticks();
+    r->arena->bound.kept_events++;
+    return &r->hosts[g->host].track;
+}
+
 static void take_record(struct drain *d, struct cursor *c)
 {
     const struct arena_record *record = record_at(d, c);
     uint32_t words = record_words(d, c, record);
     struct guest *g = &d->r->guests[c->slot];
+    struct track *track = &g->track;
     struct event e; /* not cleared: this is once for every event of the host */
 
     e.time = record->time;
@@ -242,7 +266,9 @@ static void take_record(struct drain *d, struct cursor *c)
         e.u.field[EVENT_FIELDS - 1] = (uintptr_t)e.data; /* scrub_io takes it from there */
     g->last_ticks = e.time;
     look_at(d, g, &e);
-    track_add(&g->track, &e, d->now_ns);
+    if (d->r->bound)
+        track = take_bounded(d, g, &e);
+    track_add(track, &e, d->now_ns);
     d->r->drained_events++;
 }
 
@@ -279,6 +305,7 @@ static void open_rings(struct drain *d)
     uint32_t high = atomic_load_explicit(&r->arena->threads_high, memory_order_acquire);
 
     d->live = 0;
+    d->until_ticks = clock_ticks();
     for (uint32_t i = 0; i < high && i < r->thread_capacity; i++) {
         struct guest *g = &r->guests[i];
         if (!g->known)
@@ -322,6 +349,14 @@ static void tell_losses(struct drain *d)
     }
 }
 
+/* A ring that was looked at early may lack what came before a record of one that was looked at late: a free on another thread
+ * than its allocation, a response on another than its request. So what is later than the first look waits. A time far ahead
+ * is no time: its thread is broken. */
+static bool is_due(const struct drain *d, const struct cursor *c)
+{
+    return c->time <= d->until_ticks || c->time - d->until_ticks > FAR_AHEAD_TICKS;
+}
+
 uint64_t drain_pass(struct drain *d, uint64_t now_ns)
 {
     uint64_t before = d->r->drained_events;
@@ -329,7 +364,7 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns)
     d->now_ns = now_ns;
     hosts_find_threads(d->r, now_ns);
     open_rings(d);
-    while (d->live > 0) {
+    while (d->live > 0 && is_due(d, &d->heap[0])) {
         struct cursor *c = &d->heap[0];
         uint64_t until = next_best(d);
         bool more;
@@ -338,11 +373,13 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns)
             if (c->position - c->given_back >= GIVE_BACK_BYTES)
                 give_back(d, c);
             more = settle(d, c);
-        } while (more && c->time <= until);
+        } while (more && c->time <= until && is_due(d, c));
         if (!more)
             *c = d->heap[--d->live];
         sift_down(d, 0);
     }
+    for (uint32_t i = 0; i < d->live; i++)
+        give_back(d, &d->heap[i]);
     tell_losses(d);
     atomic_store_explicit(&d->r->arena->drained_events, d->r->drained_events, memory_order_relaxed);
     return d->r->drained_events - before;

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bound.h"
 #include "recorder.h"
 
 #define MAPS_WAIT_NS 20000000 /* between two looks for new code */
@@ -210,6 +211,10 @@ void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns)
     }
     if (g->rss_anon != EVENT_UNKNOWN) /* nothing, once the process is a zombie: then there is no gauge to give */
         track_add(&h->track, &e, now_ns);
+    if (r->bound && h->numbers.size)
+        whole_compare(bound_whole(r->bound), index);
+    if (r->bound)
+        whole_gauge(bound_whole(r->bound), index, e.time, now_ns);
 }
 
 void gauge_clock(struct recorder *r, uint64_t now_ns)

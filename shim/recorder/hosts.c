@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bound.h"
 #include "pool.h"
 #include "recorder.h"
 
@@ -134,6 +135,8 @@ static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
     g->known = true;
     g->track = (struct track){
         .sink = r->sink, .slot = slot, .proc = h->serial, .thread = g->serial, .pid = g->pid, .tid = g->tid};
+    if (r->bound)
+        g->track.first = &h->track;
     if (anew)
         take_new(t, g, atomic_load(&r->procs[index].start_ticks));
     else
@@ -259,6 +262,8 @@ static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
     e.u.process.flags = p->flags;
     event_text(&e, exe);
     track_add(&h->track, &e, now_ns);
+    if (r->bound)
+        whole_host_begin(bound_whole(r->bound), slot, (uint32_t)e.u.process.parent);
     gauge_modules(r, slot, now_ns);
     gauge_host(r, slot, now_ns);
 }
@@ -272,6 +277,10 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     for (uint32_t i = 0; i < r->thread_capacity; i++) /* all: threads_high may be a lie, and none may outlive its host */
         if (r->guests[i].known && r->guests[i].host == slot)
             thread_end(r, i, now_ns);
+    if (r->bound) {
+        whole_gauge(bound_whole(r->bound), slot, clock_ticks(), now_ns);
+        whole_host_end(bound_whole(r->bound), slot, how);
+    }
     struct event e = {.time = clock_ticks(), .type = EVENT_process_end};
     e.u.process_end.how = how;
     e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&r->procs[slot].status);
@@ -427,4 +436,15 @@ bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns)
             host_end(r, d, i, how, now_ns);
     }
     return alive;
+}
+
+void hosts_flush(struct recorder *r, uint64_t now_ns, uint64_t age_ns)
+{
+    for (uint32_t i = 0; i < r->thread_capacity; i++)
+        if (r->guests[i].known)
+            track_flush(&r->guests[i].track, now_ns, age_ns);
+    for (uint32_t i = 0; i < r->proc_capacity; i++)
+        if (r->hosts[i].known)
+            track_flush(&r->hosts[i].track, now_ns, age_ns);
+    track_flush(&r->run, now_ns, age_ns);
 }

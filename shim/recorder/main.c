@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bound.h"
 #include "guard.h"
 #include "ops.h"
 #include "raw.h"
@@ -80,6 +81,8 @@ static void write_preamble(struct recorder *r)
     add_text(r, EVENT_setting, r->heap_mode, "heap");
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
     add_text(r, EVENT_setting, r->arena->min_wait_us, "min_wait_us");
+    if (r->bound)
+        add_text(r, EVENT_setting, r->arena->max_bytes, "max_size");
     gauge_clock(r, now_raw_ns());
     track_flush(&r->run, 0, 0);
 }
@@ -118,17 +121,6 @@ static void look_for_code(struct recorder *r, uint64_t now_ns)
     for (uint32_t i = 0; i < high && i < r->proc_capacity; i++)
         if (r->hosts[i].known && r->hosts[i].modules_wanted && now_ns - r->hosts[i].maps_read_ns > r->hosts[i].maps_wait_ns)
             gauge_modules(r, i, now_ns);
-}
-
-static void flush_all(struct recorder *r, uint64_t now_ns, uint64_t age_ns)
-{
-    for (uint32_t i = 0; i < r->thread_capacity; i++)
-        if (r->guests[i].known)
-            track_flush(&r->guests[i].track, now_ns, age_ns);
-    for (uint32_t i = 0; i < r->proc_capacity; i++)
-        if (r->hosts[i].known)
-            track_flush(&r->hosts[i].track, now_ns, age_ns);
-    track_flush(&r->run, now_ns, age_ns);
 }
 
 /* Tells processes that would still join to begin a run of their own. False if one came in first. */
@@ -174,11 +166,11 @@ static void serve_flush(struct recorder *r, struct drain *d)
     drain_pass(d, now_ns);
     gauge_all(r, now_ns);
     hosts_last_words(r, now_ns);
-    flush_all(r, now_ns, 0);
+    hosts_flush(r, now_ns, 0);
     struct event e = {.time = clock_ticks(), .type = EVENT_end};
     e.u.end.how = 0;
     track_add(&r->run, &e, now_ns);
-    flush_all(r, now_ns, 0);
+    hosts_flush(r, now_ns, 0);
     atomic_store(&r->arena->flush_done, wanted);
     raw_futex_wake(&r->arena->flush_done);
 }
@@ -219,8 +211,10 @@ static void run(struct recorder *r, struct drain *d, struct guard *g)
         }
         if (now_ns - flushed_ns >= FLUSH_NS) {
             flushed_ns = now_ns;
-            flush_all(r, now_ns, flush_age_ns(r));
+            hosts_flush(r, now_ns, flush_age_ns(r));
         }
+        if (r->bound && bound_step(r->bound, now_ns))
+            continue;
         sleep_until_needed(r->arena);
     }
 }
@@ -235,6 +229,8 @@ static void ignore_signals(void)
 
 static bool make_recorder(struct recorder *r, const struct guard *g)
 {
+    if (r->arena->max_bytes)
+        bound_recover(r->arena, &g->file);
     r->sink = sink_new(r->arena, g->file.fd);
     r->run = (struct track){.sink = r->sink, .slot = FILING_NO_SLOT};
     r->roles = g->roles;
@@ -243,21 +239,26 @@ static bool make_recorder(struct recorder *r, const struct guard *g)
     r->scrub = scrub_new();
     r->hosts = calloc(r->proc_capacity, sizeof *r->hosts);
     r->guests = calloc(r->thread_capacity, sizeof *r->guests);
-    return r->sink && r->scrub && r->hosts && r->guests;
+    if (!r->sink || !r->scrub || !r->hosts || !r->guests)
+        return false;
+    r->bound = r->arena->max_bytes ? bound_new(r, g->file.path) : NULL;
+    return r->bound || !r->arena->max_bytes;
 }
 
 static void finish(struct recorder *r)
 {
     gauge_clock(r, now_raw_ns());
     gauge_recorder(r, now_raw_ns());
-    flush_all(r, now_raw_ns(), 0);
+    hosts_flush(r, now_raw_ns(), 0);
     sink_last_words(r->sink);
     struct event e;
     while (sink_gap(r->sink, &e))
         track_add(&r->run, &e, now_raw_ns());
     e = (struct event){.time = clock_ticks(), .type = EVENT_end};
     track_add(&r->run, &e, now_raw_ns());
-    flush_all(r, now_raw_ns(), 0);
+    hosts_flush(r, now_raw_ns(), 0);
+    if (r->bound)
+        bound_end(r->bound);
     sink_close(r->sink);
 }
 

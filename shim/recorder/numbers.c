@@ -180,3 +180,8 @@ void numbers_check(struct numbers *n, uint32_t pid, uint64_t counted, struct tra
     if (differed && n->differed)
         take_list(n, pid, to, now_ns);
 }
+
+bool numbers_was_closed(const struct numbers *n, uint32_t fd)
+{
+    return fd < n->size && n->number[fd].ticks && !n->number[fd].open;
+}

@@ -32,4 +32,7 @@ void numbers_feed(struct numbers *n, const struct event *e);
  * what two lists in a row show, with no event of that number in between, is written as `desc_unseen`, once. */
 void numbers_check(struct numbers *n, uint32_t pid, uint64_t counted, struct track *to, uint64_t now_ns);
 
+/* It was told of, and the last word was that it is closed. */
+bool numbers_was_closed(const struct numbers *n, uint32_t fd);
+
 #endif

@@ -82,6 +82,8 @@ struct recorder {
     uint64_t taken_over; /* events that the worker before took and did not get into the file */
     uint64_t taken_over_from; /* time of the earliest event that they may have followed */
     uint64_t drained_events;
+    struct bound *bound;  /* NULL: the trace may have any size */
+    uint64_t floor_ticks; /* events that are taken now stand at this time or later: see bound.c */
     uint64_t damaged_rings; /* times that a ring's content made no sense */
 };
 
@@ -101,6 +103,8 @@ void hosts_note_ring(struct arena_thread *t, uint64_t start, uint32_t first_bloc
 void hosts_free_ring(struct recorder *r, struct guest *g);
 /* Threads that came since the last look. Cheap: called in each pass. */
 void hosts_find_threads(struct recorder *r, uint64_t now_ns);
+/* Writes out what has waited in the tracks for so long; 0: all. */
+void hosts_flush(struct recorder *r, uint64_t now_ns, uint64_t age_ns);
 
 /* The ends of those that have said that they exit and are the first of their pid namespace: nobody outlives them to tell. */
 void hosts_last_words(struct recorder *r, uint64_t now_ns);

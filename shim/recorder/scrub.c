@@ -19,6 +19,7 @@
 
 struct entry {
     uint32_t desc;          /* 0: free */
+    uint32_t pending;       /* requests without a response */
     uint8_t request_dir;    /* the direction that carries requests */
     struct wire_conn *conn; /* NULL: opaque */
 };
@@ -43,6 +44,8 @@ struct output {
 struct call {
     struct output o;
     enum wire_side side;
+    uint32_t *pending;
+    uint64_t *answered; /* NULL: the host is the client */
 };
 
 struct scrub *scrub_new(void)
@@ -116,7 +119,7 @@ static struct entry *entry_add(struct scrub *s, uint32_t desc, unsigned request_
     if (!conn)
         return NULL;
     struct entry *e = entry_at(s, desc);
-    *e = (struct entry){desc, (uint8_t)request_dir, conn};
+    *e = (struct entry){.desc = desc, .request_dir = (uint8_t)request_dir, .conn = conn};
     s->used++;
     return e;
 }
@@ -209,18 +212,32 @@ static void on_lost(void *context, enum wire_side side, uint64_t offset)
     call->o.hole = true;
 }
 
+static void on_head(void *context, enum wire_side side, const struct wire_head *head)
+{
+    struct call *call = context;
+
+    if (side == WIRE_REQUEST)
+        ++*call->pending;
+    if (side == WIRE_REQUEST || head->interim)
+        return;
+    *call->pending -= *call->pending > 0;
+    if (call->answered)
+        ++*call->answered;
+}
+
 /* --- calls --- */
 
 /* Runs one call through the engine; what did not fit into the output becomes one hole, and the direction is lost. */
-static size_t scrub_call(struct scrub *s, struct wire_conn *conn, enum wire_side side, uint64_t offset,
+static size_t scrub_call(struct scrub *s, struct entry *e, enum wire_side side, uint64_t offset,
                          const uint8_t *bytes, size_t captured, uint64_t total, uint8_t *out, size_t out_size)
 {
+    struct wire_conn *conn = e->conn;
     if (out_size <= HOLE_RESERVE)
         out = NULL;
-    struct call call = {.side = side};
+    struct call call = {.side = side, .pending = &e->pending, .answered = e->request_dir == 0 ? &s->stats.answered : NULL};
     struct output *o = &call.o;
     *o = (struct output){.start = out, .p = out, .end = out ? out + out_size - HOLE_RESERVE : NULL, .done = offset};
-    struct wire_sink sink = {.context = &call, .keep = on_keep, .lost = on_lost};
+    struct wire_sink sink = {.context = &call, .head = on_head, .keep = on_keep, .lost = on_lost};
 
     if (wire_lost(conn, side) && o->end > o->p) { /* the analyzer may have seen another order, and not know */
         *o->p++ = PAYLOAD_HOLE;
@@ -268,7 +285,7 @@ size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned di
     }
     if (offset > expected)
         wire_hole(e->conn, &nowhere, side, offset - expected);
-    size_t n = scrub_call(s, e->conn, side, offset, bytes, captured < total ? captured : total, total, out, out_size);
+    size_t n = scrub_call(s, e, side, offset, bytes, captured < total ? captured : total, total, out, out_size);
     if (wire_opaque(e->conn)) {
         wire_free(e->conn);
         e->conn = NULL;
@@ -291,4 +308,11 @@ void scrub_close(struct scrub *s, uint32_t desc)
 
     if (e && e->desc)
         entry_remove(s, e);
+}
+
+uint32_t scrub_pending(const struct scrub *s, uint32_t desc)
+{
+    const struct entry *e = desc ? entry_at(s, desc) : NULL;
+
+    return e && e->desc && e->conn ? e->pending : 0;
 }

@@ -30,6 +30,7 @@ struct scrub_stats {
     uint64_t connections;        /* open ones */
     uint64_t masked_connections; /* calls that were masked because there were too many connections, or too little memory */
     uint64_t out_of_order;       /* calls whose bytes were masked because later ones of the stream came before them */
+    uint64_t answered;           /* responses that hosts have given, by their heads */
     uint64_t overflows;          /* calls for whose units out_size was too small */
 };
 
@@ -45,6 +46,9 @@ size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned di
 /* The direction has ended (a read gave 0, the host shut it down); the connection is gone. */
 void scrub_eof(struct scrub *s, uint32_t desc, unsigned dir);
 void scrub_close(struct scrub *s, uint32_t desc);
+
+/* Requests of a connection that have begun and were not answered yet. */
+uint32_t scrub_pending(const struct scrub *s, uint32_t desc);
 
 struct scrub_stats scrub_stats(const struct scrub *s);
 

@@ -48,6 +48,8 @@ struct sink {
     size_t held_bytes;
     struct gap gap;
     bool last_words;
+    struct sink_blob *blob; /* where chunks go instead of the file */
+    struct sink_watch watch;
 };
 
 struct sink *sink_new(struct arena_header *a, int fd)
@@ -122,7 +124,15 @@ static bool append(struct sink *s, struct trace_chunk_header *h, uint8_t *packed
         return false;
     s->end.file_bytes += n;
     s->end.chunks++;
+    if (s->watch.wrote)
+        s->watch.wrote(s->watch.context, h, s->end.file_bytes - n, n);
     return true;
+}
+
+/* Asked before a chunk is packed: whoever answers may write chunks of its own. */
+static bool is_refused(struct sink *s, const struct trace_chunk_header *h, size_t bytes)
+{
+    return s->watch.room && !s->last_words && !s->watch.room(s->watch.context, h, bytes);
 }
 
 static void note(struct sink *s, uint64_t slot, const struct arena_filed *filed, uint64_t lost)
@@ -209,7 +219,7 @@ static void release_first(struct sink *s)
 void sink_retry(struct sink *s)
 {
     for (struct held *h; (h = s->held);) {
-        if (!append(s, &h->header, h->packed))
+        if (is_refused(s, &h->header, FRONT_BYTES + h->header.packed_bytes) || !append(s, &h->header, h->packed))
             return;
         note(s, h->slot, &h->filed, h->lost);
         release_first(s);
@@ -237,6 +247,28 @@ static bool pack(struct sink *s, struct trace_chunk_header *h, const uint8_t *co
     return !ZSTD_isError(packed);
 }
 
+static bool append_blob(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes)
+{
+    struct sink_blob *b = s->blob;
+
+    if (!pack(s, h, content, bytes))
+        return false;
+    size_t n = FRONT_BYTES + h->packed_bytes;
+    if (b->size - b->used < n) {
+        size_t size = (b->used + n) * 3 / 2;
+        uint8_t *grown = realloc(b->bytes, size);
+        if (!grown)
+            return false;
+        b->bytes = grown;
+        b->size = size;
+    }
+    h->sequence = s->end.chunks++;
+    trace_put_chunk_header(s->packed, h);
+    memcpy(b->bytes + b->used, s->packed, n);
+    b->used += n;
+    return true;
+}
+
 /* Keeps of the chunk what is needed later. Gives how many events were lost; none of them are left if it could not. */
 static uint64_t hold_thinned(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes,
                              uint64_t slot, const struct arena_filed *filed)
@@ -260,15 +292,19 @@ static uint64_t hold_thinned(struct sink *s, struct trace_chunk_header *h, const
 uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
                     const struct arena_filed *filed)
 {
+    if (s->blob)
+        return append_blob(s, h, content, bytes) ? 0 : h->events;
+
     uint64_t lost = 0;
+    bool refused = is_refused(s, h, FRONT_BYTES + ZSTD_compressBound(bytes));
     bool packed = pack(s, h, content, bytes);
 
     if (packed && !s->held) {
-        if (append(s, h, s->packed)) {
+        if (!refused && append(s, h, s->packed)) {
             note(s, slot, filed, 0);
             return 0;
         }
-        gap_begin(s, errno);
+        gap_begin(s, refused ? ENOSPC : errno);
     }
     uint64_t events = count_events(content, bytes, h->events);
     if (!packed)
@@ -296,17 +332,24 @@ bool sink_gap(struct sink *s, struct event *out)
 
 /* --- the end --- */
 
+/* How many lost events a thread's kept chunks up to this one tell of. */
+static uint64_t told_by(const struct sink *s, const struct held *last)
+{
+    const struct arena_thread *threads = (void *)((uint8_t *)s->arena + s->arena->threads_offset);
+    bool known = last->slot < s->arena->thread_capacity && threads[last->slot].filed.serial == last->filed.serial;
+
+    return last->filed.lost_told - (known ? threads[last->slot].filed.lost_told : 0);
+}
+
 /* A chunk that says only how many events of the thread were lost: those of its kept chunks, and what these would have told.
  * last: the latest of them. */
 static void tell_lost(struct sink *s, const struct held *last, uint64_t events)
 {
-    const struct arena_thread *threads = (void *)((uint8_t *)s->arena + s->arena->threads_offset);
     struct trace_chunk_header header = last->header;
     struct event e = {.time = header.last_ticks, .type = EVENT_lost};
     size_t bytes;
-    bool known = last->slot < s->arena->thread_capacity && threads[last->slot].filed.serial == last->filed.serial;
 
-    e.u.lost.events = events + last->lost + last->filed.lost_told - (known ? threads[last->slot].filed.lost_told : 0);
+    e.u.lost.events = events + last->lost + told_by(s, last);
     e.u.lost.stalled = 0;
     if ((!s->thin && !(s->thin = column_writer_new())) || !column_writer_add(s->thin, &e))
         return;
@@ -317,10 +360,10 @@ static void tell_lost(struct sink *s, const struct held *last, uint64_t events)
         append(s, &header, s->packed);
 }
 
-/* Takes all kept chunks of the thread that the first one is of, and gives how many events they had. */
-static uint64_t take_thread(struct sink *s, struct held **first)
+/* Takes all kept chunks of the thread that one is of, and gives how many events they had. */
+static uint64_t take_thread(struct sink *s, const struct held *one, struct held **first)
 {
-    struct trace_chunk_header thread = s->held->header;
+    struct trace_chunk_header thread = one->header;
     uint64_t events = 0;
 
     *first = NULL;
@@ -338,13 +381,44 @@ static uint64_t take_thread(struct sink *s, struct held **first)
     return events;
 }
 
+static struct held *first_of_thread(const struct sink *s)
+{
+    struct held *h = s->held;
+
+    while (h && h->header.thread == 0)
+        h = h->next;
+    return h;
+}
+
+bool sink_is_holding(const struct sink *s) { return first_of_thread(s) != NULL; }
+
+void sink_drop_detail(struct sink *s, void *context,
+                      void (*dropped)(void *context, const struct arena_filed *filed, uint64_t slot, uint64_t events, uint64_t told))
+{
+    struct held *chunks;
+
+    for (const struct held *one; (one = first_of_thread(s));) {
+        uint64_t events = take_thread(s, one, &chunks); /* the last first */
+        count_lost(s, &chunks->header, events);
+        dropped(context, &chunks->filed, chunks->slot, events, told_by(s, chunks));
+        for (struct held *next; chunks; chunks = next) {
+            next = chunks->next;
+            s->held_bytes -= chunks->bytes;
+            free(chunks);
+        }
+    }
+    s->held_last = &s->held;
+    while (*s->held_last)
+        s->held_last = &(*s->held_last)->next;
+}
+
 void sink_last_words(struct sink *s)
 {
     sink_retry(s);
     s->last_words = true;
     for (struct held *next; s->held;) {
         struct held *chunks;
-        uint64_t events = take_thread(s, &chunks);
+        uint64_t events = take_thread(s, s->held, &chunks);
         bool of_thread = chunks->header.thread != 0;
         if (of_thread) {
             tell_lost(s, chunks, events);
@@ -367,6 +441,18 @@ void sink_last_words(struct sink *s)
     s->held_bytes = 0;
     if (s->gap.open)
         gap_end(s);
+}
+
+void sink_divert(struct sink *s, struct sink_blob *blob) { s->blob = blob; }
+void sink_leave_numbers(struct sink *s) { s->end.chunks += 1u << 20; }
+void sink_set_watch(struct sink *s, const struct sink_watch *watch) { s->watch = *watch; }
+int sink_fd(const struct sink *s) { return s->fd; }
+uint64_t sink_chunks(const struct sink *s) { return s->end.chunks; }
+
+void sink_replaced(struct sink *s, uint64_t bytes)
+{
+    s->end.file_bytes = bytes;
+    note(s, FILING_NO_SLOT, NULL, 0);
 }
 
 uint64_t sink_bytes(const struct sink *s) { return s->end.file_bytes; }

@@ -45,6 +45,39 @@ bool sink_gap(struct sink *s, struct event *out);
 /* Before the last words: from now on the reserve is used. What still cannot be written is lost and told per thread. */
 void sink_last_words(struct sink *s);
 
+/* Chunks in memory, as they would stand in the file. */
+struct sink_blob {
+    uint8_t *bytes;
+    size_t used, size;
+};
+
+/* Chunks go to the end of *blob from now on; NULL: to the file again. */
+void sink_divert(struct sink *s, struct sink_blob *blob);
+
+/* Leaves a million numbers of chunks to a copy of this process, which writes chunks of the same file. */
+void sink_leave_numbers(struct sink *s);
+
+/* Whoever keeps the file below a size. room: `bytes` at most are about to be written; false: there is no room for them now, as
+ * on a full disk. wrote: they stand at `offset`. */
+struct sink_watch {
+    void *context;
+    bool (*room)(void *context, const struct trace_chunk_header *h, size_t bytes);
+    void (*wrote)(void *context, const struct trace_chunk_header *h, uint64_t offset, size_t bytes);
+};
+void sink_set_watch(struct sink *s, const struct sink_watch *watch);
+
+bool sink_is_holding(const struct sink *s); /* chunks of threads wait in memory for room */
+
+/* Drops those, and tells for each thread how many events they had, and how many lost ones of those that they told of. */
+void sink_drop_detail(struct sink *s, void *context,
+                      void (*dropped)(void *context, const struct arena_filed *filed, uint64_t slot, uint64_t events, uint64_t told));
+
+/* The file, open for reading too. If its descriptor has become that of another file, of so many bytes, writing goes on there. */
+int sink_fd(const struct sink *s);
+void sink_replaced(struct sink *s, uint64_t bytes);
+
+uint64_t sink_chunks(const struct sink *s); /* the next chunk's number */
+
 uint64_t sink_bytes(const struct sink *s); /* written so far */
 void sink_close(struct sink *s);           /* lets the reserve go; the file stays open */
 

@@ -16,6 +16,9 @@ static void take_back_words(struct track *t)
 
 static void write_out(struct track *t)
 {
+    if (t->first && t->first->writer && column_writer_events(t->first->writer) > 0)
+        write_out(t->first);
+
     uint32_t events = column_writer_events(t->writer);
     struct trace_chunk_header h = {
         .proc = t->proc,
@@ -96,6 +99,8 @@ void track_skip(struct track *t)
     t->done = t->next;
     t->lost++;
 }
+
+void track_pass(struct track *t) { t->done = t->next; }
 
 void track_flush(struct track *t, uint64_t now_ns, uint64_t age_ns)
 {

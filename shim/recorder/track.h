@@ -24,6 +24,7 @@ struct track {
     uint64_t events;              /* added in all, but for the lost */
     uint64_t lost;                /* could not be written */
     uint64_t words, words_lost;   /* waiting `lost` events: they count as none, and are told anew if they are dropped */
+    struct track *first;          /* written out before this one, as its events refer to that one's; or NULL */
     bool hasty;                   /* call stacks wait, which later events of all threads refer to */
     struct track_progress done, next; /* next: what is done once the next event is added; its caller's to set */
 };
@@ -32,6 +33,9 @@ void track_add(struct track *t, const struct event *e, uint64_t now_ns);
 
 /* Nothing is added, but t->next has become true: a record was of no use. */
 void track_skip(struct track *t);
+
+/* Nothing is added, but t->next has become true: the record went elsewhere. */
+void track_pass(struct track *t);
 
 #define TRACK_AGE_NS 2000000000ull
 #define TRACK_HASTY_NS 200000000ull

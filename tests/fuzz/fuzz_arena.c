@@ -29,27 +29,45 @@ struct sink {
     uint64_t bytes, chunks;
 };
 
-struct sink *sink_open(const char *path, const struct trace_file_header *h)
+struct sink *sink_new(struct arena_header *a, int fd)
 {
-    (void)path, (void)h;
+    (void)a, (void)fd;
     return calloc(1, sizeof(struct sink));
 }
 
-bool sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes)
+uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
+                    const struct arena_filed *filed)
 {
     static struct column_reader r;
     struct event e;
     uint32_t events = 0;
 
+    MUST((slot < THREADS && filed) || slot == FILING_NO_SLOT);
     MUST(bytes <= TRACE_CHUNK_MAX_RAW && h->events > 0 && h->first_ticks <= h->last_ticks);
     MUST(!column_reader_open(&r, content, bytes, h->events, h->first_ticks));
-    for (; column_reader_next(&r, &e) == 1; events++)
+    uint64_t words = 0;
+    for (; column_reader_next(&r, &e) == 1; events++) {
         MUST(e.time >= h->first_ticks && e.time <= h->last_ticks);
+        words += e.type == EVENT_lost;
+    }
     MUST(events == h->events);
     s->bytes += bytes;
-    return ++s->chunks % 16; /* now and then the disk is full */
+    return ++s->chunks % 16 ? 0 : events - words; /* now and then the disk is full */
 }
 
+void sink_divert(struct sink *s, struct sink_blob *blob) { (void)s, (void)blob; }
+void sink_leave_numbers(struct sink *s) { (void)s; }
+void sink_set_watch(struct sink *s, const struct sink_watch *watch) { (void)s, (void)watch; }
+void sink_drop_detail(struct sink *s, void *context,
+                      void (*dropped)(void *context, const struct arena_filed *filed, uint64_t slot, uint64_t events, uint64_t told))
+{
+    (void)s, (void)context, (void)dropped;
+}
+bool sink_is_holding(const struct sink *s) { return !s; }
+int sink_fd(const struct sink *s) { return s ? -1 : 0; }
+uint64_t sink_chunks(const struct sink *s) { return s->chunks; }
+void sink_replaced(struct sink *s, uint64_t bytes) { s->bytes = bytes; }
+void sink_retry(struct sink *s) { (void)s; }
 uint64_t sink_bytes(const struct sink *s) { return s->bytes; }
 void sink_close(struct sink *s) { free(s); }
 
@@ -67,6 +85,21 @@ void sink_close(struct sink *s) { free(s); }
 static struct {
     uint32_t first, run;
 } rings[THREADS];
+
+/* The roles of no description: pages that are given back rather than cleared, as few of them are touched. */
+static struct role_slot *forgotten_roles(void)
+{
+    static struct role_slot *roles;
+    size_t bytes = RECORDER_ROLES * sizeof *roles;
+
+    if (roles) {
+        MUST(!madvise(roles, bytes, MADV_DONTNEED));
+    } else {
+        roles = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        MUST(roles != MAP_FAILED);
+    }
+    return roles;
+}
 
 /* An arena as the shim makes it, and the recorder's view of it as main.c does: the one place that knows how. */
 static void set_up(struct recorder *r, uint8_t *memory)
@@ -87,11 +120,12 @@ static void set_up(struct recorder *r, uint8_t *memory)
                            .pool = (void *)(memory + POOL_AT), .blocks = memory + BLOCKS_AT, .block_bytes = BLOCK_BYTES,
                            .block_count = BLOCKS, .ring_run = RING_RUN, .arena_fd = -1, .proc_capacity = PROCS,
                            .thread_capacity = THREADS, .capture_bytes = 1024, .heap_mode = HEAP_EXACT};
-    r->sink = sink_open(NULL, NULL);
+    r->sink = sink_new(a, -1);
     r->scrub = scrub_new();
     r->hosts = calloc(PROCS, sizeof *r->hosts);
     r->guests = calloc(THREADS, sizeof *r->guests);
-    r->run = (struct track){.sink = r->sink};
+    r->roles = forgotten_roles();
+    r->run = (struct track){.sink = r->sink, .slot = FILING_NO_SLOT};
     for (uint32_t i = 0; i < PROCS; i++) {
         atomic_store(&r->procs[i].pid, NO_PID + i);
         atomic_store(&r->procs[i].serial, i + 1);
@@ -111,12 +145,12 @@ static void set_up(struct recorder *r, uint8_t *memory)
 static void tear_down(struct recorder *r)
 {
     for (uint32_t i = 0; i < THREADS; i++)
-        track_flush(&r->guests[i].track, 0, true);
+        track_flush(&r->guests[i].track, 0, 0);
     for (uint32_t i = 0; i < PROCS; i++) {
-        track_flush(&r->hosts[i].track, 0, true);
+        track_flush(&r->hosts[i].track, 0, 0);
         free(r->hosts[i].modules);
     }
-    track_flush(&r->run, 0, true);
+    track_flush(&r->run, 0, 0);
     scrub_free(r->scrub);
     free(r->hosts);
     free(r->guests);

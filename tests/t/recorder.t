@@ -41,12 +41,15 @@ def guard(trace):
 
 
 class Steady:
-    """The program `steady` in the background, recorded."""
+    """The program `steady` in the background, recorded to the event: without what depends on how its threads are scheduled, which
+    are long waits, and stacks, of which two threads that see one for the first time at once write one each."""
+
+    EXACT = {'PERFSHIM_MIN_WAIT': '60000000', 'PERFSHIM_STACK_DEPTH': '0'}
 
     def __init__(self, threads=2, milliseconds=2500, burst=200, out=None, env=None, **options):
         self.trace = out or os.path.join(work_dir(), 'trace.zst')
         self.process = subprocess.Popen([STEADY, str(threads), str(milliseconds), str(burst)], text=True,
-                                        env=shim_environment(self.trace, {'PERFSHIM_MIN_WAIT': '60000000', **(env or {})}),
+                                        env=shim_environment(self.trace, {**self.EXACT, **(env or {})}),
                                         stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, **options)
         wait_until(lambda: worker(self.trace))

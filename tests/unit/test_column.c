@@ -128,7 +128,7 @@ static void a_full_chunk_refuses(void **state)
     assert_non_null(column_writer_finish(w, &bytes));
     assert_true(bytes <= TRACE_CHUNK_MAX_RAW);
     assert_true(column_writer_add(w, &e));
-    e.type = 47;
+    e.type = EVENT_TYPES - 1;
     assert_false(column_writer_add(w, &e)); /* no such event */
     free(data);
     column_writer_free(w);

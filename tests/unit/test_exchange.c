@@ -615,6 +615,42 @@ static void test_dup(void **state)
     finish();
 }
 
+/* The detail begins in the middle of connections: what is missing before it is no loss, and the first responses answer
+ * requests from before. */
+static void test_held(void **state)
+{
+    (void)state;
+    begin();
+    t.role[1] = ROLE_ACCEPTED;
+    t.role[2] = ROLE_CONNECTED;
+    add(1, 0, (struct event){.type = EVENT_held, .u.held = {.desc = 1, .fd = 1, .kind = KIND_tcp, .role = HELD_ACCEPTED, .pending = 2}});
+    add(1, 0, (struct event){.type = EVENT_held, .u.held = {.desc = 2, .fd = 2, .kind = KIND_tcp, .role = HELD_CONNECTED}});
+    add(1, 0, (struct event){.type = EVENT_held,
+                             .u.held = {.desc = 3, .fd = 3, .kind = KIND_tcp, .role = HELD_ACCEPTED, .half_closed = 1}});
+    t.offset[1][0] = 500;
+    t.offset[1][1] = 700;
+    t.offset[2][0] = 300;
+    t.offset[2][1] = 300;
+    writes(1, 1, OK2, 0); /* to the first from before */
+    reads(1, 1, GET("/a"), 0);
+    writes(1, 1, OK2, 0); /* to the second */
+    writes(1, 1, OK2, 0);
+    writes(1, 2, GET("/up"), 0);
+    reads(1, 2, OK2, 0);
+    run();
+    assert_int_equal(t.count, 2);
+    assert_true(t.done[0].upstream); /* the other is held back: its thread may still be cleaning up */
+    assert_string_equal(route_of(1), "GET /a");
+    assert_int_equal(t.done[1].done_ns - t.done[1].in_ns, 2000); /* by the second response after it */
+    assert_int_equal(t.stats.unpaired, 0);
+    assert_int_equal(t.stats.unfinished, 0);
+    assert_int_equal(t.stats.lost_framing, 0);
+    assert_int_equal(t.stats.accepted, 2);
+    assert_int_equal(t.kinds[KIND_tcp], 3);
+    assert_int_equal(t.half_closed, 1);
+    finish();
+}
+
 static void test_listen_and_shutdown(void **state)
 {
     (void)state;
@@ -703,7 +739,7 @@ int main(void)
         cmocka_unit_test(test_lost_reply),    cmocka_unit_test(test_lost_events), cmocka_unit_test(test_unknown_protocol),
         cmocka_unit_test(test_fork),          cmocka_unit_test(test_process_end), cmocka_unit_test(test_own_word), cmocka_unit_test(test_exec),
         cmocka_unit_test(test_dup),           cmocka_unit_test(test_listen_and_shutdown), cmocka_unit_test(test_peek),
-        cmocka_unit_test(test_lock_on_the_way), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_held),          cmocka_unit_test(test_lock_on_the_way), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -352,6 +352,61 @@ static void big_stretches_are_bounded(void **state)
     heap_close_stretch(h, 4711, 0); /* a thread that never allocated */
 }
 
+/* A heap that begins at a checkpoint knows what one knows that has seen all. */
+static void a_checkpoint_is_a_beginning(void **state)
+{
+    struct heap *h = *state;
+    struct timeline line;
+    const struct heap_site *sites;
+
+    timeline_start(&line, true, 0, 0);
+    heap_trimmed(h, &line, (uint64_t)(100 * MS), false);
+    feed_process(h, 1, 0, 100);
+    now = 50 * MS; /* before the checkpoint: what the recorder told now and then */
+    feed(h, 0, 0, (struct event){.type = EVENT_site, .time = 50 * MS, .u.site = {.stack = 7, .live_bytes = 9000, .live_objects = 9}});
+    assert_int_equal(heap_totals(h).live_bytes, 9000);
+    now = 100 * MS;
+    const struct event checkpoint[] = {
+        {.type = EVENT_resume, .u.resume = {.alloc_count = 40, .alloc_bytes = 4000, .unknown_frees = 3, .shutdown_bytes = 5}},
+        {.type = EVENT_site,
+         .u.site = {.stack = 7, .live_bytes = 350, .live_objects = 3, .alloc_count = 10, .alloc_bytes = 1000, .freed_age = 20 * MS}},
+        {.type = EVENT_site, .u.site = {.stack = 8, .live_bytes = 20, .live_objects = 1, .alloc_count = 9, .alloc_bytes = 90}}};
+    for (size_t i = 0; i < sizeof checkpoint / sizeof *checkpoint; i++) {
+        struct event e = checkpoint[i];
+        e.time = 100 * MS;
+        feed(h, 0, 0, e);
+    }
+    const struct event process[] = {
+        {.type = EVENT_resume, .u.resume = {.alloc_count = 5, .alloc_bytes = 500, .unknown_frees = 2, .last_work = 90 * MS}},
+        {.type = EVENT_live, .u.live = {.ptr = 0x1000, .size = 100, .slack = 8, .stack = 7, .birth = 10 * MS}},
+        {.type = EVENT_live, .u.live = {.ptr = 0x2000, .size = 200, .slack = 8, .stack = 7, .birth = 20 * MS}},
+        {.type = EVENT_live, .u.live = {.ptr = 0x3000, .size = 70, .slack = 8, .stack = 8, .birth = 30 * MS, .flags = LIVE_FREED}}};
+    for (size_t i = 0; i < sizeof process / sizeof *process; i++) {
+        struct event e = process[i];
+        e.time = 100 * MS;
+        feed(h, 1, 0, e);
+    }
+    now = 110 * MS; /* the detail; what is told from here on was seen already */
+    feed(h, 0, 0, (struct event){.type = EVENT_site, .time = 110 * MS, .u.site = {.stack = 7, .live_bytes = 1, .live_objects = 1}});
+    feed_free(h, 1, 0x1000, OP_FREE);
+    feed_alloc(h, 1, 0x4000, 11, 8);
+    feed_process_end(h, 1, HOW_exit);
+    assert_int_equal(heap_finish(h, 120 * MS), 0);
+
+    struct heap_totals t = heap_totals(h);
+    assert_int_equal(t.alloc_count, 46);
+    assert_int_equal(t.unknown_frees, 5);
+    assert_int_equal(t.live_bytes, 250 + 20 + 100 + 70 + 11); /* both frees were its shutdown */
+    assert_int_equal(t.shutdown_bytes, 5 + 100 + 70);
+    assert_int_equal(heap_top_sites(h, &sites, 10), 2);
+    assert_int_equal(sites[0].stack, 7);
+    assert_int_equal(sites[0].live_objects, 3);
+    assert_int_equal(sites[0].alloc_count, 10);
+    assert_int_equal(sites[1].live_objects, 3);
+    assert_int_equal(sites[1].alloc_count, 10);
+    timeline_free(&line);
+}
+
 #define HEAP_TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -368,6 +423,7 @@ int main(void)
         HEAP_TEST(too_little_says_nothing),
         HEAP_TEST(long_lived_sites_are_undecided),
         HEAP_TEST(big_stretches_are_bounded),
+        HEAP_TEST(a_checkpoint_is_a_beginning),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
