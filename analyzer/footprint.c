@@ -339,6 +339,9 @@ int footprint_exchange(struct footprint *f, int64_t in_ns, int64_t done_ns)
     return series_set(&f->work, done_ns, (double)f->exchanges);
 }
 
+/* A gauge that came too early is no count, but all that the process has is told after it. */
+static bool knows_fds(const struct footprint_host *h) { return h->has_fds || h->fds_were_early; }
+
 int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns, double open, double half_closed,
                           bool ending)
 {
@@ -358,16 +361,16 @@ int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns,
     if (series_set(&h->series[FOOTPRINT_OPEN], time_ns, shown) ||
         series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, shown - rightly_open)))
         return -1;
-    if (ending || !h->has_fds)
+    if (ending || !knows_fds(h))
         return 0;
-    return sum_change(&f->fds, &h->fds, fmax(0, h->gauge_fds + open - h->open_at_gauge), time_ns);
+    return sum_change(&f->fds, &h->fds, h->has_fds ? fmax(0, h->gauge_fds + open - h->open_at_gauge) : open, time_ns);
 }
 
 bool footprint_counts_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns)
 {
     const struct footprint_host *h = host_of(f, serial, time_ns);
 
-    return h && (h->has_fds || !f->fds.known);
+    return h && (knows_fds(h) || !f->fds.known);
 }
 
 void footprint_descriptors_final(struct footprint *f) { f->fds.final = f->fds.known ? f->fds.now : NAN; }
