@@ -25,7 +25,7 @@ static size_t usable_size(struct arena_thread *t, void *p)
 static void record_alloc(struct arena_thread *t, void *p, size_t size, size_t usable, unsigned op)
 {
     uint32_t stack = stack_id(t);
-    uint64_t *field = record_begin(t, EVENT_alloc, 5, 0, clock_ticks());
+    uint64_t *field = record_begin(t, EVENT_alloc, 6, 0, clock_ticks());
 
     if (!field)
         return;
@@ -34,6 +34,7 @@ static void record_alloc(struct arena_thread *t, void *p, size_t size, size_t us
     field[2] = usable - size;
     field[3] = stack;
     field[4] = op;
+    field[5] = 0;
     record_commit(t);
 }
 
