@@ -50,7 +50,7 @@ program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tes
 program_bin  += $(O)/tests/programs/operator_mix.so
 
 ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
-RECORDER_LIBS := -lzstd
+RECORDER_LIBS := -lzstd -lm
 UNIT_LIBS     := -lcmocka
 
 .PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench install uninstall clean help deps tests-built programs-built FORCE
