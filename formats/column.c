@@ -30,10 +30,8 @@ struct column_writer {
 
 #define ROOM_EVENTS 64 /* made room for at a time, so that the columns are looked at once for so many events */
 
-static bool buffer_reserve(struct buffer *b, size_t more)
+static __attribute__((noinline)) bool buffer_grow(struct buffer *b, size_t more)
 {
-    if (b->size - b->used >= more)
-        return true;
     size_t size = b->size ? b->size * 2 : 256;
     while (size - b->used < more)
         size *= 2;
@@ -45,7 +43,12 @@ static bool buffer_reserve(struct buffer *b, size_t more)
     return true;
 }
 
-static void buffer_varint(struct buffer *b, uint64_t v) /* room is reserved */
+static inline bool buffer_reserve(struct buffer *b, size_t more)
+{
+    return b->size - b->used >= more || buffer_grow(b, more);
+}
+
+static inline void buffer_varint(struct buffer *b, uint64_t v) /* room is reserved */
 {
     b->used = (size_t)(varint_put(b->start + b->used, v) - b->start);
 }
@@ -94,52 +97,86 @@ static bool reserve_event(struct column_writer *w, const struct event *e, const 
     return buffer_reserve(&w->types, 1) && buffer_reserve(&w->time, VARINT_MAX_BYTES);
 }
 
-static uint64_t code(enum field_coding coding, uint64_t v, uint64_t *previous)
+static inline __attribute__((always_inline)) size_t put_field(struct buffer *column, enum field_coding coding, uint64_t v,
+                                                              uint64_t *previous)
 {
-    if (coding == CODING_PLAIN)
-        return v;
-    uint64_t base = coding == CODING_DELTA ? *previous : 0;
-    *previous = v;
-    return zigzag_encode((int64_t)(v - base));
+    size_t before = column->used;
+
+    if (coding != CODING_PLAIN) {
+        uint64_t base = coding == CODING_DELTA ? *previous : 0;
+        *previous = v;
+        v = zigzag_encode((int64_t)(v - base));
+    }
+    if (coding == CODING_PLAIN && v < 0x80) /* most are, again and again */
+        column->start[column->used++] = (uint8_t)v;
+    else
+        buffer_varint(column, v);
+    return column->used - before;
+}
+
+/* Is made anew for each type, as the events of the host all pass through it: what is coded how is known to the compiler. */
+static inline __attribute__((always_inline)) void put_fields(struct column_writer *w, const struct event *e, unsigned type,
+                                                             const enum field_coding *coding, unsigned fields)
+{
+    size_t bytes = 0;
+
+#pragma GCC unroll 20
+    for (unsigned f = 0; f < fields; f++)
+        bytes += put_field(&w->field[type][f], coding[f], e->u.field[f], &w->previous[type][f]);
+    w->bytes += bytes;
+}
+
+static void put_data(struct column_writer *w, const struct event *e)
+{
+    struct buffer *column = &w->data[e->type];
+    size_t before = column->used;
+
+    buffer_varint(column, e->data_bytes);
+    if (e->data_bytes)
+        memcpy(column->start + column->used, e->data, e->data_bytes);
+    column->used += e->data_bytes;
+    w->bytes += column->used - before;
+}
+
+static void put_time(struct column_writer *w, uint64_t time)
+{
+    size_t before = w->time.used;
+
+    if (w->events == 0)
+        w->first_ticks = w->min_ticks = w->max_ticks = w->last_ticks = time;
+    buffer_varint(&w->time, zigzag_encode((int64_t)(time - w->last_ticks)));
+    w->bytes += w->time.used - before;
+    w->last_ticks = time;
+    if (time > w->max_ticks)
+        w->max_ticks = time;
+    if (time < w->min_ticks)
+        w->min_ticks = time;
 }
 
 bool column_writer_add(struct column_writer *w, const struct event *e)
 {
-    if (e->type >= EVENT_TYPES || !event_table[e->type].name)
-        return false;
-    const struct event_info *info = &event_table[e->type];
     size_t room = TRACE_CHUNK_MAX_RAW - TRACE_CHUNK_MAX_RAW / 16;
-    if (w->events >= TRACE_CHUNK_MAX_EVENTS || w->bytes + e->data_bytes + 32 * VARINT_MAX_BYTES > room ||
-        !reserve_event(w, e, info))
+
+    if (e->type >= EVENT_TYPES || !event_table[e->type].name || w->events >= TRACE_CHUNK_MAX_EVENTS ||
+        w->bytes + e->data_bytes + 32 * VARINT_MAX_BYTES > room || !reserve_event(w, e, &event_table[e->type]))
         return false;
-
-    if (w->events == 0)
-        w->first_ticks = w->min_ticks = w->max_ticks = w->last_ticks = e->time;
-    size_t before = w->time.used;
     w->types.start[w->types.used++] = (uint8_t)e->type;
-    buffer_varint(&w->time, zigzag_encode((int64_t)(e->time - w->last_ticks)));
-    w->bytes += 1 + w->time.used - before;
-    w->last_ticks = e->time;
-    if (e->time > w->max_ticks)
-        w->max_ticks = e->time;
-    if (e->time < w->min_ticks)
-        w->min_ticks = e->time;
-
-    for (unsigned f = 0; f < info->fields; f++) {
-        struct buffer *column = &w->field[e->type][f];
-        before = column->used;
-        buffer_varint(column, code(info->field[f].coding, e->u.field[f], &w->previous[e->type][f]));
-        w->bytes += column->used - before;
+    w->bytes++;
+    put_time(w, e->time);
+    switch (e->type) {
+#define F(name, coding, show) CODING_##coding,
+#define EVENT(number, name, data, fields)                                                                              \
+    case number: {                                                                                                     \
+        static const enum field_coding coding[] = {fields};                                                            \
+        put_fields(w, e, number, coding, sizeof coding / sizeof *coding);                                              \
+        break;                                                                                                         \
     }
-    if (info->has_data) {
-        struct buffer *column = &w->data[e->type];
-        before = column->used;
-        buffer_varint(column, e->data_bytes);
-        if (e->data_bytes)
-            memcpy(column->start + column->used, e->data, e->data_bytes);
-        column->used += e->data_bytes;
-        w->bytes += column->used - before;
+#include "events.def"
+#undef EVENT
+#undef F
     }
+    if (event_table[e->type].has_data)
+        put_data(w, e);
     w->occurs[e->type] = true;
     w->room[e->type]--;
     w->events++;

@@ -7,12 +7,34 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define VARINT_MAX_BYTES 10
 
-/* Writes v at p, which has room for VARINT_MAX_BYTES; gives the end. */
+/* Bytes but the last of a number whose highest bit is that one: a seventh of it, below 2^6. */
+static inline unsigned varint_more(unsigned highest) { return highest * 37 >> 8; }
+
+/* Writes v at p, which has room for VARINT_MAX_BYTES; gives the end. Numbers of two to eight bytes without branches, because
+ * lengths vary: their groups of bits are spread over the bytes in a few steps. */
 static inline uint8_t *varint_put(uint8_t *p, uint64_t v)
 {
+    if (__builtin_expect(v < 1u << 28, 1)) {
+        uint32_t w = (uint32_t)v, more = varint_more(31 - (unsigned)__builtin_clz(w | 1));
+        w = (w & 0x3fff) | (w & 0xfffc000) << 2;
+        w = (w & 0x7f007f) | (w & 0x3f803f80) << 1;
+        w |= 0x808080 & ((1u << 8 * more) - 1);
+        memcpy(p, &w, sizeof w);
+        return p + more + 1;
+    }
+    if (v < 1ull << 56) {
+        unsigned more = varint_more(63 - (unsigned)__builtin_clzll(v));
+        v = (v & 0xfffffff) | (v & 0xfffffff0000000) << 4;
+        v = (v & 0x3fff00003fff) | (v & 0xfffc0000fffc000) << 2;
+        v = (v & 0x7f007f007f007f) | (v & 0x3f803f803f803f80) << 1;
+        v |= 0x8080808080808080 & ((1ull << 8 * more) - 1);
+        memcpy(p, &v, sizeof v);
+        return p + more + 1;
+    }
     while (v >= 0x80) {
         *p++ = (uint8_t)(v | 0x80);
         v >>= 7;

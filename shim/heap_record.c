@@ -5,14 +5,19 @@
  */
 #include "heap_record.h"
 
+#include "drawn.h"
 #include "event.h"
 #include "ledger.h"
+#include "ops.h"
 #include "real.h"
 #include "ring.h"
+#include "sampler.h"
 #include "stack.h"
 
+_Static_assert(OP_COUNT <= 1 << ARENA_ALLOC_OP_BITS, "the number of a call fits into a short record");
+
 /* Inside the allocator too: tcmalloc's malloc_usable_size allocates when it is first called. */
-static size_t usable_size(struct arena_thread *t, void *p)
+static inline size_t usable_size(struct arena_thread *t, void *p)
 {
     uint64_t in_heap = t->in_heap;
 
@@ -22,31 +27,53 @@ static size_t usable_size(struct arena_thread *t, void *p)
     return usable;
 }
 
-static void record_alloc(struct arena_thread *t, void *p, size_t size, size_t usable, unsigned op)
+static __attribute__((noinline)) void record_large(struct arena_thread *t, const struct event_alloc *a)
 {
-    uint32_t stack = stack_id(t);
-    uint64_t *field = record_begin(t, EVENT_alloc, 6, 0, clock_ticks());
+    uint64_t *field = record_begin(t, EVENT_alloc, sizeof *a / sizeof *field, 0, clock_ticks());
 
     if (!field)
         return;
-    field[0] = (uintptr_t)p;
-    field[1] = size;
-    field[2] = usable - size;
-    field[3] = stack;
-    field[4] = op;
-    field[5] = 0;
+    field[0] = a->ptr;
+    field[1] = a->size;
+    field[2] = a->slack;
+    field[3] = a->stack;
+    field[4] = a->op;
+    field[5] = a->shift;
     record_commit(t);
 }
 
-static void record_free(struct arena_thread *t, void *p, unsigned op)
+static inline void record_alloc(struct arena_thread *t, void *p, size_t size, size_t slack, unsigned op, unsigned shift)
 {
-    uint64_t *field = record_begin(t, EVENT_free, 2, 0, clock_ticks());
+    uint32_t stack = stack_id(t);
+
+    if (__builtin_expect(size >> ARENA_ALLOC_SIZE_BITS || slack >> ARENA_ALLOC_SLACK_BITS, 0)) {
+        record_large(t, &(struct event_alloc){(uintptr_t)p, size, slack, stack, op, shift});
+        return;
+    }
+    uint64_t *field = record_begin_words(t, EVENT_alloc, ARENA_ALLOC_WORDS, ARENA_ALLOC_DETAIL(op, shift, slack), clock_ticks());
+    if (!field)
+        return;
+    field[0] = (uintptr_t)p;
+    field[1] = size | (uint64_t)stack << ARENA_ALLOC_SIZE_BITS;
+    record_commit(t);
+}
+
+static inline void record_free(struct arena_thread *t, void *p, unsigned op)
+{
+    uint64_t *field = record_begin_words(t, EVENT_free, ARENA_FREE_WORDS, op, clock_ticks());
 
     if (!field)
         return;
     field[0] = (uintptr_t)p;
-    field[1] = op;
     record_commit(t);
+}
+
+static __attribute__((noinline)) void sample(struct arena_thread *t, void *p, size_t size, size_t slack, unsigned op)
+{
+    unsigned shift = sampler_next(t);
+
+    drawn_add(p);
+    record_alloc(t, p, size, slack, op, shift);
 }
 
 void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
@@ -59,18 +86,23 @@ void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
         usable = size;
     ledger_alloc(t, usable);
     if (shim.heap_mode == HEAP_EXACT)
-        record_alloc(t, p, size, usable, op);
+        record_alloc(t, p, size, usable - size, op, 0);
+    else if (shim.heap_mode != HEAP_LEDGER && sampler_reaches(t, size))
+        sample(t, p, size, usable - size, op);
     cost_end(&t->cost_heap_ticks, cost);
 }
 
-static void note_free(struct arena_thread *t, void *p, size_t usable, unsigned op)
+static inline void note_free(struct arena_thread *t, void *p, size_t usable, unsigned op)
 {
-    if (shim.heap_mode == HEAP_OFF)
-        return;
     uint64_t cost = cost_begin(t);
+
     ledger_free(t, usable);
-    if (shim.heap_mode == HEAP_EXACT)
+    if (shim.all_frees) {
         record_free(t, p, op);
+    } else if (shim.heap_mode != HEAP_LEDGER && __builtin_expect(drawn_has(p), 0)) {
+        drawn_remove(p);
+        record_free(t, p, op);
+    }
     cost_end(&t->cost_heap_ticks, cost);
 }
 
@@ -82,6 +114,8 @@ void heap_note_free(struct arena_thread *t, void *p, unsigned op)
 
 void heap_resized(struct arena_thread *t, void *p, size_t before, size_t size, unsigned op)
 {
+    if (shim.heap_mode == HEAP_OFF)
+        return;
     note_free(t, p, before, op);
     heap_note_alloc(t, p, size, op);
 }

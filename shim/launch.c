@@ -95,7 +95,9 @@ static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct
     a->bytes = a->blocks_offset + (uint64_t)a->blocks * a->block_bytes;
     a->capture_bytes = (uint32_t)(s->number[SETTING_CAPTURE] < ring / 4 ? s->number[SETTING_CAPTURE] : ring / 4);
     a->max_stall_ms = (uint32_t)s->number[SETTING_MAX_STALL];
-    a->heap_mode = (uint32_t)s->number[SETTING_HEAP];
+    a->heap_mode = (uint32_t)s->number[SETTING_HEAP] & ((1u << SETTING_HEAP_SHIFT) - 1);
+    a->heap_shift = (uint32_t)s->number[SETTING_HEAP] >> SETTING_HEAP_SHIFT;
+    a->budget = (uint32_t)s->number[SETTING_BUDGET];
     a->stack_depth = (uint32_t)s->number[SETTING_STACK_DEPTH];
     a->min_wait_us = (uint32_t)s->number[SETTING_MIN_WAIT];
     a->quiet = (uint32_t)s->number[SETTING_QUIET];

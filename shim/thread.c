@@ -14,6 +14,7 @@
 #include "procslot.h"
 #include "raw.h"
 #include "ring.h"
+#include "sampler.h"
 #include "stack.h"
 
 __thread struct arena_thread *thread_slot;
@@ -73,6 +74,7 @@ static void slot_init(struct arena_thread *t)
     t->pid = atomic_load_explicit(&shim.proc->pid, memory_order_relaxed);
     t->proc = (uint32_t)(shim.proc - shim.procs);
     t->serial = atomic_fetch_add_explicit(&shim.arena->next_thread, 1, memory_order_relaxed);
+    sampler_begin(t);
     atomic_store_explicit(&t->state, ARENA_LIVE, memory_order_release);
 }
 

@@ -66,6 +66,14 @@ static uint64_t count_descriptors(uint32_t pid)
     return n;
 }
 
+uint64_t gauge_own_cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 uint64_t gauge_cpu_ns(uint32_t pid)
 {
     struct timespec t;
@@ -232,13 +240,11 @@ void gauge_clock(struct recorder *r, uint64_t now_ns)
 
 void gauge_recorder(struct recorder *r, uint64_t now_ns)
 {
-    struct timespec cpu;
     struct rusage usage;
     struct event e = {.time = clock_ticks(), .type = EVENT_recorder};
 
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     getrusage(RUSAGE_SELF, &usage);
-    e.u.recorder.cpu_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec + atomic_load(&r->arena->spent_cpu_ns);
+    e.u.recorder.cpu_ns = gauge_own_cpu_ns() + atomic_load(&r->arena->spent_cpu_ns);
     e.u.recorder.rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
     e.u.recorder.drained_events = r->drained_events;
     e.u.recorder.file_bytes = sink_bytes(r->sink);

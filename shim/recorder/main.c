@@ -79,6 +79,9 @@ static void write_preamble(struct recorder *r)
     add_text(r, EVENT_setting, (uint64_t)r->block_count * r->block_bytes, "rings");
     add_text(r, EVENT_setting, r->arena->max_stall_ms, "max_stall_ms");
     add_text(r, EVENT_setting, r->heap_mode, "heap");
+    add_text(r, EVENT_setting, r->arena->heap_shift, "heap_shift");
+    if (r->heap_mode == HEAP_AUTO)
+        add_text(r, EVENT_setting, r->arena->budget, "budget");
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
     add_text(r, EVENT_setting, r->arena->min_wait_us, "min_wait_us");
     if (r->bound)
@@ -195,6 +198,8 @@ static void run(struct recorder *r, struct drain *d, struct guard *g)
         serve_flush(r, d);
         atomic_store(&r->arena->alive_ticks, clock_ticks());
         look_for_code(r, now_ns);
+        if (now_ns - r->rates.now_ns >= BUDGET_NS)
+            budget_watch(r, now_ns);
         if (now_ns - watched_ns >= WATCH_NS) {
             watched_ns = now_ns;
             bool alive = hosts_watch(r, d, now_ns);

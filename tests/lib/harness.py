@@ -126,8 +126,9 @@ def wait_until(condition, timeout=10, step=0.02):
 
 
 def shim_environment(out, env=None):
-    """The environment for a host under the shim; env adds to it or overrides it, a value of None removes."""
-    merged = dict(os.environ, LD_PRELOAD=SHIM, PERFSHIM_OUT=out, PERFSHIM_QUIET='1')
+    """The environment for a host under the shim; env adds to it or overrides it, a value of None removes. The heap is recorded
+    exactly, so that what a test counts does not depend on how busy the machine is."""
+    merged = dict(os.environ, LD_PRELOAD=SHIM, PERFSHIM_OUT=out, PERFSHIM_QUIET='1', PERFSHIM_HEAP='exact')
     for name, value in (env or {}).items():
         merged[name] = value
     return {name: value for name, value in merged.items() if value is not None}
