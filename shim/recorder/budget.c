@@ -116,5 +116,6 @@ void budget_watch(struct recorder *r, uint64_t now_ns)
         for (uint32_t i = 0; i < high && i < r->proc_capacity; i++)
             if (r->hosts[i].known)
                 look_at(r, i, ns_per_tick, ns_per_event, now_ns);
-    *last = (struct budget_rates){now_ns, ticks, cpu_ns, r->drained_events, ns_per_event};
+    double busy = (double)(cpu_ns - last->cpu_ns) / (double)(now_ns - last->now_ns);
+    *last = (struct budget_rates){now_ns, ticks, cpu_ns, r->drained_events, ns_per_event, busy};
 }

@@ -23,6 +23,7 @@ struct budget {
 struct budget_rates {
     uint64_t now_ns, ticks, cpu_ns, drained_events;
     double ns_per_event; /* of the recorder's processor time */
+    double busy;         /* its share of one processor */
 };
 
 /* Looks at all processes: to be called about every BUDGET_NS. Does nothing in other modes. */
