@@ -266,7 +266,8 @@ static bool begin_copying(struct bound *b)
         give_up(b);
         return false;
     }
-    qsort(c->sorted.chunks, c->sorted.count, sizeof *c->sorted.chunks, compare_kept);
+    if (c->sorted.count) /* qsort takes no NULL, not even for nothing */
+        qsort(c->sorted.chunks, c->sorted.count, sizeof *c->sorted.chunks, compare_kept);
     return true;
 }
 
