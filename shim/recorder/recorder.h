@@ -83,7 +83,7 @@ struct recorder {
     uint64_t taken_over_from; /* time of the earliest event that they may have followed */
     uint64_t drained_events;
     struct bound *bound;  /* NULL: the trace may have any size */
-    uint64_t floor_ticks; /* events that are taken now stand at this time or later: see bound.c */
+    uint64_t floor_ticks; /* events that are taken now stand at this time or later, in the order of their taking: see bound.c */
     uint64_t damaged_rings; /* times that a ring's content made no sense */
 };
 
