@@ -147,7 +147,7 @@ static uint64_t segment_bytes(int id)
 {
     struct shmid_ds segment;
 
-    return raw3(SYS_shmctl, id, IPC_STAT, (long)&segment) == 0 ? segment.shm_segsz : EVENT_UNKNOWN;
+    return !shim.filtered && raw3(SYS_shmctl, id, IPC_STAT, (long)&segment) == 0 ? segment.shm_segsz : EVENT_UNKNOWN;
 }
 
 void *shmat(int id, const void *address, int flags)
