@@ -106,8 +106,10 @@ void shim_start(void)
 
     if (!atomic_compare_exchange_strong(&shim.phase, &early, SHIM_STARTING))
         return;
-    if (!real.malloc)
+    if (!real.malloc) {
+        say_start();
         real_resolve();
+    }
     if (!environ) { /* libc's own initializer has not run yet */
         atomic_store(&shim.phase, SHIM_EARLY);
         return;

@@ -23,6 +23,7 @@ static pthread_key_t end_key;
 static bool end_key_made;
 
 #define RETRY_AFTER_CALLS 4096
+#define TELL_AFTER_CALLS 64 /* calls without a slot are told in such pieces: each was made, and the last few may be missing */
 
 /* Counts down the rounds: the value of the key is the round plus one. */
 static void on_thread_end(void *round)
@@ -90,6 +91,22 @@ static struct arena_thread *slot_claim(void)
     return NULL;
 }
 
+static void tell_unslotted(uint32_t calls)
+{
+    atomic_fetch_add_explicit(&shim.arena->unslotted_events, calls, memory_order_relaxed);
+}
+
+/* Whether this call passes unrecorded without another look for a slot. */
+static bool is_passed_over(void)
+{
+    if (!thread_retry)
+        return false;
+    thread_retry--;
+    if (thread_retry % TELL_AFTER_CALLS == 0)
+        tell_unslotted(thread_retry ? TELL_AFTER_CALLS : TELL_AFTER_CALLS - 1);
+    return thread_retry != 0;
+}
+
 static struct arena_thread *attach_now(void)
 {
     if (atomic_load_explicit(&shim.phase, memory_order_acquire) == SHIM_EARLY)
@@ -100,11 +117,11 @@ static struct arena_thread *attach_now(void)
         return thread_slot;
     if (atomic_load_explicit(&shim.phase, memory_order_acquire) != SHIM_ON)
         return NULL;
-    if (thread_retry && --thread_retry)
+    if (is_passed_over())
         return NULL;
     struct arena_thread *t = slot_claim();
     if (!t) {
-        atomic_fetch_add_explicit(&shim.arena->unslotted_events, RETRY_AFTER_CALLS, memory_order_relaxed);
+        tell_unslotted(1);
         thread_retry = RETRY_AFTER_CALLS;
         return NULL;
     }

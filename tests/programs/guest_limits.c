@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -89,6 +90,38 @@ static int nofile(const char *number)
     say("close", close(high));
     say("thread", pthread_create(&(pthread_t){0}, NULL, thread_work, NULL));
     usleep(50000);
+    return 0;
+}
+
+/* A number beyond the limit, from before it. */
+static int above(const char *number)
+{
+    char buffer[1] = "";
+
+    say("read", read(atoi(number), buffer, 1));
+    say("close", close(atoi(number)));
+    return 0;
+}
+
+/* What was standard error becomes a file of the host's. */
+static int standard_error(const char *unused)
+{
+    char *const arguments[] = {"ldconfig", "--version", NULL};
+    struct stat file;
+    int status;
+
+    (void)unused;
+    close(2);
+    say("file", memfd_create("database", 0));
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(open("/dev/null", O_WRONLY), 1);
+        execv("/sbin/ldconfig", arguments);
+        _exit(0);
+    }
+    say("wait", waitpid(child, &status, 0) == child);
+    say("stat", fstat(2, &file));
+    say("bytes", file.st_size);
     return 0;
 }
 
@@ -284,7 +317,8 @@ static pid_t filtered_child(pid_t (*make)(void), int pair)
 
     if (child != 0)
         return child;
-    free(malloc(100));
+    void *volatile block = malloc(100);
+    free(block);
     pid_t grandchild = make();
     if (grandchild == 0)
         _exit(write(pair, "x", 1) == 1 ? 3 : 4);
@@ -396,7 +430,8 @@ static void *quiet_thread(void *unused)
 {
     for (int i = 0; i < 2; i++) {
         usleep(2500000);
-        free(malloc(54321));
+        void *volatile block = malloc(54321);
+        free(block);
     }
     return unused;
 }
@@ -469,7 +504,7 @@ static const struct row {
     const char *name;
     int (*run)(const char *);
 } rows[] = {
-    {"nofile", nofile}, {"as_own", as_own}, {"as_parent", as_parent}, {"data", data}, {"plain", plain}, {"fsize", fsize},
+    {"nofile", nofile}, {"above", above}, {"standard_error", standard_error}, {"as_own", as_own}, {"as_parent", as_parent}, {"data", data}, {"plain", plain}, {"fsize", fsize},
     {"no_directory", no_directory}, {"drop", drop}, {"undumpable", undumpable}, {"no_new_privs", no_new_privs},
     {"core", core}, {"seccomp_filter", seccomp_filter}, {"seccomp_fork", seccomp_fork}, {"seccomp_exec", seccomp_exec}, {"seccomp_strict", seccomp_strict},
     {"wait_any", wait_any}, {"become_subreaper", become_subreaper}, {"ids", ids}, {"namespace", namespace},

@@ -28,6 +28,20 @@ def limited(which, low, high=None):
 case('nofile', '20')
 case('nofile', '3')
 case('plain', name='RLIMIT_NOFILE 8 before the start', before=limited(resource.RLIMIT_NOFILE, 8))
+
+
+def open_above():
+    os.dup2(0, 5000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+
+
+if resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 5000:
+    *_, trace = case('above', '5000', before=open_above, close_fds=False)
+    tap.equal(len([line for line in trace.of('desc_open', 'desc_close') if ' fd=5000 ' in line]), 2,
+              'above: a number beyond the limit is known')
+else:
+    tap.skip('above', 'the limit is low already')
+case('standard_error', quiet='0', says='recording pid')
 case('as_own', '256')
 case('as_own', '3000')
 for megabytes in (64, 512):
