@@ -19,7 +19,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -52,12 +51,8 @@ static _Atomic uint32_t highest;   /* no number above was ever set */
 
 void desc_start(void)
 {
-    struct rlimit limit;
-    uint64_t want = TABLE_MAX;
-
-    if (raw2(SYS_getrlimit, RLIMIT_NOFILE, (long)&limit) == 0 && limit.rlim_max < want)
-        want = limit.rlim_max;
-    for (uint64_t size = want > TABLE_MIN ? want : TABLE_MIN; size >= TABLE_MIN && !numbers; size /= 8) {
+    /* whatever RLIMIT_NOFILE is: a host may raise it */
+    for (uint64_t size = TABLE_MAX; size >= TABLE_MIN && !numbers; size /= 8) {
         numbers = raw_reserve_untouchable(size * sizeof *numbers);
         table_size = numbers ? (uint32_t)size : 0;
     }
@@ -111,6 +106,16 @@ static void entry_release(uint32_t index)
         atomic_store(&entry(index)->next, (uint32_t)head);
         with = ((head >> 32) + 1) << 32 | index;
     } while (!atomic_compare_exchange_weak(&free_list, &head, with));
+}
+
+/* One more descriptor stands for it; false if none does any more. */
+static bool entry_share(struct desc *d)
+{
+    uint32_t refs = atomic_load(&d->refs);
+
+    while (refs && !atomic_compare_exchange_weak(&d->refs, &refs, refs + 1))
+        ;
+    return refs != 0;
 }
 
 static bool table_grow(uint32_t fd)
@@ -232,7 +237,8 @@ enum desc_kind desc_look(int fd)
     }
 }
 
-bool desc_is_open(int fd) { return raw2(SYS_fcntl, fd, F_GETFD) >= 0; }
+/* Of a host that filters its system calls the kernel is not asked: then the table's word is all there is. */
+bool desc_is_open(int fd) { return shim.filtered ? desc_known(fd) != 0 : raw2(SYS_fcntl, fd, F_GETFD) >= 0; }
 
 /* Writes a desc_open event for an entry that is in place. */
 static void write_open(struct arena_thread *t, const struct desc *d, const struct desc_opened *o)
@@ -387,12 +393,11 @@ void desc_dup(struct arena_thread *t, int fd, int new_fd, uint32_t op)
 
     if (!in_table(new_fd))
         return;
-    if (!d) { /* closed meanwhile by another thread: the copy is there, of what we did not know */
+    if (!d || !entry_share(d)) { /* closed meanwhile by another thread: the copy is there, of what we did not know */
         recheck(t, new_fd);
         return;
     }
     uint32_t stack = stack_id(t);
-    atomic_fetch_add(&d->refs, 1);
     number_set(new_fd, atomic_load(&d->next));
     uint64_t *field = record_begin(t, EVENT_desc_dup, 5, 0, clock_ticks());
     if (!field)

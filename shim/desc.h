@@ -98,7 +98,7 @@ void desc_close_range(struct arena_thread *t, unsigned first, unsigned last, uin
 bool desc_range_closes(unsigned flags);
 void desc_settle_range(struct arena_thread *t, unsigned first, unsigned last, int result);
 
-/* Whether the number is open, by asking the kernel. */
+/* Whether the number is open, by asking the kernel if that may be done. */
 bool desc_is_open(int fd);
 
 /* A socket that listens serves no stream. */

@@ -10,6 +10,9 @@
 /* This process is about to have its system calls judged: shim.filtered from now on, for good. */
 void filter_coming(void);
 
+/* To be called before prctl(option, value, ...): notices what concerns us, and says whether it begins strict mode. */
+bool filter_prctl(int option, unsigned long value);
+
 /*
  * A thread in strict mode may not read the clock either, so nothing of it can be recorded any more. Around the call that
  * begins it:

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #include "desc.h"
+#include "ident.h"
 #include "procslot.h"
 #include "raw.h"
 #include "ring.h"
@@ -31,7 +32,7 @@ static void before_fork(void)
 {
     fork_child = atomic_load(&shim.phase) == SHIM_ON ? procslot_claim(shim.proc->serial) : NULL;
     if (fork_child)
-        fork_child->ppid = (uint32_t)raw0(SYS_getpid);
+        fork_child->ppid = shim.proc->pid;
 }
 
 /* Runs whether or not the fork worked: only the hook around it knows (fork_failed). */
@@ -48,20 +49,32 @@ void fork_failed(void)
     fork_last = NULL;
 }
 
+/* In a child that the recorder could not watch: it runs on unrecorded. */
+static void cannot_record(struct arena_proc *mine)
+{
+    if (mine)
+        procslot_release(mine);
+    atomic_fetch_add_explicit(&shim.arena->unslotted_events, 1, memory_order_relaxed);
+    shim_off();
+}
+
 /* In a child: everything that was the parent's becomes its own. `mine`: its slot, or NULL if there was none. */
 static void become_child(struct arena_proc *mine)
 {
+    uint32_t pid = atomic_load(&shim.phase) == SHIM_ON ? ident_forked() : 0;
+
     fork_canary[0] = 1;
     thread_forget();
     if (atomic_load(&shim.phase) != SHIM_ON)
         return;
-    if (!mine) {
-        shim_off();
+    if (!mine || !pid) {
+        cannot_record(mine);
         return;
     }
     procslot_name(mine, shim.proc);
+    uint32_t ppid = shim.proc->pid;
     shim.proc = mine;
-    procslot_begin(mine);
+    procslot_begin(mine, pid, ppid);
     ring_wake_recorder();
     struct arena_thread *t = thread_attach();
     if (t)

@@ -6,6 +6,7 @@
 #include "ops.h"
 #include "real.h"
 #include "thread.h"
+#include "wait_record.h"
 
 static uint64_t start_of(const struct arena_thread *t) { return t ? clock_ticks() : 0; }
 
@@ -140,6 +141,9 @@ int dup3(int fd, int to, int flags)
     return desc_note_dup(t, fd, to, real.dup3(fd, to, flags), closing, OP_dup3);
 }
 
+/* Commands that wait for other holders of a file's lock: waits as flock's are. */
+static bool waits_for_lock(int command) { return command == F_SETLKW || command == F_OFD_SETLKW; }
+
 static int note_fcntl(struct arena_thread *t, int fd, int command, int result, unsigned op)
 {
     if (t && result >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC))
@@ -149,23 +153,31 @@ static int note_fcntl(struct arena_thread *t, int fd, int command, int result, u
 
 int fcntl(int fd, int command, ...)
 {
-    struct arena_thread *t = hook_enter();
     va_list arguments;
 
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
+    if (waits_for_lock(command)) {
+        struct wait_call w = wait_enter();
+        return (int)wait_leave_call(&w, OP_fcntl, WAIT_file, fd, real.fcntl(fd, command, argument), -1);
+    }
+    struct arena_thread *t = hook_enter();
     return note_fcntl(t, fd, command, real.fcntl(fd, command, argument), OP_fcntl);
 }
 
 int fcntl64(int fd, int command, ...)
 {
-    struct arena_thread *t = hook_enter();
     va_list arguments;
 
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
+    if (waits_for_lock(command)) {
+        struct wait_call w = wait_enter();
+        return (int)wait_leave_call(&w, OP_fcntl64, WAIT_file, fd, real.fcntl64(fd, command, argument), -1);
+    }
+    struct arena_thread *t = hook_enter();
     return note_fcntl(t, fd, command, real.fcntl64(fd, command, argument), OP_fcntl64);
 }
 

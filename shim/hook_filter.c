@@ -44,6 +44,13 @@ static bool forbids_the_clock(int option, unsigned long value)
     return (option == PR_SET_SECCOMP && value == SECCOMP_MODE_STRICT) || (option == PR_SET_TSC && value == PR_TSC_SIGSEGV);
 }
 
+bool filter_prctl(int option, unsigned long value)
+{
+    if (option == PR_SET_SECCOMP)
+        filter_coming();
+    return forbids_the_clock(option, value);
+}
+
 int prctl(int option, ...)
 {
     va_list list;
@@ -54,8 +61,6 @@ int prctl(int option, ...)
         a[i] = va_arg(list, unsigned long);
     va_end(list);
     hook_enter(); /* makes sure that real.prctl is there */
-    if (option == PR_SET_SECCOMP)
-        filter_coming();
-    struct arena_thread *silenced = filter_strict(forbids_the_clock(option, a[0]));
+    struct arena_thread *silenced = filter_strict(filter_prctl(option, a[0]));
     return (int)filter_strict_done(silenced, real.prctl(option, a[0], a[1], a[2], a[3]));
 }

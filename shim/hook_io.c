@@ -56,7 +56,7 @@ static unsigned send_flags(int flags) { return flags & MSG_OOB ? IO_OOB : 0; }
  * then is nobody's business. Nor are urgent bytes. */
 static bool is_in_buffer(int flags) { return !(flags & (MSG_TRUNC | MSG_OOB)); }
 
-static void leave_received(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+void io_leave_received(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
 {
     unsigned io_flags = recv_flags(flags) | (flags & MSG_TRUNC && result > 0 && (size_t)result > n ? IO_TRUNC : 0);
 
@@ -66,7 +66,7 @@ static void leave_received(struct io_call *c, unsigned op, ssize_t result, const
         io_leave(c, &(struct io_done){.op = op, .dir = IO_IN, .result = result, .asked = n, .flags = io_flags});
 }
 
-static void leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+void io_leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
 {
     if (is_in_buffer(flags))
         io_leave_buffer(c, op, IO_OUT, result, buffer, n, 0);
@@ -80,7 +80,7 @@ ssize_t recv(int fd, void *buffer, size_t n, int flags)
     struct io_call c = io_enter(fd);
     ssize_t result = real.recv(fd, buffer, n, flags);
 
-    leave_received(&c, OP_recv, result, buffer, n, flags);
+    io_leave_received(&c, OP_recv, result, buffer, n, flags);
     return result;
 }
 
@@ -89,7 +89,7 @@ ssize_t __recv_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int flag
     struct io_call c = io_enter(fd);
     ssize_t result = real.__recv_chk(fd, buffer, n, buffer_bytes, flags);
 
-    leave_received(&c, OP___recv_chk, result, buffer, n, flags);
+    io_leave_received(&c, OP___recv_chk, result, buffer, n, flags);
     return result;
 }
 
@@ -98,7 +98,7 @@ ssize_t recvfrom(int fd, void *buffer, size_t n, int flags, struct sockaddr *fro
     struct io_call c = io_enter(fd);
     ssize_t result = real.recvfrom(fd, buffer, n, flags, from, from_bytes);
 
-    leave_received(&c, OP_recvfrom, result, buffer, n, flags);
+    io_leave_received(&c, OP_recvfrom, result, buffer, n, flags);
     return result;
 }
 
@@ -108,7 +108,7 @@ ssize_t __recvfrom_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int 
     struct io_call c = io_enter(fd);
     ssize_t result = real.__recvfrom_chk(fd, buffer, n, buffer_bytes, flags, from, from_bytes);
 
-    leave_received(&c, OP___recvfrom_chk, result, buffer, n, flags);
+    io_leave_received(&c, OP___recvfrom_chk, result, buffer, n, flags);
     return result;
 }
 
@@ -117,7 +117,7 @@ ssize_t send(int fd, const void *buffer, size_t n, int flags)
     struct io_call c = io_enter(fd);
     ssize_t result = real.send(fd, buffer, n, flags);
 
-    leave_sent(&c, OP_send, result, buffer, n, flags);
+    io_leave_sent(&c, OP_send, result, buffer, n, flags);
     return result;
 }
 
@@ -126,7 +126,7 @@ ssize_t sendto(int fd, const void *buffer, size_t n, int flags, const struct soc
     struct io_call c = io_enter(fd);
     ssize_t result = real.sendto(fd, buffer, n, flags, to, to_bytes);
 
-    leave_sent(&c, OP_sendto, result, buffer, n, flags);
+    io_leave_sent(&c, OP_sendto, result, buffer, n, flags);
     return result;
 }
 
@@ -152,8 +152,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     return result;
 }
 
-/* flags: the call's. */
-static void leave_message(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct msghdr *m, int flags)
+void io_leave_message(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct msghdr *m, int flags)
 {
     struct io_done done = {
         .op = op, .dir = dir, .result = result, .flags = dir == IO_IN ? recv_flags(flags) : send_flags(flags)};
@@ -177,7 +176,7 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
     struct io_call c = io_enter(fd);
     ssize_t result = real.recvmsg(fd, m, flags);
 
-    leave_message(&c, OP_recvmsg, IO_IN, result, m, flags);
+    io_leave_message(&c, OP_recvmsg, IO_IN, result, m, flags);
     if (c.t && result >= 0)
         desc_received(c.t, m, OP_recvmsg);
     return result;
@@ -188,7 +187,7 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
     struct io_call c = io_enter(fd);
     ssize_t result = real.sendmsg(fd, m, flags);
 
-    leave_message(&c, OP_sendmsg, IO_OUT, result, m, flags);
+    io_leave_message(&c, OP_sendmsg, IO_OUT, result, m, flags);
     return result;
 }
 
@@ -196,9 +195,9 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 static void leave_messages(struct io_call *c, unsigned op, unsigned dir, int result, const struct mmsghdr *m, int flags)
 {
     if (result < 0)
-        leave_message(c, op, dir, result, NULL, flags);
+        io_leave_message(c, op, dir, result, NULL, flags);
     for (int i = 0; i < result; i++)
-        leave_message(c, op, dir, (ssize_t)m[i].msg_len, &m[i].msg_hdr, flags);
+        io_leave_message(c, op, dir, (ssize_t)m[i].msg_len, &m[i].msg_hdr, flags);
 }
 
 int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *timeout)
@@ -438,9 +437,10 @@ ssize_t vmsplice(int fd, const struct iovec *parts, size_t count, unsigned flags
     struct io_call c = io_enter(fd);
     ssize_t result = real.vmsplice(fd, parts, count, flags);
 
-    if (!c.t)
+    long mode = !c.t || shim.filtered ? -1 : raw3(SYS_fcntl, fd, F_GETFL, 0);
+    if (mode < 0)
         return result;
-    unsigned dir = (raw3(SYS_fcntl, fd, F_GETFL, 0) & O_ACCMODE) == O_RDONLY ? IO_IN : IO_OUT;
+    unsigned dir = (mode & O_ACCMODE) == O_RDONLY ? IO_IN : IO_OUT;
     leave_side(&c, OP_vmsplice, dir, result, result < 0 ? 0 : parts_bytes(parts, count), NULL, 0);
     return result;
 }

@@ -98,7 +98,7 @@ void *mremap(void *old, size_t old_length, size_t length, int flags, ...)
     __builtin_va_list arguments;
 
     __builtin_va_start(arguments, flags);
-    void *wanted = flags & MREMAP_FIXED ? __builtin_va_arg(arguments, void *) : NULL;
+    void *wanted = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? __builtin_va_arg(arguments, void *) : NULL;
     __builtin_va_end(arguments);
     void *at = real.mremap(old, old_length, length, flags, wanted);
     int saved_errno = errno;
@@ -108,7 +108,7 @@ void *mremap(void *old, size_t old_length, size_t length, int flags, ...)
                                        .addr = (uintptr_t)at,
                                        .length = length,
                                        .old_addr = (uintptr_t)old,
-                                       .old_length = old_length});
+                                       .old_length = flags & MREMAP_DONTUNMAP ? 0 : old_length}); /* it stays mapped */
     errno = saved_errno;
     return at;
 }
@@ -147,7 +147,7 @@ static uint64_t segment_bytes(int id)
 {
     struct shmid_ds segment;
 
-    return raw3(SYS_shmctl, id, IPC_STAT, (long)&segment) == 0 ? segment.shm_segsz : EVENT_UNKNOWN;
+    return !shim.filtered && raw3(SYS_shmctl, id, IPC_STAT, (long)&segment) == 0 ? segment.shm_segsz : EVENT_UNKNOWN;
 }
 
 void *shmat(int id, const void *address, int flags)

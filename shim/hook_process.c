@@ -110,6 +110,17 @@ static char **environment_room(struct environment *e, size_t entries)
     return e->mapped->entry;
 }
 
+/* Bad pointers are the kernel's to refuse: those of an exec are shown to it before we follow them. */
+static bool is_array(char *const *given)
+{
+    return given && (shim.filtered || raw4(SYS_rt_sigprocmask, ~0, (long)given, 0, sizeof *given) == -EINVAL);
+}
+
+static bool is_text(const char *path)
+{
+    return path && (shim.filtered || raw2(SYS_access, (long)path, F_OK) != -EFAULT);
+}
+
 static void environment_extend(struct environment *e, char *const *given)
 {
     size_t n = 0;
@@ -117,7 +128,7 @@ static void environment_extend(struct environment *e, char *const *given)
     e->given = given;
     e->mapped = NULL;
     e->extended = false;
-    if (atomic_load(&shim.phase) != SHIM_ON || !given || !has(given, "LD_PRELOAD") || has(given, ARENA_ENV))
+    if (atomic_load(&shim.phase) != SHIM_ON || !is_array(given) || !has(given, "LD_PRELOAD") || has(given, ARENA_ENV))
         return;
     while (given[n])
         n++;
@@ -207,7 +218,7 @@ static int clone_sharing_slot(const struct clone_call *c)
     else if (first) {
         char tid[SAY_NUMBER_BYTES];
         atomic_fetch_add_explicit(&shim.arena->unslotted_events, 1, memory_order_relaxed);
-        say((const char *const[]){"a task made by clone shares the storage of thread ", say_number(tid, raw0(SYS_gettid)),
+        say((const char *const[]){"a task made by clone shares the storage of thread ", say_number(tid, t->tid),
                                   ": from here on neither is recorded", NULL});
     }
     return child;
@@ -244,10 +255,12 @@ int clone(int (*run)(void *), void *stack, int flags, void *argument, ...)
 
 static void exec_begin(struct arena_thread *t, const char *path, unsigned op)
 {
-    target_announce(path, op);
+    path = is_text(path) ? path : "";
+    if (!shim.filtered)
+        target_announce(path, op);
     if (!t)
         return;
-    unsigned bytes = path ? (unsigned)strnlen(path, 4095) : 0;
+    unsigned bytes = (unsigned)strnlen(path, 4095);
     uint64_t *field = record_begin(t, EVENT_exec, 1, bytes, clock_ticks());
     if (field) {
         field[0] = op;
@@ -509,7 +522,6 @@ int waitid(idtype_t what, id_t id, siginfo_t *info, int options)
     uint64_t start = start_of(t);
     siginfo_t own, *to = info ? info : &own;
 
-    to->si_pid = 0;
     int result = real.waitid(what, id, to, options);
     if (t)
         process_note_wait(t, &(struct process_waited){.op = OP_waitid,
@@ -517,7 +529,7 @@ int waitid(idtype_t what, id_t id, siginfo_t *info, int options)
                                                       .failed = result < 0,
                                                       .no_hang = options & WNOHANG,
                                                       .kept = options & WNOWAIT,
-                                                      .status = status_of(to),
+                                                      .status = result < 0 ? 0 : status_of(to),
                                                       .start = start});
     return result;
 }

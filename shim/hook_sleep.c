@@ -28,7 +28,7 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *wanted, s
 
     if (flags & TIMER_ABSTIME)
         return wait_until_error(&w, OP_clock_nanosleep, WAIT_time, error, clock, wanted);
-    return wait_leave_error(&w, OP_clock_nanosleep, WAIT_time, error, error == EFAULT ? -1 : wait_ns_of(wanted));
+    return wait_leave_error(&w, OP_clock_nanosleep, WAIT_time, error, wait_timeout_unless(error, wanted));
 }
 
 int usleep(useconds_t us)

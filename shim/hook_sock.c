@@ -44,10 +44,14 @@ struct sock_listener sock_listener_of(struct arena_thread *t, int fd)
     return (struct sock_listener){d ? atomic_load(&d->id) : 0};
 }
 
-static void accepted(struct arena_thread *t, int fd, struct sock_listener from, const struct sockaddr_storage *peer,
-                     socklen_t peer_bytes, unsigned op, uint64_t start)
+static void accepted(struct arena_thread *t, int fd, struct sock_listener from, const void *peer, socklen_t peer_bytes,
+                     unsigned op, uint64_t start)
 {
-    bool local = peer_bytes >= sizeof peer->ss_family && peer->ss_family == AF_UNIX;
+    sa_family_t family = AF_UNSPEC;
+
+    if (peer_bytes >= sizeof family)
+        memcpy(&family, peer, sizeof family);
+    bool local = family == AF_UNIX;
 
     desc_open(t, &(struct desc_opened){.fd = fd,
                                        .kind = local ? KIND_unix : KIND_tcp,
@@ -55,7 +59,7 @@ static void accepted(struct arena_thread *t, int fd, struct sock_listener from, 
                                        .from = from.id,
                                        .start = start,
                                        .address = peer,
-                                       .address_bytes = peer_bytes < sizeof *peer ? peer_bytes : sizeof *peer});
+                                       .address_bytes = peer_bytes});
 }
 
 void sock_note_accepted(struct arena_thread *t, int fd, struct sock_listener from, uint32_t op, uint64_t start)
@@ -63,65 +67,70 @@ void sock_note_accepted(struct arena_thread *t, int fd, struct sock_listener fro
     struct sockaddr_storage peer;
     socklen_t peer_bytes = sizeof peer;
 
-    peer.ss_family = AF_UNSPEC;
-    if (raw3(SYS_getpeername, fd, (long)&peer, (long)&peer_bytes) != 0)
+    if (shim.filtered || raw3(SYS_getpeername, fd, (long)&peer, (long)&peer_bytes) != 0)
         peer_bytes = 0;
-    accepted(t, fd, from, &peer, peer_bytes, op, start);
+    accepted(t, fd, from, &peer, peer_bytes < sizeof peer ? peer_bytes : sizeof peer, op, start);
 }
 
-/* The peer's address costs nothing extra if accept is asked for it; the host gets what it asked for. */
-static void give_address(struct sockaddr *address, socklen_t *bytes, const struct sockaddr_storage *peer,
-                         socklen_t peer_bytes)
+/*
+ * The peer's address costs nothing extra if accept is asked for it. A host that asks gets its answer from the kernel itself,
+ * which alone can tell a bad pointer from a good one; what was written there is then good to read.
+ */
+struct accepting {
+    struct arena_thread *t;
+    struct sock_listener from;
+    uint64_t start;
+    struct sockaddr *address; /* where the kernel writes it */
+    socklen_t *bytes, room;
+    struct sockaddr_storage own;
+    socklen_t own_bytes;
+};
+
+static void accept_enter(struct accepting *a, int fd, struct sockaddr *address, socklen_t *bytes)
 {
-    if (!address || !bytes)
+    a->address = address;
+    a->bytes = bytes;
+    a->room = 0;
+    a->t = hook_enter();
+    if (!a->t)
         return;
-    memcpy(address, peer, peer_bytes < *bytes ? peer_bytes : *bytes);
-    *bytes = peer_bytes;
+    if (!address) {
+        a->address = (struct sockaddr *)&a->own;
+        a->bytes = &a->own_bytes;
+        a->own_bytes = sizeof a->own;
+    }
+    if (a->bytes)
+        a->room = *a->bytes;
+    a->from = sock_listener_of(a->t, fd);
+    a->start = clock_ticks();
+}
+
+static int accept_leave(const struct accepting *a, int fd, unsigned op)
+{
+    if (!a->t || fd < 0)
+        return fd;
+    if (*a->bytes <= a->room && *a->bytes <= sizeof a->own)
+        accepted(a->t, fd, a->from, a->address, *a->bytes, op, a->start);
+    else /* the host had no room for all of it */
+        sock_note_accepted(a->t, fd, a->from, op, a->start);
+    return fd;
 }
 
 int accept(int fd, struct sockaddr *address, socklen_t *bytes)
 {
-    struct arena_thread *t = hook_enter();
-    struct sockaddr_storage peer;
-    socklen_t peer_bytes = sizeof peer;
+    struct accepting a;
 
-    if (!t || (address && !bytes))
-        return real.accept(fd, address, bytes);
-    struct sock_listener from = sock_listener_of(t, fd);
-    uint64_t start = clock_ticks();
-    int got = real.accept(fd, (struct sockaddr *)&peer, &peer_bytes);
-    if (got < 0)
-        return got;
-    give_address(address, bytes, &peer, peer_bytes);
-    accepted(t, got, from, &peer, peer_bytes, OP_accept, start);
-    return got;
+    accept_enter(&a, fd, address, bytes);
+    return accept_leave(&a, real.accept(fd, a.address, a.bytes), OP_accept);
 }
 
 int accept4(int fd, struct sockaddr *address, socklen_t *bytes, int flags)
 {
-    struct arena_thread *t = hook_enter();
-    struct sockaddr_storage peer;
-    socklen_t peer_bytes = sizeof peer;
+    struct accepting a;
 
-    if (!t || (address && !bytes))
-        return real.accept4(fd, address, bytes, flags);
-    struct sock_listener from = sock_listener_of(t, fd);
-    uint64_t start = clock_ticks();
-    int got = real.accept4(fd, (struct sockaddr *)&peer, &peer_bytes, flags);
-    if (got < 0)
-        return got;
-    give_address(address, bytes, &peer, peer_bytes);
-    accepted(t, got, from, &peer, peer_bytes, OP_accept4, start);
-    return got;
+    accept_enter(&a, fd, address, bytes);
+    return accept_leave(&a, real.accept4(fd, a.address, a.bytes, flags), OP_accept4);
 }
-
-struct sock_call {
-    unsigned op;
-    int fd, arg, result;
-    uint64_t start;
-    const void *address;
-    size_t address_bytes;
-};
 
 static void note_sock(struct arena_thread *t, const struct sock_call *call)
 {
@@ -145,50 +154,64 @@ static void note_sock(struct arena_thread *t, const struct sock_call *call)
     record_commit(t);
 }
 
+/* Whether the kernel has read the address: what it has not, we must not. */
+static bool address_was_read(const struct sock_call *call)
+{
+    if (call->op == OP_connect && call->result < 0)
+        return errno != EBADF && errno != ENOTSOCK && errno != EINVAL && errno != EFAULT;
+    return call->result >= 0;
+}
+
+void sock_note(struct arena_thread *t, struct sock_call *call)
+{
+    int saved_errno = errno;
+
+    if (!t)
+        return;
+    if (!address_was_read(call))
+        call->address_bytes = 0;
+    if (call->op == OP_listen && call->result == 0)
+        desc_set_kind(t, call->fd, KIND_listener);
+    note_sock(t, call);
+    errno = saved_errno;
+}
+
 int bind(int fd, const struct sockaddr *address, socklen_t bytes)
 {
     struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-    int result = real.bind(fd, address, bytes);
+    struct sock_call call = {OP_bind, fd, 0, 0, start_of(t), address, bytes};
 
-    if (t)
-        note_sock(t, &(struct sock_call){OP_bind, fd, 0, result, start, address, result < 0 ? 0 : bytes});
-    return result;
+    call.result = real.bind(fd, address, bytes);
+    sock_note(t, &call);
+    return call.result;
 }
 
 int connect(int fd, const struct sockaddr *address, socklen_t bytes)
 {
     struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-    int result = real.connect(fd, address, bytes);
+    struct sock_call call = {OP_connect, fd, 0, 0, start_of(t), address, bytes};
 
-    if (t)
-        note_sock(t, &(struct sock_call){OP_connect, fd, 0, result, start, address,
-                                         result < 0 && errno == EFAULT ? 0 : bytes});
-    return result;
+    call.result = real.connect(fd, address, bytes);
+    sock_note(t, &call);
+    return call.result;
 }
 
 int listen(int fd, int backlog)
 {
     struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-    int result = real.listen(fd, backlog);
+    struct sock_call call = {OP_listen, fd, backlog, 0, start_of(t), NULL, 0};
 
-    if (!t)
-        return result;
-    if (result == 0)
-        desc_set_kind(t, fd, KIND_listener);
-    note_sock(t, &(struct sock_call){OP_listen, fd, backlog, result, start, NULL, 0});
-    return result;
+    call.result = real.listen(fd, backlog);
+    sock_note(t, &call);
+    return call.result;
 }
 
 int shutdown(int fd, int how)
 {
     struct arena_thread *t = hook_enter();
-    uint64_t start = start_of(t);
-    int result = real.shutdown(fd, how);
+    struct sock_call call = {OP_shutdown, fd, how, 0, start_of(t), NULL, 0};
 
-    if (t)
-        note_sock(t, &(struct sock_call){OP_shutdown, fd, how, result, start, NULL, 0});
-    return result;
+    call.result = real.shutdown(fd, how);
+    sock_note(t, &call);
+    return call.result;
 }

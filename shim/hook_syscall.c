@@ -22,6 +22,7 @@
 #include "real.h"
 #include "sock_record.h"
 #include "thread.h"
+#include "wait_record.h"
 
 struct numbered_call {
     struct arena_thread *t; /* not NULL */
@@ -112,6 +113,10 @@ static long copies_over(const struct numbered_call *c)
 
 static long controls(const struct numbered_call *c)
 {
+    if (c->a[1] == F_SETLKW || c->a[1] == F_OFD_SETLKW) {
+        struct wait_call w = wait_enter();
+        return wait_leave_call(&w, OP_syscall, WAIT_file, (int)c->a[0], make(c), -1);
+    }
     return c->a[1] == F_DUPFD || c->a[1] == F_DUPFD_CLOEXEC ? copies(c) : make(c);
 }
 
@@ -137,64 +142,90 @@ static long closes_range(const struct numbered_call *c)
 
 /* --- reads and writes --- */
 
-static long moves_buffer(const struct numbered_call *c, unsigned dir, unsigned flags)
+static long moves_buffer(const struct numbered_call *c, unsigned dir)
 {
     struct io_call io = io_enter((int)c->a[0]);
     long result = make(c);
 
-    io_leave_buffer(&io, OP_syscall, dir, result, (const void *)c->a[1], (size_t)c->a[2], flags);
+    io_leave_buffer(&io, OP_syscall, dir, result, (const void *)c->a[1], (size_t)c->a[2], 0);
     return result;
 }
 
-static unsigned receive_flags(int flags)
+static long reads(const struct numbered_call *c) { return moves_buffer(c, IO_IN); }
+static long writes(const struct numbered_call *c) { return moves_buffer(c, IO_OUT); }
+
+static long receives(const struct numbered_call *c)
 {
-    return (flags & MSG_PEEK ? IO_PEEK : 0) | (flags & MSG_ERRQUEUE ? IO_ERRQUEUE : 0);
+    struct io_call io = io_enter((int)c->a[0]);
+    long result = make(c);
+
+    io_leave_received(&io, OP_syscall, result, (const void *)c->a[1], (size_t)c->a[2], (int)c->a[3]);
+    return result;
 }
 
-static long reads(const struct numbered_call *c) { return moves_buffer(c, IO_IN, 0); }
-static long writes(const struct numbered_call *c) { return moves_buffer(c, IO_OUT, 0); }
-static long receives(const struct numbered_call *c) { return moves_buffer(c, IO_IN, receive_flags((int)c->a[3])); }
-
-static void leave_parts(struct io_call *io, unsigned dir, long result, const struct iovec *parts, size_t count,
-                        unsigned flags)
+static long sends(const struct numbered_call *c)
 {
-    size_t asked = 0;
+    struct io_call io = io_enter((int)c->a[0]);
+    long result = make(c);
 
-    for (size_t i = 0; result >= 0 && i < count; i++)
-        asked += parts[i].iov_len;
-    io_leave(io, &(struct io_done){OP_syscall, dir, result, asked, flags, 0, parts, count});
+    io_leave_sent(&io, OP_syscall, result, (const void *)c->a[1], (size_t)c->a[2], (int)c->a[3]);
+    return result;
 }
 
 static long moves_parts(const struct numbered_call *c, unsigned dir)
 {
     struct io_call io = io_enter((int)c->a[0]);
+    const struct iovec *parts = (const struct iovec *)c->a[1];
+    size_t count = (size_t)c->a[2], asked = 0;
     long result = make(c);
 
-    leave_parts(&io, dir, result, (const struct iovec *)c->a[1], (size_t)c->a[2], 0);
+    for (size_t i = 0; result >= 0 && i < count; i++)
+        asked += parts[i].iov_len;
+    io_leave(&io, &(struct io_done){OP_syscall, dir, result, asked, 0, 0, parts, count});
     return result;
 }
 
 static long reads_parts(const struct numbered_call *c) { return moves_parts(c, IO_IN); }
 static long writes_parts(const struct numbered_call *c) { return moves_parts(c, IO_OUT); }
 
-static long moves_message(const struct numbered_call *c, unsigned dir, unsigned flags)
+static long moves_message(const struct numbered_call *c, unsigned dir)
 {
     struct io_call io = io_enter((int)c->a[0]);
     const struct msghdr *m = (const struct msghdr *)c->a[1];
     long result = make(c);
 
-    leave_parts(&io, dir, result, result < 0 ? NULL : m->msg_iov, result < 0 ? 0 : m->msg_iovlen, flags);
+    io_leave_message(&io, OP_syscall, dir, result, m, (int)c->a[2]);
     if (dir == IO_IN && result >= 0 && io.t)
         desc_received(io.t, m, OP_syscall);
     return result;
 }
 
-static long sends_message(const struct numbered_call *c) { return moves_message(c, IO_OUT, 0); }
+static long sends_message(const struct numbered_call *c) { return moves_message(c, IO_OUT); }
+static long receives_message(const struct numbered_call *c) { return moves_message(c, IO_IN); }
 
-static long receives_message(const struct numbered_call *c)
+/* --- sockets --- */
+
+/* Under the name of the call: the event has no other place for which it was. */
+static long calls_socket(const struct numbered_call *c, unsigned op, bool has_address)
 {
-    return moves_message(c, IO_IN, receive_flags((int)c->a[2]));
+    struct sock_call call = {.op = op, .fd = (int)c->a[0], .start = c->start};
+
+    if (has_address) {
+        call.address = (const void *)c->a[1];
+        call.address_bytes = (socklen_t)c->a[2];
+    } else {
+        call.arg = (int)c->a[1];
+    }
+    long result = make(c);
+    call.result = (int)result;
+    sock_note(c->t, &call);
+    return result;
 }
+
+static long binds(const struct numbered_call *c) { return calls_socket(c, OP_bind, true); }
+static long connects(const struct numbered_call *c) { return calls_socket(c, OP_connect, true); }
+static long listens(const struct numbered_call *c) { return calls_socket(c, OP_listen, false); }
+static long shuts_down(const struct numbered_call *c) { return calls_socket(c, OP_shutdown, false); }
 
 /* --- processes --- */
 
@@ -207,11 +238,27 @@ static long forks(const struct numbered_call *c)
     return child;
 }
 
+/* The arguments of clone3 are looked at only when the kernel has made something of them: programs that probe for the call pass
+ * none. */
+static bool makes_thread(const struct numbered_call *c)
+{
+    return (c->number == SYS_clone ? (uint64_t)c->a[0] : *(const uint64_t *)c->a[0]) & CLONE_THREAD;
+}
+
 static long clones(const struct numbered_call *c)
 {
-    bool is_thread = c->number == SYS_clone ? c->a[0] & CLONE_THREAD : *(const uint64_t *)c->a[0] & CLONE_THREAD;
+    long child = make(c);
 
-    return is_thread ? make(c) : forks(c);
+    if (child > 0 && !makes_thread(c))
+        process_note_fork(c->t, (pid_t)child, OP_syscall);
+    return child;
+}
+
+static long controls_process(const struct numbered_call *c)
+{
+    struct arena_thread *silenced = filter_strict(filter_prctl((int)c->a[0], (unsigned long)c->a[1]));
+
+    return filter_strict_done(silenced, make(c));
 }
 
 static long exits(const struct numbered_call *c)
@@ -262,6 +309,10 @@ static const struct row rows[] = {
     [SYS_socketpair] = {opens_socket_pair, 0},
     [SYS_pipe] = {opens_pipe, 0},
     [SYS_pipe2] = {opens_pipe, 0},
+    [SYS_bind] = {binds, 0},
+    [SYS_connect] = {connects, 0},
+    [SYS_listen] = {listens, 0},
+    [SYS_shutdown] = {shuts_down, 0},
     [SYS_accept] = {accepts, 0},
     [SYS_accept4] = {accepts, 0},
     [SYS_dup] = {copies, 0},
@@ -273,7 +324,7 @@ static const struct row rows[] = {
     [SYS_read] = {reads, 0},
     [SYS_write] = {writes, 0},
     [SYS_recvfrom] = {receives, 0},
-    [SYS_sendto] = {writes, 0},
+    [SYS_sendto] = {sends, 0},
     [SYS_readv] = {reads_parts, 0},
     [SYS_writev] = {writes_parts, 0},
     [SYS_recvmsg] = {receives_message, 0},
@@ -281,6 +332,7 @@ static const struct row rows[] = {
     [SYS_fork] = {forks, 0},
     [SYS_clone] = {clones, 0},
     [SYS_clone3] = {clones, 0},
+    [SYS_prctl] = {controls_process, 0},
     [SYS_exit_group] = {exits, 0},
 };
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "desc.h"
+#include "ident.h"
 #include "launch.h"
 #include "procslot.h"
 #include "raw.h"
@@ -56,14 +57,14 @@ static void extend_environment(void)
 }
 
 /* Registers this process in a run: true if its recorder is still there. */
-static bool enter_run(struct arena_header *a)
+static bool enter_run(struct arena_header *a, uint32_t pid)
 {
     shim_use_arena(a);
     shim.proc = procslot_claim(0);
     if (!shim.proc)
         return false;
     procslot_name(shim.proc, NULL);
-    procslot_begin(shim.proc);
+    procslot_begin(shim.proc, pid, (uint32_t)raw0(SYS_getppid));
     ring_wake_recorder(); /* so that it looks at us while we live, however short that is */
     return atomic_load(&a->recorder_state) == ARENA_RUNNING;
 }
@@ -73,12 +74,12 @@ static bool join_or_begin_run(void)
     const char *where = settings_lookup(environ, ARENA_ENV);
     struct arena_header *a = where ? launch_join(where) : NULL;
 
-    if (a && enter_run(a))
+    if (a && enter_run(a, ident_joined()))
         return true;
     if (a)
         raw2(SYS_munmap, (long)a, (long)a->bytes);
     a = launch_run(environ);
-    if (!a || !enter_run(a))
+    if (!a || !enter_run(a, (uint32_t)raw0(SYS_getpid)))
         return false;
     extend_environment();
     return true;
@@ -106,8 +107,10 @@ void shim_start(void)
 
     if (!atomic_compare_exchange_strong(&shim.phase, &early, SHIM_STARTING))
         return;
-    if (!real.malloc)
+    if (!real.malloc) {
+        say_start();
         real_resolve();
+    }
     if (!environ) { /* libc's own initializer has not run yet */
         atomic_store(&shim.phase, SHIM_EARLY);
         return;
@@ -119,6 +122,7 @@ void shim_start(void)
     if (!heap_mode_is_possible())
         shim.heap_mode = HEAP_OFF;
     desc_start();
+    ident_start();
     thread_watch_ends();
     if (shim.heap_mode >= HEAP_EXACT)
         stack_start();

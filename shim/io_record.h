@@ -70,4 +70,12 @@ static inline void io_leave_buffer(struct io_call *c, unsigned op, unsigned dir,
     io_record(c, &(struct io_done){op, dir, result, asked, flags, 0, &part, 1});
 }
 
+/* Calls on sockets, whichever hook made them (hook_io.c). flags: the call's, MSG_*. */
+void io_leave_received(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+    __attribute__((visibility("hidden")));
+void io_leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+    __attribute__((visibility("hidden")));
+void io_leave_message(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct msghdr *m, int flags)
+    __attribute__((visibility("hidden")));
+
 #endif

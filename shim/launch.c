@@ -334,18 +334,21 @@ struct arena_header *launch_join(const char *where)
     return a;
 }
 
+/* What stands there already is let stand: other threads read it, in their environment. */
 char *launch_environment_entry(const struct arena_header *arena)
 {
-    char digits[SAY_NUMBER_BYTES], hex[17];
+    char digits[SAY_NUMBER_BYTES], hex[17], entry[sizeof environment_entry];
 
     for (int i = 0; i < 16; i++)
         hex[i] = "0123456789abcdef"[arena->run_id >> (60 - 4 * i) & 15];
     hex[16] = 0;
-    strcpy(environment_entry, ARENA_ENV "=");
-    strcat(environment_entry, say_number(digits, (int64_t)atomic_load(&arena->recorder_pid)));
-    strcat(environment_entry, ":");
-    strcat(environment_entry, say_number(digits, (int64_t)atomic_load(&arena->recorder_fd)));
-    strcat(environment_entry, ":");
-    strcat(environment_entry, hex);
+    strcpy(entry, ARENA_ENV "=");
+    strcat(entry, say_number(digits, (int64_t)atomic_load(&arena->recorder_pid)));
+    strcat(entry, ":");
+    strcat(entry, say_number(digits, (int64_t)atomic_load(&arena->recorder_fd)));
+    strcat(entry, ":");
+    strcat(entry, hex);
+    if (strcmp(entry, environment_entry) != 0)
+        strcpy(environment_entry, entry);
     return environment_entry;
 }

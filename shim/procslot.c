@@ -40,10 +40,10 @@ struct arena_proc *procslot_claim(uint32_t parent_serial)
     return NULL;
 }
 
-void procslot_begin(struct arena_proc *p)
+void procslot_begin(struct arena_proc *p, uint32_t pid, uint32_t ppid)
 {
-    p->pid = (uint32_t)raw0(SYS_getpid);
-    p->ppid = (uint32_t)raw0(SYS_getppid);
+    p->pid = pid;
+    p->ppid = ppid;
     p->start_ticks = clock_ticks();
     atomic_store(&p->state, ARENA_LIVE);
 }
@@ -87,7 +87,7 @@ void procslot_exiting(int status)
     atomic_store(&shim.proc->cpu_ns, (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec);
     atomic_store(&shim.proc->status, status);
     atomic_store(&shim.proc->how, HOW_exit);
-    if (shim.proc->pid == 1)
+    if (shim.proc->pid == 1 && !shim.filtered)
         flush_recorder();
 }
 

@@ -10,8 +10,8 @@
 /* A free slot, CLAIMED, with a serial and this parent; NULL if there is none. */
 struct arena_proc *procslot_claim(uint32_t parent_serial);
 
-/* Fills in the calling process's ids and makes the slot LIVE. */
-void procslot_begin(struct arena_proc *p);
+/* Makes the slot LIVE as that of the calling process, with these numbers (ident.h). */
+void procslot_begin(struct arena_proc *p, uint32_t pid, uint32_t ppid);
 
 /* Fills in the name of its program: the parent's, or by asking the kernel. Before procslot_begin: a process may be gone before
  * the recorder has looked at it. */

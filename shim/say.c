@@ -1,10 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Descriptor 2 is standard error as long as it is what it was when the process image began. A host that closes it may have its
+ * database or a connection there, so what it has become since must show that it takes lines: a terminal or another device, or
+ * a file that is only appended to.
+ */
 #include "say.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "raw.h"
+#include "state.h"
+
+static struct stat first; /* what it was */
+
+void say_start(void) { raw2(SYS_fstat, 2, (long)&first); }
+
+static bool is_standard_error(void)
+{
+    struct stat now;
+
+    if (shim.filtered || raw2(SYS_fstat, 2, (long)&now) != 0)
+        return false;
+    if ((now.st_dev == first.st_dev && now.st_ino == first.st_ino) || S_ISCHR(now.st_mode))
+        return true;
+    return S_ISREG(now.st_mode) && raw2(SYS_fcntl, 2, F_GETFL) & O_APPEND;
+}
 
 void say(const char *const *parts)
 {
@@ -15,7 +39,8 @@ void say(const char *const *parts)
         for (const char *p = *parts; *p && used + 1 < sizeof line; p++)
             line[used++] = *p >= ' ' || *p < 0 ? *p : '?';
     line[used++] = '\n';
-    raw3(SYS_write, 2, (long)line, (long)used);
+    if (is_standard_error())
+        raw3(SYS_write, 2, (long)line, (long)used);
 }
 
 const char *say_number(char buffer[SAY_NUMBER_BYTES], int64_t value)

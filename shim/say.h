@@ -6,7 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Says the parts, which end with NULL, as one line; control characters become '?'. Long lines are cut. */
+/* Once a process image, before anything is said: notes what standard error is. */
+void say_start(void);
+
+/* Says the parts, which end with NULL, as one line; control characters become '?'. Long lines are cut. Nothing is
+ * written to what does not look like standard error any more. */
 void say(const char *const *parts);
 
 /* A number as text, in a buffer of the caller's; gives where it begins. */

@@ -11,8 +11,8 @@
 
 #include "event.h"
 #include "frame.h"
+#include "ident.h"
 #include "procslot.h"
-#include "raw.h"
 #include "ring.h"
 #include "sampler.h"
 #include "stack.h"
@@ -22,10 +22,9 @@ static __thread bool thread_attaching;     /* a signal handler may come in betwe
 static __thread uint32_t thread_retry;     /* no slot was free: calls to let pass before trying again */
 static pthread_key_t end_key;
 static bool end_key_made;
-static bool tid_is_in_place;
 
 #define RETRY_AFTER_CALLS 4096
-#define TID_OFFSET 0x2d0 /* of the thread's id in glibc's thread descriptor, looked at where the kernel must not be asked */
+#define TELL_AFTER_CALLS 64 /* calls without a slot are told in such pieces: each was made, and the last few may be missing */
 
 /* Counts down the rounds: the value of the key is the round plus one. */
 static void on_thread_end(void *round)
@@ -51,14 +50,6 @@ static void on_thread_end(void *round)
 void thread_watch_ends(void)
 {
     end_key_made = pthread_key_create(&end_key, on_thread_end) == 0;
-    tid_is_in_place = *(const uint32_t *)((const uint8_t *)pthread_self() + TID_OFFSET) == (uint32_t)raw0(SYS_gettid);
-}
-
-static uint32_t own_tid(void)
-{
-    if (!shim.filtered)
-        return (uint32_t)raw0(SYS_gettid);
-    return tid_is_in_place ? *(const volatile uint32_t *)((const uint8_t *)pthread_self() + TID_OFFSET) : 0;
 }
 
 static void slot_init(struct arena_thread *t)
@@ -70,7 +61,7 @@ static void slot_init(struct arena_thread *t)
     t->stalled_ticks = t->cost_heap_ticks = t->cost_io_ticks = 0;
     t->stack_checks = t->stack_mismatches = 0;
     atomic_store_explicit(&t->waiting, 0, memory_order_relaxed);
-    t->tid = own_tid();
+    t->tid = ident_thread();
     t->pid = atomic_load_explicit(&shim.proc->pid, memory_order_relaxed);
     t->proc = (uint32_t)(shim.proc - shim.procs);
     t->serial = atomic_fetch_add_explicit(&shim.arena->next_thread, 1, memory_order_relaxed);
@@ -102,6 +93,22 @@ static struct arena_thread *slot_claim(void)
     return NULL;
 }
 
+static void tell_unslotted(uint32_t calls)
+{
+    atomic_fetch_add_explicit(&shim.arena->unslotted_events, calls, memory_order_relaxed);
+}
+
+/* Whether this call passes unrecorded without another look for a slot. */
+static bool is_passed_over(void)
+{
+    if (!thread_retry)
+        return false;
+    thread_retry--;
+    if (thread_retry % TELL_AFTER_CALLS == 0)
+        tell_unslotted(thread_retry ? TELL_AFTER_CALLS : TELL_AFTER_CALLS - 1);
+    return thread_retry != 0;
+}
+
 static struct arena_thread *attach_now(void)
 {
     if (atomic_load_explicit(&shim.phase, memory_order_acquire) == SHIM_EARLY)
@@ -112,11 +119,11 @@ static struct arena_thread *attach_now(void)
         return thread_slot;
     if (atomic_load_explicit(&shim.phase, memory_order_acquire) != SHIM_ON)
         return NULL;
-    if (thread_retry && --thread_retry)
+    if (is_passed_over())
         return NULL;
     struct arena_thread *t = slot_claim();
     if (!t) {
-        atomic_fetch_add_explicit(&shim.arena->unslotted_events, RETRY_AFTER_CALLS, memory_order_relaxed);
+        tell_unslotted(1);
         thread_retry = RETRY_AFTER_CALLS;
         return NULL;
     }

@@ -5,15 +5,16 @@
 #include "ledger.h"
 #include "ring.h"
 
-/* What was left of the time until the deadline when the call began. The call has read the deadline, unless it says that it
- * could not. */
+/* What was left of the time until the deadline when the call began. One that failed without waiting may not have read it. */
 static int64_t timeout_of(const struct wait_call *w, const struct wait_done *done)
 {
     struct timespec now;
 
     if (!done->deadline)
         return done->timeout_ns;
-    if (done->result == -EFAULT || clock_gettime(done->clock, &now) != 0)
+    bool read = done->result >= 0 || done->result == -ETIMEDOUT || done->result == -EINTR || done->result == -EAGAIN ||
+                done->result == -EOWNERDEAD;
+    if (!read || clock_gettime(done->clock, &now) != 0)
         return -1;
     int64_t took_ns = (int64_t)(clock_read_raw_ns() - w->start_ns);
     int64_t left_ns = wait_ns_of(done->deadline) - wait_ns_of(&now) + took_ns;

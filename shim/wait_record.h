@@ -98,10 +98,15 @@ static inline int64_t wait_ns_of(const struct timespec *timeout)
     return timeout ? (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec : -1;
 }
 
-/* The timeout of a call that is over: the kernel has read it, unless it says that it could not. */
+/* The timeout of a call that is over: one that began to wait has read it, one that failed otherwise may have not. */
+static inline int64_t wait_timeout_unless(int error, const struct timespec *timeout)
+{
+    return error && error != EINTR && error != EAGAIN && error != ETIMEDOUT ? -1 : wait_ns_of(timeout);
+}
+
 static inline int64_t wait_timeout(long result, const struct timespec *timeout)
 {
-    return result < 0 && errno == EFAULT ? -1 : wait_ns_of(timeout);
+    return wait_timeout_unless(result < 0 ? errno : 0, timeout);
 }
 
 #endif

@@ -89,6 +89,7 @@ struct bound {
     struct whole *whole;
     uint64_t limit, retry_ns;
     bool failed; /* the last attempt to compact the file */
+    bool inherited; /* a recorder before us wrote the file, and we have made no mark yet */
     bool blind;  /* memory was short, and it is not known what must be kept: nothing can be dropped any more */
     int directory;
     char name[256], name_new[264];
@@ -266,7 +267,8 @@ static bool begin_copying(struct bound *b)
         give_up(b);
         return false;
     }
-    qsort(c->sorted.chunks, c->sorted.count, sizeof *c->sorted.chunks, compare_kept);
+    if (c->sorted.count) /* qsort takes no NULL, not even for nothing */
+        qsort(c->sorted.chunks, c->sorted.count, sizeof *c->sorted.chunks, compare_kept);
     return true;
 }
 
@@ -602,6 +604,7 @@ static void make_mark(struct bound *b, uint64_t now_ns)
                             .events = b->r->drained_events - b->r->arena->bound.kept_events,
                             .fd = memfd_create("perfshim-checkpoint", MFD_CLOEXEC)};
     b->r->floor_ticks = b->mark.ticks + 1;
+    b->inherited = false;
     pid_t self = getpid();
     b->mark.writer = b->mark.fd < 0 ? -1 : fork();
     if (b->mark.writer == 0) {
@@ -657,11 +660,14 @@ bool bound_step(struct bound *b, uint64_t now_ns)
 /* --- the sink's questions --- */
 
 /* Detail that would pass the bound while the disk has no room for a compaction is refused: it waits in memory, and what does
- * not fit there is counted as lost. */
+ * not fit there is counted as lost. So is detail behind a recorder that was killed when the file was nearly full: nothing can
+ * be compacted before our first mark, and recorders that are killed one after another would each add to the file. */
 static bool room(void *context, const struct trace_chunk_header *h, size_t bytes)
 {
     struct bound *b = context;
 
+    if (b->inherited && !b->blind && h->thread != 0 && sink_bytes(b->r->sink) >= top_bytes(b))
+        return false;
     if (sink_bytes(b->r->sink) + bytes <= b->limit)
         return true;
     if (!is_copying(b) && b->mark.state == MARK_WRITING)
@@ -732,6 +738,7 @@ static void take_over(struct bound *b)
     b->r->arena->bound.known_from = clock_ticks();
     clear_new(b);
     b->blind = !read_file(b);
+    b->inherited = true;
 }
 
 struct bound *bound_new(struct recorder *r, const char *path)

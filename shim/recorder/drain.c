@@ -243,7 +243,7 @@ static struct track *take_bounded(struct drain *d, struct guest *g, struct event
     struct recorder *r = d->r;
 
     if (e->time < r->floor_ticks)
-        e->time = r->floor_ticks;
+        e->time = r->floor_ticks++; /* each at a time of its own: a free and the next allocation stay in their order */
     if (!whole_take(bound_whole(r->bound), g->host, e))
         g->track.lost++;
     if (e->type != EVENT_stack)

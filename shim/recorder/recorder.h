@@ -88,7 +88,7 @@ struct recorder {
     uint64_t drained_events;
     struct budget_rates rates;
     struct bound *bound;  /* NULL: the trace may have any size */
-    uint64_t floor_ticks; /* events that are taken now stand at this time or later: see bound.c */
+    uint64_t floor_ticks; /* events that are taken now stand at this time or later, in the order of their taking: see bound.c */
     uint64_t damaged_rings; /* times that a ring's content made no sense */
 };
 

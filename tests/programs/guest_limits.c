@@ -19,8 +19,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 static void say(const char *what, long result)
@@ -88,6 +90,38 @@ static int nofile(const char *number)
     say("close", close(high));
     say("thread", pthread_create(&(pthread_t){0}, NULL, thread_work, NULL));
     usleep(50000);
+    return 0;
+}
+
+/* A number beyond the limit, from before it. */
+static int above(const char *number)
+{
+    char buffer[1] = "";
+
+    say("read", read(atoi(number), buffer, 1));
+    say("close", close(atoi(number)));
+    return 0;
+}
+
+/* What was standard error becomes a file of the host's. */
+static int standard_error(const char *unused)
+{
+    char *const arguments[] = {"ldconfig", "--version", NULL};
+    struct stat file;
+    int status;
+
+    (void)unused;
+    close(2);
+    say("file", memfd_create("database", 0));
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(open("/dev/null", O_WRONLY), 1);
+        execv("/sbin/ldconfig", arguments);
+        _exit(0);
+    }
+    say("wait", waitpid(child, &status, 0) == child);
+    say("stat", fstat(2, &file));
+    say("bytes", file.st_size);
     return 0;
 }
 
@@ -259,6 +293,68 @@ static int filter(unsigned otherwise)
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }
 
+/* Kills for what the shim would like to ask the kernel, and nothing else: an ordinary host goes on. */
+static int filter_questions(const char *how)
+{
+#define KILL(n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (n), 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        KILL(SYS_fcntl), KILL(SYS_getpid), KILL(SYS_getppid), KILL(SYS_gettid), KILL(SYS_readlink), KILL(SYS_fstatfs),
+        KILL(SYS_getuid), KILL(SYS_geteuid), KILL(SYS_fgetxattr), KILL(SYS_getpeername), KILL(SYS_getsockopt),
+        KILL(SYS_shmctl), KILL(SYS_sigaltstack), KILL(SYS_access), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return (int)(strcmp(how, "syscall") == 0 ? syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)
+                                             : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0));
+}
+
+/* The child's own work, and a grandchild. Gives what its wait status should be. */
+static pid_t filtered_child(pid_t (*make)(void), int pair)
+{
+    pid_t child = make();
+
+    if (child != 0)
+        return child;
+    void *volatile block = malloc(100);
+    free(block);
+    pid_t grandchild = make();
+    if (grandchild == 0)
+        _exit(write(pair, "x", 1) == 1 ? 3 : 4);
+    int status = 0;
+    waitpid(grandchild, &status, 0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) + 1 : 99);
+}
+
+static int seccomp_fork(const char *how)
+{
+    static pid_t (*const makers[])(void) = {fork, _Fork};
+    char *const arguments[] = {"true", NULL};
+    int pair[2], listener = socket(AF_UNIX, SOCK_STREAM, 0), status;
+
+    say("pipe", pipe(pair));
+    say("filter", filter_questions(how));
+    for (int i = 0; i < 2; i++) {
+        pid_t child = filtered_child(makers[i], pair[1]);
+        say("wait", waitpid(child, &status, 0) == child);
+        say("status", status);
+    }
+    pid_t child = vfork();
+    if (child == 0) {
+        execv("/etc/passwd", arguments);
+        _exit(7);
+    }
+    say("wait", waitpid(child, &status, 0) == child);
+    say("status", status);
+    say("dup2", dup2(listener, -1));
+    say("close", close(listener));
+    openlog("guest", LOG_NDELAY, LOG_USER);
+    closelog();
+    say("work", work());
+    exit(3);
+}
+
 /* What the filter allows, by system calls that the kernel's log names: new call stacks, known descriptors. */
 static long confined_work(const int pair[2])
 {
@@ -328,6 +424,39 @@ static int seccomp_strict(const char *unused)
     return 6;
 }
 
+/* --- a pid namespace: a thread that is quiet while others come and go, and a child --- */
+
+static void *quiet_thread(void *unused)
+{
+    for (int i = 0; i < 2; i++) {
+        usleep(2500000);
+        void *volatile block = malloc(54321);
+        free(block);
+    }
+    return unused;
+}
+
+static int namespace(const char *unused)
+{
+    pthread_t quiet, other;
+    int status = 0;
+
+    (void)unused;
+    pthread_create(&quiet, NULL, quiet_thread, NULL);
+    for (int i = 0; i < 8; i++) {
+        pthread_create(&other, NULL, thread_work, NULL);
+        pthread_join(other, NULL);
+        usleep(400000);
+    }
+    pthread_join(quiet, NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(work() > 0 ? 5 : 6);
+    say("wait", waitpid(child, &status, 0) == child);
+    say("status", WEXITSTATUS(status));
+    return 0;
+}
+
 /* --- children that nobody expects --- */
 
 /* Waits for any child until there is none: a recorder that became a child of PID 1 or of a subreaper would show. */
@@ -375,10 +504,10 @@ static const struct row {
     const char *name;
     int (*run)(const char *);
 } rows[] = {
-    {"nofile", nofile}, {"as_own", as_own}, {"as_parent", as_parent}, {"data", data}, {"plain", plain}, {"fsize", fsize},
+    {"nofile", nofile}, {"above", above}, {"standard_error", standard_error}, {"as_own", as_own}, {"as_parent", as_parent}, {"data", data}, {"plain", plain}, {"fsize", fsize},
     {"no_directory", no_directory}, {"drop", drop}, {"undumpable", undumpable}, {"no_new_privs", no_new_privs},
-    {"core", core}, {"seccomp_filter", seccomp_filter}, {"seccomp_exec", seccomp_exec}, {"seccomp_strict", seccomp_strict},
-    {"wait_any", wait_any}, {"become_subreaper", become_subreaper}, {"ids", ids},
+    {"core", core}, {"seccomp_filter", seccomp_filter}, {"seccomp_fork", seccomp_fork}, {"seccomp_exec", seccomp_exec}, {"seccomp_strict", seccomp_strict},
+    {"wait_any", wait_any}, {"become_subreaper", become_subreaper}, {"ids", ids}, {"namespace", namespace},
 };
 
 int main(int count, char **arguments)

@@ -7,7 +7,9 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,11 +192,42 @@ static int by_syscall(int n)
     _exit(0);
 }
 
+/* The environment is read in one thread while another starts programs. */
+static atomic_bool started_all;
+static long changed;
+
+static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
+
+static void *looks_on(void *first)
+{
+    while (!atomic_load(&started_all))
+        changed += !same_text(getenv("PERFSHIM_ARENA"), first);
+    return NULL;
+}
+
+static int environment(int n)
+{
+    char *const arguments[] = {"nothing", NULL};
+    char *const preloaded[] = {"LD_PRELOAD=", NULL};
+    char *first = getenv("PERFSHIM_ARENA") ? strdup(getenv("PERFSHIM_ARENA")) : NULL;
+    pthread_t t;
+    pid_t child;
+
+    pthread_create(&t, NULL, looks_on, first);
+    for (int i = 0; i < n; i++)
+        if (posix_spawn(&child, "/nonexistent", NULL, NULL, arguments, preloaded) == 0)
+            return 1;
+    atomic_store(&started_all, true);
+    pthread_join(t, NULL);
+    printf("changed %ld\n", changed);
+    return 0;
+}
+
 static const struct row {
     const char *name;
     int (*run)(int);
 } rows[] = {{"at_once", at_once}, {"in_sequence", in_sequence}, {"outlive", outlive}, {"names", names},
-            {"by_syscall", by_syscall}};
+            {"by_syscall", by_syscall}, {"environment", environment}};
 
 int main(int count, char **arguments)
 {

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -366,12 +367,18 @@ static void signals(void)
 
 static void files(void)
 {
+    struct flock lock = {.l_type = F_WRLCK};
     int fd = memfd_create("file", 0);
     char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     expect("wait:flock", flock(fd, LOCK_EX), 0);
     expect("wait:lockf", lockf(fd, F_LOCK, 1), 0);
     expect("wait:lockf64", lockf64(fd, F_ULOCK, 1), 0);
+    expect("wait:fcntl", fcntl(fd, F_SETLKW, &lock), 0);
+    expect("wait:fcntl64", fcntl64(fd, F_SETLKW, &lock), 0);
+    expect("wait:syscall", (int)syscall(SYS_fcntl, fd, F_SETLKW, &lock), 0);
+    if (fcntl(fd, F_SETLK, &lock) != 0) /* does not wait */
+        abort();
     expect("wait:fsync", fsync(fd), 0);
     expect("wait:fdatasync", fdatasync(fd), 0);
     expect("wait:fdatasync", fdatasync(-1), -1);

@@ -166,6 +166,7 @@ NOINLINE void callbacks(void)
 /* --- signals that interrupt anywhere --- */
 
 static volatile sig_atomic_t handled;
+static volatile unsigned work_done; /* so that no compiler leaves the work out */
 
 static void on_alarm(int signal_number)
 {
@@ -194,13 +195,12 @@ static void signals(int wanted, int on_other_stack)
     stack_t stack = {.ss_sp = other, .ss_size = sizeof other};
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART | (on_other_stack ? SA_ONSTACK : 0)};
     struct itimerval often = {{0, 500}, {0, 500}}, off = {{0, 0}, {0, 0}};
-    volatile unsigned sum = 0;
 
     sigaltstack(&stack, NULL);
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);
     for (handled = 0; handled < wanted;)
-        sum += busy(3);
+        work_done += busy(3);
     setitimer(ITIMER_REAL, &off, NULL);
 }
 

@@ -28,6 +28,20 @@ def limited(which, low, high=None):
 case('nofile', '20')
 case('nofile', '3')
 case('plain', name='RLIMIT_NOFILE 8 before the start', before=limited(resource.RLIMIT_NOFILE, 8))
+
+
+def open_above():
+    os.dup2(0, 5000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+
+
+if resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 5000:
+    *_, trace = case('above', '5000', before=open_above, close_fds=False)
+    tap.equal(len([line for line in trace.of('desc_open', 'desc_close') if ' fd=5000 ' in line]), 2,
+              'above: a number beyond the limit is known')
+else:
+    tap.skip('above', 'the limit is low already')
+case('standard_error', quiet='0', says='recording pid')
 case('as_own', '256')
 case('as_own', '3000')
 for megabytes in (64, 512):
@@ -82,6 +96,11 @@ else:
 # --- system call filters ---
 case('seccomp_filter', 'kill')
 case('seccomp_filter', 'errno')
+for how in ('prctl', 'syscall'):
+    *_, trace = case('seccomp_fork', how)
+    forked = trace.of('process')[1:]
+    tap.ok(len(forked) == 4 and len({line.split()[1] for line in forked}) == 4,
+           f'seccomp_fork {how}: children and grandchildren are in the trace', '\n'.join(forked))
 case('seccomp_exec', recorded=None, says='cannot record')
 case('seccomp_strict', lossless=False)
 
@@ -106,6 +125,16 @@ if ROOT_USER and run(['unshare', '--mount', '--pid', '--fork', 'true']).returnco
     readonly = open_directory()
     within('a read-only directory', f'mount --bind {readonly} {readonly}; mount -o remount,ro,bind {readonly}; cd {readonly}',
            LIMITS, 'plain', out='trace.zst', recorded=False, says='cannot record')
+    *_, trace = same(tap, 'a pid namespace', ['unshare', '--pid', '--fork', LIMITS, 'namespace'])
+    told = [line for line in trace.of('process') if 'guest_limits' in line]
+    numbers = {line.split()[1].split('/')[0] for line in told}
+    tap.ok(len(told) == 2 and min(int(n) for n in numbers) > 2, 'a pid namespace: processes go by the recorder\'s numbers', told)
+    ends = [line for line in trace.of('process_end') if line.split()[1].split('/')[0] in numbers and 'how=exit' in line]
+    tap.equal(len(ends), 2, 'a pid namespace: both are known to have ended')
+    quiet = [line.split()[1] for line in trace.of('alloc') if ' size=54321 ' in line]
+    ended = [line for line in trace.of('thread_end') if quiet and f" tid={quiet[0].split('/')[1]} " in line]
+    tap.ok(len(quiet) == 2 and len(set(quiet)) == 1 and len(ended) == 1, 'a pid namespace: a quiet thread is one thread',
+           f'{quiet} {ended}')
     within('PID 1', 'mount -t proc proc /proc', LIMITS, 'wait_any', unshare=('--pid', '--fork', '--kill-child'), timeout=8, lossless=False,
            recorded=None)
 else:

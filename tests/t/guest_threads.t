@@ -56,4 +56,5 @@ names = {word for line in trace.of('thread') for word in re.findall(r'guest-\d',
 tap.equal(len(names), 4, 'names: the trace has the names that threads gave themselves')
 *_, trace = case('by_syscall', '1000')
 tap.equal(sum(marked(trace).values()), 1000, 'by_syscall: threads that end by a system call are in the trace')
+case('environment', '1000')
 tap.done()
