@@ -53,7 +53,7 @@ ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc)
 RECORDER_LIBS := -lzstd -lm
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench install uninstall clean help deps tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench install uninstall clean help deps demo-built tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -148,33 +148,41 @@ $(O)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/fuzz/modules.a
 	$(call say,FUZZ,$<)
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(DEPS) $(filter %.c %.a,$^) -o $@ -lzstd -lcjson -ldw -lelf -liberty -lm -lpthread
 
-tests-built: $(unit_bin) $(program_bin)
-programs-built: $(program_bin)
+# The empty command keeps make from saying that there is nothing to be done.
+demo-built: all $(O)/tests/servers/shop
+tests-built: all $(unit_bin) $(program_bin)
+programs-built: all $(program_bin)
+demo-built tests-built programs-built: ; @:
 
 ## deps: install the Debian packages that building and the demo need
 deps:
 	$(Q)scripts/deps build demo
 
+# Most tests wait more than they compute, so two processors halve their time. Beyond four, neighbours only disturb each other.
+JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+# What a target builds on its way uses them too, unless the caller gave a -j.
+PARTS = --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
+
 ## demo: install what is missing, build, run nginx and the example server under load, print both reports
 demo: deps
-	$(Q)$(MAKE) --no-print-directory all programs-built
+	$(Q)$(MAKE) $(PARTS) demo-built
 	$(Q)O=$(O) scripts/demo
 
-## check: install what tests need, build, run every test (T='tests/t/x.t ...' for some)
+## check: install what tests need, build, run every test, JOBS at a time (T='tests/t/x.t ...' for some)
 check:
 	$(Q)scripts/deps build test
-	$(Q)$(MAKE) --no-print-directory all tests-built
-	$(Q)O=$(abspath $(O)) SAN='$(SAN)' prove --timer $(if $(T),$(T),tests/t/)
+	$(Q)$(MAKE) $(PARTS) tests-built
+	$(Q)O=$(abspath $(O)) SAN='$(SAN)' prove --timer -j$(JOBS) $(if $(T),$(T),tests/t/)
 
 ## check-unit: only the unit tests, which need no server
 check-unit:
-	$(Q)$(MAKE) --no-print-directory all tests-built T=
+	$(Q)$(MAKE) $(PARTS) tests-built T=
 	$(Q)O=$(abspath $(O)) prove --timer tests/t/unit.t
 
 ## fuzz: run every fuzzer for FUZZ_SECONDS (30) or FUZZ_RUNS executions each; FUZZ='scrub wire' for some of them
 fuzz:
 	$(Q)scripts/deps build fuzz
-	$(Q)$(MAKE) --no-print-directory fuzz-built
+	$(Q)$(MAKE) $(PARTS) fuzz-built
 	$(Q)O=$(abspath $(O)) tests/fuzz/run $(FUZZ)
 fuzz-built: $(fuzz_bin)
 
@@ -182,20 +190,20 @@ fuzz-built: $(fuzz_bin)
 N ?= 1000
 check-kills:
 	$(Q)scripts/deps build test
-	$(Q)$(MAKE) --no-print-directory all programs-built
+	$(Q)$(MAKE) $(PARTS) programs-built
 	$(Q)O=$(abspath $(O)) scripts/kills $(N)
 
 ## check-hosts: other people's test suites and compiled servers, bare and preloaded, compared (scripts/check-hosts)
 check-hosts:
 	$(Q)scripts/deps build hosts
-	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)$(MAKE) $(PARTS) tests-built
 	$(Q)O=$(abspath $(O)) TEST_TIMEOUT_S=900 prove --timer tests/t/hosts_*.t
 	$(Q)O=$(abspath $(O)) scripts/check-hosts
 
 ## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
 bench:
 	$(Q)scripts/deps build test
-	$(Q)$(MAKE) --no-print-directory all programs-built
+	$(Q)$(MAKE) $(PARTS) programs-built
 	$(Q)O=$(abspath $(O)) scripts/bench
 
 ## install: into PREFIX (/usr/local), below DESTDIR if that is set
@@ -220,6 +228,6 @@ clean:
 ## help: this list
 help:
 	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST)) | awk -F': ' '{printf "  %-11s %s\n", $$1, $$2}'
-	@echo 'Variables: O=dir  CC=clang  SAN=address,undefined|thread  V=1  PREFIX=  DESTDIR=  T=tests'
+	@echo 'Variables: O=dir  CC=clang  SAN=address,undefined|thread  V=1  JOBS=  PREFIX=  DESTDIR=  T=tests'
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

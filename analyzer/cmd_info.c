@@ -153,8 +153,11 @@ static void print_losses(const struct info *info, const struct reader *r)
 {
     struct reader_damage d = reader_damage(r);
 
+    uint64_t unslotted = process_recorder(info->processes)->unslotted_events;
+    bool at_least = unslotted && unslotted != EVENT_UNKNOWN;
+
     print_label("lost");
-    printf("%" PRIu64 " events", lost_events(info));
+    printf("%s%" PRIu64 " events", at_least ? "at least " : "", lost_events(info));
     if (process_gaps(info->processes)->count)
         printf(", %" PRIu64 " of them in %" PRIu64 " gaps", process_gaps(info->processes)->events,
                process_gaps(info->processes)->count);

@@ -53,7 +53,7 @@ static int build_processes(struct report *r, const struct analysis *a)
     size_t n = process_count(a->processes);
     double stalled_ns = 0;
     uint64_t unslotted = process_recorder(a->processes)->unslotted_events;
-    r->lost_events = unslotted != EVENT_UNKNOWN ? unslotted : 0;
+    r->lost_events = r->unslotted_events = unslotted != EVENT_UNKNOWN ? unslotted : 0;
     r->process = calloc(n ? n : 1, sizeof *r->process);
     if (!r->process)
         return -1;

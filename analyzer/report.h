@@ -83,6 +83,7 @@ struct report {
     char *path;
     double duration_s, loaded_s;
     uint64_t events, lost_events, truncated_bytes, bad_chunks;
+    uint64_t unslotted_events; /* among the lost ones; at least so many, of threads that could not be recorded at all */
     bool closed;      /* the recorder ended the file on purpose */
     struct gaps gaps; /* in which recording paused */
     double stalled_s; /* that threads waited for a full ring */

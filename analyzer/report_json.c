@@ -128,6 +128,7 @@ static void put_trace(struct json *j, cJSON *root, const struct report *r)
     put_number(j, trace, "duration_s", r->duration_s);
     put_count(j, trace, "events", r->events);
     put_count(j, trace, "lost_events", r->lost_events);
+    put_count(j, trace, "unslotted_events", r->unslotted_events);
     put_count(j, trace, "truncated_bytes", r->truncated_bytes);
     put_detail(j, trace, &r->detail);
     put_gaps(j, trace, &r->gaps);

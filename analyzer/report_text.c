@@ -413,6 +413,7 @@ static void print_losses(const struct page *p, const struct report *r)
         const char *what;
     } row[] = {{r->lost_events, r->gaps.events ? "events dropped: a ring stayed full, or in gaps (below)"
                                               : "events dropped because a ring stayed full"},
+               {r->unslotted_events, "of them at least, of threads for which there was no ring (PERFSHIM_RINGS)"},
                {r->truncated_bytes, "bytes of the file damaged or cut off, and left out"},
                {r->bad_chunks, "chunks of the file whose content is damaged"},
                {r->connections.unfinished, "requests without a complete response"},

@@ -29,7 +29,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 O = os.path.abspath(os.environ.get('O', os.path.join(ROOT, 'build')))
 SHIM = os.path.join(O, 'libperfshim.so')
 PERFANALYZE = os.path.join(O, 'perfanalyze')
-TEST_TIMEOUT_S = int(os.environ.get('TEST_TIMEOUT_S', '300'))
+TEST_TIMEOUT_S = int(os.environ.get('TEST_TIMEOUT_S', '600'))
 
 _servers = []
 _directories = []
@@ -43,7 +43,8 @@ def _clean_up():
 
 
 def _out_of_time(_signal, _frame):
-    print(f'Bail out! {sys.argv[0]} ran longer than {TEST_TIMEOUT_S} s', flush=True)
+    print(f'not ok - ran longer than {TEST_TIMEOUT_S} s', flush=True)
+    sys.stderr.write(f'# {os.path.basename(sys.argv[0])}: ran longer than {TEST_TIMEOUT_S} s\n')
     sys.exit(1)
 
 
@@ -62,14 +63,14 @@ class Tap:
         self.failed = 0
 
     def ok(self, condition, name, detail=''):
-        """Reports a check; detail (any object) is printed only if it failed. Gives the condition."""
+        """Reports a check; if it failed, its name and detail (any object) go to standard error, which prove shows. Gives the
+        condition."""
         self.count += 1
+        print(f"{'ok' if condition else 'not ok'} {self.count} - {name}", flush=True)
         if not condition:
             self.failed += 1
-        print(f"{'ok' if condition else 'not ok'} {self.count} - {name}", flush=True)
-        if not condition and detail != '':
-            for line in str(detail).splitlines()[:40]:
-                print(f'# {line}', flush=True)
+            lines = [f'{os.path.basename(sys.argv[0])}: failed: {name}', *str(detail).splitlines()[:40]]
+            sys.stderr.write(''.join(f'# {line}\n' for line in lines))
         return bool(condition)
 
     def equal(self, got, expected, name):

@@ -198,16 +198,23 @@ def start_memcached(**options):
     return Server([have('memcached'), '-l', '127.0.0.1', '-p', str(port), '-t', '4', *user], port=port, **options)
 
 
-# --- PostgreSQL: never as root ---
+# --- for servers of another user ---
 
-def public_shim():
-    """A copy of the shim and its recorder that any user can read: the build may lie in somebody's home."""
+def public_copy(*paths):
+    """A directory with copies of files that any user can read and execute: the originals may lie in root's home."""
     directory = work_dir()
     os.chmod(directory, 0o755)
-    for name in ('libperfshim.so', 'perfshim-recorder'):
-        shutil.copy(os.path.join(O, name), directory)
-        os.chmod(os.path.join(directory, name), 0o755)
-    return os.path.join(directory, 'libperfshim.so')
+    for path in paths:
+        os.chmod(shutil.copy(path, directory), 0o755)
+    return directory
+
+
+def public_shim():
+    """A copy of the shim, beside its recorder, that any user can read."""
+    return os.path.join(public_copy(f'{O}/libperfshim.so', f'{O}/perfshim-recorder'), 'libperfshim.so')
+
+
+# --- PostgreSQL: never as root ---
 
 
 def unprivileged(cmd, env):

@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from guest import GuestTap, PROGRAMS, ROOT_USER, as_nobody, environment, note, open_directory, outcome, same  # noqa: E402
 from harness import SHIM, have, perfanalyze, run  # noqa: E402
+from servers import public_copy, public_shim  # noqa: E402
 
 tap = GuestTap()
 LIMITS = f'{PROGRAMS}/guest_limits'
@@ -59,7 +60,8 @@ if ROOT_USER:
     def few_processes():
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
         as_nobody()
-    case('plain', name='RLIMIT_NPROC 0', before=few_processes, recorded=False, says='cannot record')
+    same(tap, 'RLIMIT_NPROC 0', [os.path.join(public_copy(LIMITS), 'guest_limits'), 'plain'], before=few_processes,
+         preload=public_shim(), recorded=False, says='cannot record')
 
 # --- rights ---
 case('undumpable')

@@ -11,8 +11,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from both import LOUD, answered, both, descendants, gone, http_mix, mapped, said, served  # noqa: E402
 from harness import Tap, have, report, shim_environment, run, start_shop, wait_until, work_dir  # noqa: E402
-from servers import (APPS, fastcgi, nginx_command, php_program, start_apache, start_haproxy, start_nginx,  # noqa: E402
-                     start_php)
+from servers import (APPS, fastcgi, nginx_command, php_program, public_copy, start_apache,  # noqa: E402
+                     start_haproxy, start_nginx, start_php)
 
 FILES = {'small.txt': b's' * 1024, 'big.bin': b'b' * 200_000}
 SITE = [('GET', '/small.txt', None), ('GET', '/big.bin', None), ('GET', '/missing', None), ('HEAD', '/small.txt', None),
@@ -153,7 +153,7 @@ else:
 
 
 def drive_php(server):
-    script = os.path.join(APPS, 'app.php')
+    script = os.path.join(public_copy(os.path.join(APPS, 'app.php')), 'app.php')
     return [fastcgi(server.port, script, query, body) for query, body in
             (('a', b''), ('b', b'x' * 20000), ('child', b''), ('file', b''), ('fail', b'')) for _ in range(10)]
 

@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from harness import (Server, Tap, free_port, have, perfanalyze, report, run, run_shimmed, shim_environment,  # noqa: E402
                      wait_until, work_dir, wrk)
-from servers import recorders, start_nginx  # noqa: E402
+from servers import public_shim, recorders, start_nginx  # noqa: E402
 
 tap = Tap()
 RSS_MAX_MB = 100
@@ -99,7 +99,7 @@ def start_postgres():
         return None
     trace = os.path.join(directory, 'trace.zst')
     # the recorder writes as the user that the server runs as
-    server = Server([*as_user, 'env', f'LD_PRELOAD={shim_environment(trace)["LD_PRELOAD"]}', postgres_binary('postgres'),
+    server = Server([*as_user, 'env', f'LD_PRELOAD={public_shim()}', postgres_binary('postgres'),
                      '-D', data, '-p', str(port), '-k', directory, '-h', '127.0.0.1', '-c', 'max_connections=80'],
                     port=port, env={'LD_PRELOAD': None}, out=trace, timeout=30)
     return server

@@ -22,6 +22,8 @@ from servers import recorders  # noqa: E402
 tap = Tap()
 STEADY = f'{O}/tests/programs/steady'
 LOUD = {'PERFSHIM_QUIET': None}
+# Where a scenario is to lose nothing by itself: on a busy machine the recorder may be late by more than the default.
+PATIENT = {'PERFSHIM_MAX_STALL': '10000'}
 
 
 def name_of(pid):
@@ -76,19 +78,24 @@ def lost_words(trace):
     return len(re.findall(r'^\S+ \S+ lost ', perfanalyze('dump', trace).stdout, re.M))
 
 
+def recorded_or_lost(trace):
+    """Events that the program made."""
+    events, lost = told(trace)
+    return events - lost_words(trace) + lost
+
+
 def others(threads=2):
     """Events of the program that are not of its pairs."""
     s = Steady(threads=threads, milliseconds=100)
     pairs, _ = s.end()
-    return told(s.trace)[0] - 2 * pairs
+    return recorded_or_lost(s.trace) - 2 * pairs
 
 
 OTHERS = others()
 
 
 def check_sum(s, pairs, name):
-    events, lost = told(s.trace)
-    tap.equal(events - lost_words(s.trace) + lost, 2 * pairs + OTHERS, f'{name}: events and losses add up to what was done')
+    tap.equal(recorded_or_lost(s.trace), 2 * pairs + OTHERS, f'{name}: events and losses add up to what was done')
 
 
 def check_file(trace, name):
@@ -99,7 +106,7 @@ def check_file(trace, name):
 
 # --- killed ---
 
-s = Steady(milliseconds=3000)
+s = Steady(milliseconds=3000, env=PATIENT)  # all that is lost is lost by the kill
 time.sleep(1)
 first = s.worker
 os.kill(first, signal.SIGKILL)
@@ -185,7 +192,7 @@ check_file(s.trace, 'stopped for 2 s')
 check_sum(s, pairs, 'stopped for 2 s')
 tap.ok(longest_ms < 1500, 'stopped for 2 s: the program did not wait as long', longest_ms)
 
-s = Steady(milliseconds=1500)
+s = Steady(milliseconds=1500, env=PATIENT)
 for pid in recorders(s.trace):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         os.kill(pid, number)
@@ -236,7 +243,7 @@ directory = work_dir()
 if os.getuid() == 0 and run(['mount', '-t', 'tmpfs', '-o', 'size=4m', 'perfshim-test', directory]).returncode == 0:
     try:
         ballast = os.path.join(directory, 'ballast')
-        s = Steady(milliseconds=4500, burst=100, out=os.path.join(directory, 'trace.zst'))
+        s = Steady(milliseconds=4500, burst=100, out=os.path.join(directory, 'trace.zst'), env={'PERFSHIM_MAX_STALL': '1000'})
         with open(ballast, 'wb', buffering=0) as f:
             try:
                 while f.write(b'b' * 4096) == 4096:
@@ -258,7 +265,7 @@ else:
 
 # --- the file goes away ---
 
-s = Steady(milliseconds=3500)
+s = Steady(milliseconds=3500, env=PATIENT)
 time.sleep(0.7)
 os.unlink(s.trace)
 back = wait_until(lambda: os.path.exists(s.trace), 5)

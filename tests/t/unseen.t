@@ -16,7 +16,7 @@ import jsonschema
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from harness import (O, ROOT, Tap, dump, have, http_requests, perfanalyze, report, run, run_shimmed,  # noqa: E402
                      shim_environment, wait_until, work_dir)
-from servers import redis_cli, start_nginx, start_redis, start_uvicorn  # noqa: E402
+from servers import public_shim, redis_cli, start_nginx, start_redis, start_uvicorn  # noqa: E402
 
 LOOKS_S = 4  # until the recorder has counted and listed twice
 
@@ -101,8 +101,8 @@ def postgres():
         return None
     server = subprocess.Popen([f'{binaries}/postgres', '-D', f'{data}/data', '-k', data, '-c', 'listen_addresses=',
                                '-c', 'autovacuum=off'],
-                              user='postgres', cwd=data, env=shim_environment(trace), stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
+                              user='postgres', cwd=data, env=shim_environment(trace, {'LD_PRELOAD': public_shim()}),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         ask = ['psql', '-h', data, '-U', 'postgres', '-c', 'SELECT count(*) FROM pg_class']
         tap.ok(wait_until(lambda: run(ask).returncode == 0, timeout=30), 'PostgreSQL answers')
