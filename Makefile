@@ -53,7 +53,7 @@ ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc)
 RECORDER_LIBS := -lzstd -lm
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench install uninstall clean help deps demo-built tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench bench-heap install uninstall clean help deps demo-built tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -205,6 +205,12 @@ bench:
 	$(Q)scripts/deps build test
 	$(Q)$(MAKE) $(PARTS) programs-built
 	$(Q)O=$(abspath $(O)) scripts/bench
+
+## bench-heap: heap profilers side by side (scripts/bench-heap)
+bench-heap:
+	$(Q)scripts/deps build bench
+	$(Q)$(MAKE) $(PARTS) programs-built
+	$(Q)O=$(abspath $(O)) scripts/bench-heap
 
 ## install: into PREFIX (/usr/local), below DESTDIR if that is set
 install: all
