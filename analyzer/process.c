@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sample.h"
 #include "seed.h"
 
 #define MODULES_MAX 4096 /* of a process */
@@ -332,6 +333,19 @@ static void take_gauge(struct process *p, const struct merge *m, const struct it
     raise_to(&p->cost_io_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
 }
 
+static void take_sampling(struct process *p, const struct item *item)
+{
+    struct sampling *s = &p->sampling;
+    uint64_t shift = item->event.u.sampling.shift;
+
+    if (shift > SAMPLE_SHIFT_MAX || (s->count && s->from[s->count - 1].shift == shift))
+        return;
+    s->changes++;
+    s->count += s->count < SAMPLINGS_KEPT;
+    s->from[s->count - 1].at_ns = item->time_ns;
+    s->from[s->count - 1].shift = (uint32_t)shift;
+}
+
 static bool take_recorder_event(struct process_table *t, struct entry *entry, const struct merge *m, const struct item *item)
 {
     struct process *p = &entry->process;
@@ -352,6 +366,9 @@ static bool take_recorder_event(struct process_table *t, struct entry *entry, co
         return add_module(t, p, &item->event);
     case EVENT_gauge:
         take_gauge(p, m, item);
+        return true;
+    case EVENT_sampling:
+        take_sampling(p, item);
         return true;
     default:
         return true;

@@ -16,6 +16,18 @@ struct module {
     char *path;
 };
 
+#define SAMPLINGS_KEPT 16 /* the last one replaces the one before */
+
+/* How its allocations were drawn over time: each time with another interval (formats/sample.h). */
+struct sampling {
+    uint32_t count;
+    uint64_t changes;
+    struct {
+        int64_t at_ns;
+        uint32_t shift;
+    } from[SAMPLINGS_KEPT];
+};
+
 struct process {
     uint32_t serial, parent; /* of the run; parent 0: not in the trace */
     uint32_t pid, ppid;
@@ -34,6 +46,7 @@ struct process {
     bool has_gauge;
     int64_t gauge_ns; /* when */
     uint64_t cost_heap_ns, cost_io_ns; /* what the hooks took, as the shim measured itself */
+    struct sampling sampling;
     uint64_t stack_checks, stack_mismatches; /* of threads that ended: call stacks recognised and walked too; the wrong ones */
 };
 

@@ -61,7 +61,8 @@ static int build_processes(struct report *r, const struct analysis *a)
         const struct process *p = process_at(a->processes, i);
         struct report_process *out = &r->process[r->processes++];
         *out = (struct report_process){.pid = p->pid, .ppid = p->ppid, .events = p->events, .lost_events = p->lost_events,
-                                       .threads = p->threads, .ended = ended(p->how), .go = p->go};
+                                       .threads = p->threads, .ended = ended(p->how), .go = p->go,
+                                       .sampling = p->sampling};
         out->exe = p->exe ? strdup(p->exe) : NULL;
         if (p->exe && !out->exe)
             return -1;
@@ -69,7 +70,8 @@ static int build_processes(struct report *r, const struct analysis *a)
         stalled_ns += (double)p->stalled_ns;
         r->stack_checks += p->stack_checks;
         r->stack_mismatches += p->stack_mismatches;
-        add_known(&r->hooks_cpu_s, ((double)p->cost_heap_ns + (double)p->cost_io_ns) / 1e9);
+        add_known(&r->heap_cpu_s, (double)p->cost_heap_ns / 1e9);
+        add_known(&r->io_cpu_s, (double)p->cost_io_ns / 1e9);
         add_known(&r->process_cpu_s, known(p->cpu_ns) / 1e9);
     }
     r->gaps = *process_gaps(a->processes);
@@ -108,7 +110,8 @@ static void build_trace(struct report *r, const struct analysis *a)
     r->bad_chunks = damage.bad_chunks;
     r->closed = damage.ended;
     r->recorder_cpu_s = known(recorder->cpu_ns) / 1e9;
-    add_known(&r->shim_cpu_s, r->hooks_cpu_s);
+    add_known(&r->shim_cpu_s, r->heap_cpu_s);
+    add_known(&r->shim_cpu_s, r->io_cpu_s);
     add_known(&r->shim_cpu_s, r->recorder_cpu_s);
     if (r->process_cpu_s > 0)
         r->shim_share = r->shim_cpu_s / r->process_cpu_s;
@@ -406,7 +409,7 @@ struct report *report_build(const struct analysis *a, struct symbols *symbols, c
     struct report *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    r->hooks_cpu_s = r->recorder_cpu_s = r->process_cpu_s = r->shim_cpu_s = r->shim_share = NAN;
+    r->heap_cpu_s = r->io_cpu_s = r->recorder_cpu_s = r->process_cpu_s = r->shim_cpu_s = r->shim_share = NAN;
     r->path = strdup(path);
     if (r->path && !build(r, a, symbols))
         return r;

@@ -31,6 +31,7 @@ struct report_process {
     uint64_t events, lost_events;
     uint32_t threads;
     const char *ended; /* "exit", "killed", "running" */
+    struct sampling sampling; /* none told: all or nothing, as the run's settings say */
 };
 
 struct report_times { /* nanoseconds */
@@ -92,7 +93,8 @@ struct report {
     size_t processes;
 
     uint64_t stack_checks, stack_mismatches; /* call stacks recognised and, as a sample, walked too; those that were wrong */
-    double hooks_cpu_s, recorder_cpu_s, process_cpu_s, shim_cpu_s, shim_share; /* share: of the processes' CPU time */
+    double heap_cpu_s, io_cpu_s, recorder_cpu_s, /* heap, io: of the hooks */
+        process_cpu_s, shim_cpu_s, shim_share; /* share: of the processes' CPU time */
 
     struct report_route *route; /* most requests first */
     size_t routes;

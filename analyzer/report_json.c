@@ -121,6 +121,18 @@ static void put_gaps(struct json *j, cJSON *trace, const struct gaps *gaps)
     }
 }
 
+static void put_sampling(struct json *j, cJSON *process, const struct sampling *s)
+{
+    if (!s->count)
+        return;
+    cJSON *list = put(j, process, "sampling", cJSON_CreateArray());
+    for (uint32_t i = 0; i < s->count; i++) {
+        cJSON *from = put(j, list, NULL, cJSON_CreateObject());
+        put_number(j, from, "at_s", (double)s->from[i].at_ns / 1e9);
+        put_count(j, from, "interval_bytes", 1ull << s->from[i].shift);
+    }
+}
+
 static void put_trace(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *trace = put(j, root, "trace", cJSON_CreateObject());
@@ -145,6 +157,7 @@ static void put_trace(struct json *j, cJSON *root, const struct report *r)
         put_text(j, out, "ended", p->ended);
         if (p->go)
             put_text(j, out, "runtime", "go");
+        put_sampling(j, out, &p->sampling);
     }
 }
 
@@ -152,6 +165,9 @@ static void put_overhead(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *overhead = put(j, root, "overhead", cJSON_CreateObject());
     put_number(j, overhead, "shim_cpu_s", r->shim_cpu_s);
+    put_number(j, overhead, "heap_cpu_s", r->heap_cpu_s);
+    put_number(j, overhead, "io_cpu_s", r->io_cpu_s);
+    put_number(j, overhead, "recorder_cpu_s", r->recorder_cpu_s);
     put_number(j, overhead, "process_cpu_s", r->process_cpu_s);
     put_number(j, overhead, "share", r->shim_share);
 }

@@ -12,6 +12,7 @@
 #include "report.h"
 #include "units.h"
 
+#define SAMPLINGS_SHOWN 5 /* processes, and changes of each */
 #define WIDTH 80
 #define NAME_WIDTH 27
 #define ROUTES_SHOWN 20
@@ -437,17 +438,44 @@ static void print_losses(const struct page *p, const struct report *r)
         fputs("  nothing\n", p->out);
 }
 
+/* Of the processes whose allocations were not all recorded, the first few. */
+static void print_samplings(const struct page *p, const struct report *r)
+{
+    size_t told = 0;
+
+    for (size_t i = 0; i < r->processes && told < SAMPLINGS_SHOWN; i++) {
+        const struct sampling *s = &r->process[i].sampling;
+        char line[512], at[UNITS_MAX], interval[UNITS_MAX];
+        size_t used = (size_t)snprintf(line, sizeof line, "heap detail of pid %" PRIu32 ":", r->process[i].pid);
+        if (s->count < 2 && !(s->count && s->from[0].shift))
+            continue;
+        for (uint32_t c = 0; c < s->count; c++) {
+            if (c >= SAMPLINGS_SHOWN && c + 1 < s->count)
+                continue;
+            if (s->from[c].shift)
+                snprintf(interval, sizeof interval, "one in %s", units_bytes(at, (double)(1ull << s->from[c].shift)));
+            used += (size_t)snprintf(line + used, sizeof line - used, "%s %s from %s", c ? (c > SAMPLINGS_SHOWN ? ", ...," : ",") : "",
+                                     s->from[c].shift ? interval : "all", units_clock(at, (double)s->from[c].at_ns / 1e9));
+        }
+        fputs("  ", p->out);
+        print_wrapped(p->out, line, 2, 4);
+        told++;
+    }
+}
+
 static void print_cost(const struct page *p, const struct report *r)
 {
-    char hooks[UNITS_MAX], recorder[UNITS_MAX], process[UNITS_MAX], share[UNITS_MAX], stalled[UNITS_MAX];
+    char heap[UNITS_MAX], io[UNITS_MAX], recorder[UNITS_MAX], process[UNITS_MAX], share[UNITS_MAX], stalled[UNITS_MAX];
     heading(p, "WHAT RECORDING COST\n");
-    fprintf(p->out, "  hooks %s CPU (within the program), recorder %s CPU (beside it)\n",
-            units_duration(hooks, r->hooks_cpu_s * 1e9), units_duration(recorder, r->recorder_cpu_s * 1e9));
+    fprintf(p->out, "  CPU: heap hooks %s, other hooks %s, recorder (beside the program) %s\n",
+            units_duration(heap, r->heap_cpu_s * 1e9), units_duration(io, r->io_cpu_s * 1e9),
+            units_duration(recorder, r->recorder_cpu_s * 1e9));
     fprintf(p->out, "  together %s of the program's %s CPU", units_percent(share, r->shim_share),
             units_duration(process, r->process_cpu_s * 1e9));
     if (r->stalled_s > 0)
         fprintf(p->out, "; waits for a full ring %s", units_duration(stalled, r->stalled_s * 1e9));
     putc('\n', p->out);
+    print_samplings(p, r);
     if (r->stack_checks)
         fprintf(p->out, "  stack memo: %" PRIu64 " verified, %" PRIu64 " wrong\n", r->stack_checks, r->stack_mismatches);
 }

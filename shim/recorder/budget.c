@@ -77,6 +77,17 @@ static unsigned next_shift(struct budget *b, unsigned shift, unsigned mean, doub
     return shift > mean ? shift - 1 : 0;
 }
 
+static void tell(struct host *h, unsigned shift, uint64_t ticks, uint64_t now_ns)
+{
+    struct event e = {.time = ticks, .type = EVENT_sampling};
+
+    if (h->budget.told == shift + 1)
+        return;
+    h->budget.told = shift + 1;
+    e.u.sampling.shift = shift;
+    track_add(&h->track, &e, now_ns);
+}
+
 static void look_at(struct recorder *r, uint32_t index, double ns_per_tick, double ns_per_event, uint64_t now_ns)
 {
     struct host *h = &r->hosts[index];
@@ -85,6 +96,8 @@ static void look_at(struct recorder *r, uint32_t index, double ns_per_tick, doub
     uint64_t cpu_ns = gauge_cpu_ns(h->pid);
     unsigned shift = atomic_load_explicit(&r->procs[index].heap_shift, memory_order_relaxed);
 
+    if (!b->told)
+        tell(h, shift, atomic_load(&r->procs[index].start_ticks), now_ns);
     if (cpu_ns != EVENT_UNKNOWN && cpu_ns - b->cpu_ns >= LOOK_CPU_NS) {
         double cost_ns = (double)(load.heap_ticks - b->heap_ticks) * ns_per_tick +
                          (double)(h->heap_events - b->heap_events) * ns_per_event;
@@ -95,12 +108,7 @@ static void look_at(struct recorder *r, uint32_t index, double ns_per_tick, doub
         b->heap_events = h->heap_events;
         atomic_store_explicit(&r->procs[index].heap_shift, shift, memory_order_relaxed);
     }
-    if (b->told == shift + 1)
-        return;
-    b->told = shift + 1;
-    struct event e = {.time = clock_ticks(), .type = EVENT_sampling};
-    e.u.sampling.shift = shift;
-    track_add(&h->track, &e, now_ns);
+    tell(h, shift, clock_ticks(), now_ns);
 }
 
 void budget_watch(struct recorder *r, uint64_t now_ns)

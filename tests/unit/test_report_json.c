@@ -41,7 +41,7 @@ static struct report_times no_times(void) { return (struct report_times){NAN, NA
 static struct report unknown_report(void)
 {
     struct report r = {.path = "/tmp/a \xff b", .duration_s = 12.5, .events = 1, .exit_code = 0};
-    r.hooks_cpu_s = r.recorder_cpu_s = r.process_cpu_s = r.shim_cpu_s = r.shim_share = NAN;
+    r.heap_cpu_s = r.io_cpu_s = r.recorder_cpu_s = r.process_cpu_s = r.shim_cpu_s = r.shim_share = NAN;
     r.live_heap = r.rss = r.descriptors = (struct report_range){NAN, NAN, NAN};
     r.growth = (struct report_interval){NAN, NAN, NAN};
     for (size_t i = 0; i < REPORT_VERDICTS; i++)
