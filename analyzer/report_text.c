@@ -467,7 +467,7 @@ static void print_cost(const struct page *p, const struct report *r)
 {
     char heap[UNITS_MAX], io[UNITS_MAX], recorder[UNITS_MAX], process[UNITS_MAX], share[UNITS_MAX], stalled[UNITS_MAX];
     heading(p, "WHAT RECORDING COST\n");
-    fprintf(p->out, "  CPU: heap hooks %s, other hooks %s, recorder (beside the program) %s\n",
+    fprintf(p->out, "  CPU: heap hooks %s, other hooks %s; the recorder beside it %s\n",
             units_duration(heap, r->heap_cpu_s * 1e9), units_duration(io, r->io_cpu_s * 1e9),
             units_duration(recorder, r->recorder_cpu_s * 1e9));
     fprintf(p->out, "  together %s of the program's %s CPU", units_percent(share, r->shim_share),
