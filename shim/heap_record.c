@@ -16,17 +16,6 @@
 
 _Static_assert(OP_COUNT <= 1 << ARENA_ALLOC_OP_BITS, "the number of a call fits into a short record");
 
-/* Inside the allocator too: tcmalloc's malloc_usable_size allocates when it is first called. */
-static inline size_t usable_size(struct arena_thread *t, void *p)
-{
-    uint64_t in_heap = t->in_heap;
-
-    t->in_heap = FRAME_HERE();
-    size_t usable = real.malloc_usable_size(p);
-    t->in_heap = in_heap;
-    return usable;
-}
-
 static __attribute__((noinline)) void record_large(struct arena_thread *t, const struct event_alloc *a)
 {
     uint64_t *field = record_begin(t, EVENT_alloc, sizeof *a / sizeof *field, 0, clock_ticks());
@@ -42,7 +31,8 @@ static __attribute__((noinline)) void record_large(struct arena_thread *t, const
     record_commit(t);
 }
 
-static inline void record_alloc(struct arena_thread *t, void *p, size_t size, size_t slack, unsigned op, unsigned shift)
+static __attribute__((noinline)) void record_alloc(struct arena_thread *t, void *p, size_t size, size_t slack, unsigned op,
+                                                   unsigned shift)
 {
     uint32_t stack = stack_id(t);
 
@@ -58,7 +48,7 @@ static inline void record_alloc(struct arena_thread *t, void *p, size_t size, si
     record_commit(t);
 }
 
-static inline void record_free(struct arena_thread *t, void *p, unsigned op)
+static __attribute__((noinline)) void record_free(struct arena_thread *t, void *p, unsigned op)
 {
     uint64_t *field = record_begin_words(t, EVENT_free, ARENA_FREE_WORDS, op, clock_ticks());
 
@@ -76,12 +66,12 @@ static __attribute__((noinline)) void sample(struct arena_thread *t, void *p, si
     record_alloc(t, p, size, slack, op, shift);
 }
 
-void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
+/* The allocator is asked while in_heap is set: tcmalloc's malloc_usable_size allocates when it is first called. */
+static inline __attribute__((always_inline)) void note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
 {
-    if (shim.heap_mode == HEAP_OFF)
-        return;
-    uint64_t cost = cost_begin(t);
-    size_t usable = usable_size(t, p);
+    size_t usable = real.malloc_usable_size(p);
+
+    t->in_heap = 0;
     if (usable < size) /* tcmalloc says 0 until its constructor has run */
         usable = size;
     ledger_alloc(t, usable);
@@ -89,13 +79,28 @@ void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
         record_alloc(t, p, size, usable - size, op, 0);
     else if (shim.heap_mode != HEAP_LEDGER && sampler_reaches(t, size))
         sample(t, p, size, usable - size, op);
-    cost_end(&t->cost_heap_ticks, cost);
 }
 
-static inline void note_free(struct arena_thread *t, void *p, size_t usable, unsigned op)
+static __attribute__((noinline)) void note_alloc_timed(struct arena_thread *t, void *p, size_t size, unsigned op)
 {
-    uint64_t cost = cost_begin(t);
+    uint64_t from = clock_ticks();
 
+    note_alloc(t, p, size, op);
+    cost_add(&t->cost_heap_ticks, from);
+}
+
+void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
+{
+    if (shim.heap_mode == HEAP_OFF)
+        t->in_heap = 0;
+    else if (cost_is_timed(t))
+        note_alloc_timed(t, p, size, op);
+    else
+        note_alloc(t, p, size, op);
+}
+
+static inline __attribute__((always_inline)) void note_free(struct arena_thread *t, void *p, size_t usable, unsigned op)
+{
     ledger_free(t, usable);
     if (shim.all_frees) {
         record_free(t, p, op);
@@ -103,13 +108,24 @@ static inline void note_free(struct arena_thread *t, void *p, size_t usable, uns
         drawn_remove(p);
         record_free(t, p, op);
     }
-    cost_end(&t->cost_heap_ticks, cost);
+}
+
+static __attribute__((noinline)) void note_free_timed(struct arena_thread *t, void *p, unsigned op)
+{
+    uint64_t from = clock_ticks();
+
+    note_free(t, p, real.malloc_usable_size(p), op);
+    cost_add(&t->cost_heap_ticks, from);
 }
 
 void heap_note_free(struct arena_thread *t, void *p, unsigned op)
 {
-    if (shim.heap_mode != HEAP_OFF)
-        note_free(t, p, usable_size(t, p), op);
+    if (shim.heap_mode == HEAP_OFF)
+        return;
+    if (cost_is_timed(t))
+        note_free_timed(t, p, op);
+    else
+        note_free(t, p, real.malloc_usable_size(p), op);
 }
 
 void heap_resized(struct arena_thread *t, void *p, size_t before, size_t size, unsigned op)
@@ -117,10 +133,16 @@ void heap_resized(struct arena_thread *t, void *p, size_t before, size_t size, u
     if (shim.heap_mode == HEAP_OFF)
         return;
     note_free(t, p, before, op);
-    heap_note_alloc(t, p, size, op);
+    note_alloc(t, p, size, op);
 }
 
 size_t heap_usable_size(struct arena_thread *t, void *p)
 {
-    return t ? usable_size(t, p) : real.malloc_usable_size(p);
+    if (!t)
+        return real.malloc_usable_size(p);
+    uint64_t in_heap = t->in_heap;
+    t->in_heap = FRAME_HERE();
+    size_t usable = real.malloc_usable_size(p);
+    t->in_heap = in_heap;
+    return usable;
 }

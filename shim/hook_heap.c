@@ -195,11 +195,7 @@ static void *resize(struct arena_thread *t, void *old, size_t size, unsigned op)
 
     heap_note_free(t, old, op);
     void *p = real.realloc(old, size);
-    t->in_heap = 0;
-    if (p)
-        heap_note_alloc(t, p, size, op);
-    else if (size)
-        heap_note_alloc(t, old, usable, op);
+    heap_leave(t, p || !size ? p : old, p ? size : usable, op);
     return p;
 }
 

@@ -43,17 +43,21 @@ static inline struct arena_thread *hook_enter(void)
 #define COST_SHARE 64
 #define COST_MAX_TICKS 100000
 
-static inline uint64_t cost_begin(struct arena_thread *t)
+static inline bool cost_is_timed(struct arena_thread *t) { return __builtin_expect(++t->cost_turn % COST_SHARE == 0, 0); }
+
+static inline uint64_t cost_begin(struct arena_thread *t) { return cost_is_timed(t) ? clock_ticks() : 0; }
+
+static inline void cost_add(uint64_t *total, uint64_t begin)
 {
-    return __builtin_expect(++t->cost_turn % COST_SHARE == 0, 0) ? clock_ticks() : 0;
+    uint64_t took = clock_ticks() - begin;
+
+    *total += COST_SHARE * (took < COST_MAX_TICKS ? took : COST_MAX_TICKS);
 }
 
 static inline void cost_end(uint64_t *total, uint64_t begin)
 {
-    if (__builtin_expect(begin != 0, 0)) {
-        uint64_t took = clock_ticks() - begin;
-        *total += COST_SHARE * (took < COST_MAX_TICKS ? took : COST_MAX_TICKS);
-    }
+    if (__builtin_expect(begin != 0, 0))
+        cost_add(total, begin);
 }
 
 #endif
