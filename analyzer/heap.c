@@ -295,17 +295,22 @@ static const struct live_object *find_inherited(const struct heap_process *p, ui
     return NULL;
 }
 
+static void count_free(struct heap *h, const struct live_object *object)
+{
+    struct portion p = holdings_portion(object->size, object->shift);
+
+    h->free_count += p.count;
+    h->free_bytes += p.bytes + p.count * object->slack;
+}
+
 static void take_unknown_free(struct heap *h, struct heap_process *p, uint64_t ptr)
 {
     const struct live_object *inherited = find_inherited(p, ptr);
 
-    if (inherited) {
-        double weight = holdings_weight(inherited);
-        h->free_count += weight;
-        h->free_bytes += weight * ((double)inherited->size + inherited->slack);
-        return;
-    }
-    h->free_count += !p->drawn;
+    if (inherited)
+        count_free(h, inherited);
+    else
+        h->free_count += !p->drawn;
     p->unknown_frees += !p->parent && !p->drawn;
 }
 
@@ -320,9 +325,7 @@ static int take_free(struct heap *h, const struct heap_row *row)
         take_unknown_free(h, p, row->ptr);
         return 0;
     }
-    double weight = holdings_weight(object);
-    h->free_count += weight;
-    h->free_bytes += weight * ((double)object->size + object->slack);
+    count_free(h, object);
     bool resized = row->op < HEAP_OPS_MAX && h->is_realloc[row->op];
     struct heap_thread *t = thread_find(h, row->thread);
     if (t)
@@ -375,7 +378,7 @@ static void process_end(struct heap *h, struct heap_process *p, uint32_t end)
     for (size_t i = 0; i < p->remembered.count; i++) {
         const struct live_object *object = &p->remembered.objects[i];
         holdings_gain(&h->holdings, object);
-        h->shutdown_bytes += holdings_weight(object) * (double)object->size;
+        h->shutdown_bytes += holdings_portion(object->size, object->shift).bytes;
     }
     p->restored = p->remembered;
     p->remembered = (struct graveyard){0};

@@ -85,7 +85,7 @@ size_t heap_top_sites(struct heap *h, const struct heap_site **sites, size_t n);
 struct heap_kept {
     double bytes_per_request, low, high; /* NaN: cannot be known. low, high: 95 % interval */
     uint64_t requests; /* that were old enough to count */
-    uint64_t top_stack; /* the site that keeps most of it; 0: none */
+    uint64_t top_stack; /* the site that keeps most of it; 0: none, or it is not certain which */
 };
 struct heap_kept heap_kept(const struct heap *h, int32_t route);
 

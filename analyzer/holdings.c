@@ -11,14 +11,15 @@
 
 void holdings_free(struct holdings *h) { site_table_free(&h->sites); }
 
-double holdings_weight(const struct live_object *object)
-{
-    return object->shift ? sample_weight(object->size, object->shift) : 1;
-}
+/* To multiples of 2^-bits. */
+static double rounded(double v, int bits) { return ldexp(rint(ldexp(v, bits)), -bits); }
 
-double holdings_variance(const struct live_object *object)
+struct portion holdings_drawn(uint64_t size, unsigned shift)
 {
-    return object->shift ? sample_variance(object->size, object->shift) : 0;
+    double weight = sample_weight(size, shift), variance = sample_variance(size, shift), bytes = (double)size;
+
+    return (struct portion){rounded(weight, 20), rounded(weight * bytes, 10), rounded(variance, 0),
+                            rounded(variance * bytes * bytes, -6)};
 }
 
 /* --- peaks --- */
@@ -46,30 +47,27 @@ double holdings_at_peak(const struct holdings *h, const struct site *site)
 
 /* --- objects --- */
 
-static void add_drawn(struct site_sums *s, const struct live_object *object, double sign)
+static void add_variance(struct site_sums *s, const struct portion *p, double sign)
 {
-    double variance = sign * sample_variance(object->size, object->shift), size = (double)object->size;
-
-    s->live_variance += variance * size * size;
-    s->objects_variance += variance;
+    s->live_variance += sign * p->bytes_variance;
+    s->objects_variance += sign * p->count_variance;
 }
 
 /* sign: 1 comes, -1 goes. */
 static inline void change(struct holdings *h, const struct live_object *object, double sign)
 {
     struct site *site = site_at(&h->sites, object->site);
-    double count = sign, bytes = (double)object->size;
+    struct portion p = holdings_portion(object->size, object->shift);
 
     note_peak(h, site);
     if (object->shift) {
-        count *= sample_weight(object->size, object->shift);
-        add_drawn(&site->sums, object, sign);
-        add_drawn(&h->all, object, sign);
+        add_variance(&site->sums, &p, sign);
+        add_variance(&h->all, &p, sign);
     }
-    site->sums.live_objects += count;
-    site->sums.live_bytes += count * bytes;
-    h->all.live_objects += count;
-    h->all.live_bytes += count * bytes;
+    site->sums.live_objects += sign * p.count;
+    site->sums.live_bytes += sign * p.bytes;
+    h->all.live_objects += sign * p.count;
+    h->all.live_bytes += sign * p.bytes;
 }
 
 void holdings_gain(struct holdings *h, const struct live_object *object)
@@ -80,28 +78,26 @@ void holdings_gain(struct holdings *h, const struct live_object *object)
 
 void holdings_lose(struct holdings *h, const struct live_object *object) { change(h, object, -1); }
 
-static void drawn_allocation(struct holdings *h, struct site *site, double size, double usable, double variance)
+static void drawn_allocation(struct holdings *h, struct site *site, const struct portion *p)
 {
     h->drawn = site->drawn = true;
-    site->sums.count_variance += variance;
-    site->sums.alloc_variance += variance * size * size;
-    h->all.count_variance += variance;
-    h->all.alloc_variance += variance * usable * usable;
+    site->sums.count_variance += p->count_variance;
+    site->sums.alloc_variance += p->bytes_variance;
+    h->all.count_variance += p->count_variance;
+    h->all.alloc_variance += p->bytes_variance;
 }
 
 void holdings_allocated(struct holdings *h, uint32_t index, uint64_t size, uint64_t slack, unsigned shift)
 {
     struct site *site = site_at(&h->sites, index);
-    double count = 1, usable = (double)size + (double)slack;
+    struct portion p = holdings_portion(size, shift);
 
-    if (shift) {
-        count = sample_weight(size, shift);
-        drawn_allocation(h, site, (double)size, usable, sample_variance(size, shift));
-    }
-    site->sums.alloc_count += count;
-    site->sums.alloc_bytes += count * (double)size;
-    h->all.alloc_count += count;
-    h->all.alloc_bytes += count * usable;
+    if (shift)
+        drawn_allocation(h, site, &p);
+    site->sums.alloc_count += p.count;
+    site->sums.alloc_bytes += p.bytes;
+    h->all.alloc_count += p.count;
+    h->all.alloc_bytes += p.bytes + p.count * (double)slack;
 }
 
 void holdings_temporary(struct holdings *h, const struct live_object *object)

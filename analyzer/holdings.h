@@ -3,8 +3,8 @@
  * Who holds how much of the heap: sums of objects by site and in all, estimated where objects were drawn.
  *
  * An object stands for sample_weight() objects of its size (formats/sample.h): 1, and all sums are whole numbers, where each
- * allocation was recorded. Variances are of the estimates, and 0 there. Sums of drawn objects that are gone again leave the
- * rounding of double precision behind, at most some billionths of what they once were, which may be below 0.
+ * allocation was recorded. Variances are of the estimates, and 0 there. What a drawn object stands for is rounded so that sums
+ * are exact in double precision, up to 2^43 bytes: they do not depend on any order, and nothing is left of what is gone.
  */
 #ifndef PERFSHIM_HOLDINGS_H
 #define PERFSHIM_HOLDINGS_H
@@ -48,8 +48,14 @@ void holdings_told_all(struct holdings *h);
 /* What the site held when the most was live. */
 double holdings_at_peak(const struct holdings *h, const struct site *site);
 
-/* What an object weighs, and its part in the variances of counts. */
-double holdings_weight(const struct live_object *object);
-double holdings_variance(const struct live_object *object);
+/* What an object stands for: so many, so many bytes; and its part in their variances. */
+struct portion {
+    double count, bytes, count_variance, bytes_variance;
+};
+struct portion holdings_drawn(uint64_t size, unsigned shift);
+static inline struct portion holdings_portion(uint64_t size, unsigned shift)
+{
+    return shift ? holdings_drawn(size, shift) : (struct portion){1, (double)size, 0, 0};
+}
 
 #endif
