@@ -461,6 +461,16 @@ int process_table_feed(struct process_table *t, const struct merge *m, const str
     return 0;
 }
 
+void process_table_count(struct process_table *t, uint32_t serial, uint64_t events, int64_t last_ns)
+{
+    size_t i = t->last < t->count && t->entries[t->last]->process.serial == serial ? t->last : find_place(t, serial);
+    struct process *p = &t->entries[i]->process;
+
+    p->events += events;
+    if (last_ns > p->end_ns)
+        p->end_ns = last_ns;
+}
+
 int process_table_read(struct process_table *t, struct reader *r, struct error *e)
 {
     struct merge *m = merge_open_recorder(r, e);

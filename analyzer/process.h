@@ -72,6 +72,10 @@ void process_table_free(struct process_table *t);
 /* Every item of the stream goes through here. -1 if memory is short. */
 int process_table_feed(struct process_table *t, const struct merge *m, const struct item *item);
 
+/* So many events of threads that it knows, of a process that it knows, the last at this time: as if each were fed, if none was of
+ * any interest. */
+void process_table_count(struct process_table *t, uint32_t serial, uint64_t events, int64_t last_ns);
+
 size_t process_count(const struct process_table *t);
 const struct process *process_at(const struct process_table *t, size_t i); /* in the order of their serials */
 const struct process *process_find(const struct process_table *t, uint32_t serial); /* NULL: none */

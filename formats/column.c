@@ -261,6 +261,16 @@ static bool take_column(struct column_cursor *from, struct column_cursor *column
     return true;
 }
 
+static __attribute__((noinline)) bool take_long_varint(struct column_cursor *column, uint64_t *v)
+{
+    const uint8_t *p = varint_get(column->p, column->end, v);
+
+    if (!p)
+        return false;
+    column->p = p;
+    return true;
+}
+
 static inline bool take_varint(struct column_cursor *column, uint64_t *v)
 {
     const uint8_t *p = column->p;
@@ -270,11 +280,7 @@ static inline bool take_varint(struct column_cursor *column, uint64_t *v)
         column->p = p + 1;
         return true;
     }
-    p = varint_get(p, column->end, v);
-    if (!p)
-        return false;
-    column->p = p;
-    return true;
+    return take_long_varint(column, v);
 }
 
 static bool known_type(unsigned t) { return t < EVENT_TYPES && event_table[t].name; }
@@ -335,26 +341,66 @@ const char *column_reader_open(struct column_reader *r, const uint8_t *content, 
     return NULL;
 }
 
-static bool take_field(struct column_reader *r, unsigned type, unsigned f, uint64_t *v)
-{
-    uint64_t coded;
+/* --- fields, by their coding --- */
 
-    if (f >= r->fields[type]) {
-        *v = EVENT_UNKNOWN;
-        return true;
-    }
-    if (!take_varint(&r->field[type][f], &coded))
+static inline bool take_PLAIN(struct column_cursor *column, uint64_t *previous, uint64_t *v)
+{
+    (void)previous;
+    return take_varint(column, v);
+}
+
+static inline bool take_SIGNED(struct column_cursor *column, uint64_t *previous, uint64_t *v)
+{
+    (void)previous;
+    if (!take_varint(column, v))
         return false;
-    switch (event_table[type].field[f].coding) {
-    case CODING_PLAIN:
-        *v = coded;
-        break;
-    case CODING_SIGNED:
-        *v = (uint64_t)zigzag_decode(coded);
-        break;
-    case CODING_DELTA:
-        *v = r->previous[type][f] += (uint64_t)zigzag_decode(coded);
-        break;
+    *v = (uint64_t)zigzag_decode(*v);
+    return true;
+}
+
+static inline bool take_DELTA(struct column_cursor *column, uint64_t *previous, uint64_t *v)
+{
+    if (!take_varint(column, v))
+        return false;
+    *v = *previous += (uint64_t)zigzag_decode(*v);
+    return true;
+}
+
+/* All fields of an event of which the file has each: straight code for each row of the table. */
+static bool take_fields(struct column_reader *r, unsigned type, uint64_t *v)
+{
+    struct column_cursor *column = r->field[type];
+    uint64_t *previous = r->previous[type];
+
+    switch (type) {
+#define F(name, coding, show) && take_##coding(column++, previous++, v++)
+#define EVENT(number, name, data, fields) case number: return true fields;
+#include "events.def"
+#undef EVENT
+#undef F
+    }
+    return false;
+}
+
+/* The same where the file is older than some of its fields. */
+static bool take_older_fields(struct column_reader *r, unsigned type, uint64_t *v)
+{
+    const struct event_info *info = &event_table[type];
+
+    for (unsigned f = 0; f < info->fields; f++) {
+        struct column_cursor *column = &r->field[type][f];
+        uint64_t *previous = &r->previous[type][f];
+        bool taken = true;
+        if (f >= r->fields[type])
+            v[f] = EVENT_UNKNOWN;
+        else if (info->field[f].coding == CODING_PLAIN)
+            taken = take_PLAIN(column, previous, &v[f]);
+        else if (info->field[f].coding == CODING_SIGNED)
+            taken = take_SIGNED(column, previous, &v[f]);
+        else
+            taken = take_DELTA(column, previous, &v[f]);
+        if (!taken)
+            return false;
     }
     return true;
 }
@@ -364,9 +410,9 @@ static int read_event(struct column_reader *r, struct event *e)
     const struct event_info *info = &event_table[e->type];
     uint64_t bytes;
 
-    for (unsigned f = 0; f < info->fields; f++)
-        if (!take_field(r, e->type, f, &e->u.field[f]))
-            return -1;
+    if (r->fields[e->type] == info->fields ? !take_fields(r, e->type, e->u.field)
+                                           : !take_older_fields(r, e->type, e->u.field))
+        return -1;
     if (!info->has_data)
         return 1;
     struct column_cursor *column = &r->data[e->type];

@@ -11,6 +11,12 @@
 
 #define SAMPLE_SHIFT_MAX 40 /* mean interval of a terabyte: practically nothing is recorded */
 
+/* A shift as an event tells it, within what is meant: 0 to SAMPLE_SHIFT_MAX. */
+static inline unsigned sample_shift(uint64_t told)
+{
+    return told == UINT64_MAX ? 0 : told > SAMPLE_SHIFT_MAX ? SAMPLE_SHIFT_MAX : (unsigned)told;
+}
+
 /* How likely an allocation of that size is recorded, in (0, 1]; shift 0: 1. A larger shift, also UNKNOWN, counts as the largest
  * or, if it is UNKNOWN, as 0. */
 double sample_probability(uint64_t size, uint64_t shift);

@@ -5,6 +5,7 @@
 #ifndef PERFSHIM_VARINT_H
 #define PERFSHIM_VARINT_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -43,11 +44,29 @@ static inline uint8_t *varint_put(uint8_t *p, uint64_t v)
     return p;
 }
 
+/* Packs the low seven bits of eight bytes together. */
+static inline uint64_t varint_fold(uint64_t x)
+{
+    x = (x & 0x007f007f007f007f) | (x & 0x7f007f007f007f00) >> 1;
+    x = (x & 0x00003fff00003fff) | (x & 0x3fff00003fff0000) >> 2;
+    return (x & 0x000000000fffffff) | (x & 0x0fffffff00000000) >> 4;
+}
+
 /* Reads a number from [p, end) into *v; gives the first byte after it, or NULL if it is cut off or over 64 bits. */
 static inline const uint8_t *varint_get(const uint8_t *p, const uint8_t *end, uint64_t *v)
 {
     uint64_t result = 0;
 
+    if (end - p >= 8) { /* whatever its length up to 56 bits, without a branch that could be mispredicted */
+        memcpy(&result, p, sizeof result);
+        result = le64toh(result);
+        uint64_t last = ~result & 0x8080808080808080; /* bytes that end a number */
+        if (last) {
+            *v = varint_fold(result & (last ^ (last - 1)));
+            return p + (__builtin_ctzll(last) >> 3) + 1;
+        }
+        result = 0;
+    }
     for (unsigned shift = 0; p < end && shift < 64; shift += 7) {
         uint8_t byte = *p++;
         if (shift == 63 && byte > 1)

@@ -59,7 +59,7 @@ static void check_json(const struct report *r)
 
 static void analyse(struct reader *reader, struct error *e)
 {
-    struct analysis *a = analysis_run(reader, e);
+    struct analysis *a = analysis_run_threads(reader, 1, e);
 
     if (!a) {
         MUST(e->text[0]);

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "heap.h"
+#include "heapfeed.h"
 
 #define MS 1000000ll
 #define OP_FREE 1
@@ -23,7 +23,17 @@ static void feed(struct heap *h, uint32_t proc, uint32_t thread, struct event e)
 {
     struct item item = {.time_ns = now, .proc = proc, .thread = thread, .pid = proc + 1000, .event = e};
 
-    assert_int_equal(heap_feed(h, &item), 0);
+    struct heapfeed *f = heapfeed_open(h, false);
+    assert_non_null(f);
+    assert_int_equal(heapfeed_item(f, &item), 0);
+    assert_int_equal(heapfeed_close(f), 0);
+}
+
+static void close_stretch(struct heap *h, uint32_t thread, int32_t route)
+{
+    struct heap_row row = {.kind = HEAP_CLOSE, .thread = thread, .route = route};
+
+    assert_int_equal(heap_take(h, &row, 1), 0);
 }
 
 static void feed_alloc(struct heap *h, uint32_t proc, uint64_t ptr, uint64_t size, uint64_t stack)
@@ -222,9 +232,9 @@ static uint64_t server_alloc(struct heap *h, struct server *s, uint64_t size, ui
 static void server_request(struct heap *h, struct server *s, unsigned i)
 {
     int32_t route = (int32_t)(i % ROUTES);
-    struct exchange x = {.proc = 1, .route = route, .in_ns = now, .ready_ns = now};
+    struct heap_row exchange = {.kind = HEAP_EXCHANGE, .route = route, .time_ns = now};
 
-    heap_close_stretch(h, 10, ROUTE_NONE); /* the read */
+    close_stretch(h, 10, ROUTE_NONE); /* the read */
     uint64_t scratch = server_alloc(h, s, 300, STACK_SCRATCH);
     s->seed = s->seed * 6364136223846793005ull + 1442695040888963407ull;
     uint64_t *entry = &s->cache[s->seed >> 58];
@@ -237,9 +247,8 @@ static void server_request(struct heap *h, struct server *s, unsigned i)
         server_alloc(h, s, s->leak_bytes, STACK_LEAK);
     now += MS / 10;
     feed_free(h, 1, scratch, OP_FREE);
-    heap_close_stretch(h, 10, route);
-    x.out_ns = x.done_ns = now;
-    assert_int_equal(heap_exchange(h, &x), 0);
+    close_stretch(h, 10, route);
+    assert_int_equal(heap_take(h, &exchange, 1), 0);
     feed_wait(h, 1);
     now += 2 * MS;
 }
@@ -251,7 +260,7 @@ static void run_server(struct heap *h, struct server *s, unsigned requests)
     s->next_ptr = 0x100000;
     for (int i = 0; i < 50; i++)
         connection[i] = server_alloc(h, s, 4096, STACK_CONNECTION);
-    heap_close_stretch(h, 10, BUSY); /* what comes with a connection's first request counts as that request's */
+    close_stretch(h, 10, BUSY); /* what comes with a connection's first request counts as that request's */
     now += 20 * MS;
     for (unsigned i = 0; i < requests; i++)
         server_request(h, s, i);
@@ -341,15 +350,15 @@ static void big_stretches_are_bounded(void **state)
 
     for (uint64_t i = 1; i <= 100000; i++)
         feed_alloc(h, 1, 16 * i, 10, 1);
-    heap_close_stretch(h, 10, 0);
+    close_stretch(h, 10, 0);
     assert_int_equal(heap_totals(h).unrouted_objects, 100000 - 65536);
     for (uint64_t i = 1; i <= 300000; i++) { /* as many, but freed: they need no place */
         feed_alloc(h, 1, 0x10000000 + 16 * i, 10, 1);
         feed_free(h, 1, 0x10000000 + 16 * i, OP_FREE);
     }
-    heap_close_stretch(h, 10, 0);
+    close_stretch(h, 10, 0);
     assert_int_equal(heap_totals(h).unrouted_objects, 100000 - 65536);
-    heap_close_stretch(h, 4711, 0); /* a thread that never allocated */
+    close_stretch(h, 4711, 0); /* a thread that never allocated */
 }
 
 /* A heap that begins at a checkpoint knows what one knows that has seen all. */
