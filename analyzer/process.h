@@ -11,9 +11,13 @@
 
 #include "merge.h"
 
+#define BUILD_ID_MAX 64 /* bytes */
+
 struct module {
     uint64_t start, end, file_offset;
     char *path;
+    uint8_t *build_id; /* of the file as it was recorded; NULL: not known */
+    uint32_t build_id_bytes;
 };
 
 struct process {
@@ -62,6 +66,9 @@ int process_table_feed(struct process_table *t, const struct merge *m, const str
 size_t process_count(const struct process_table *t);
 const struct process *process_at(const struct process_table *t, size_t i); /* in the order of their serials */
 const struct process *process_find(const struct process_table *t, uint32_t serial); /* NULL: none */
+
+/* The module of a process (NULL is fine) that holds the address; NULL: none. */
+const struct module *process_module(const struct process *p, uint64_t address);
 
 /* Of the recorder itself: EVENT_UNKNOWN fields before its first word. */
 const struct event_recorder *process_recorder(const struct process_table *t);
