@@ -42,6 +42,7 @@ struct heap_process {
     bool has_waited, ended;
     uint32_t start, last_work, end; /* in units */
     uint64_t unknown_frees;
+    uint64_t live_bytes, peak_bytes, peak_turn; /* turn: how often the peak was raised */
     struct live live;
     struct graveyard remembered; /* freed since last_work, live at it */
     struct graveyard restored;   /* freed during shutdown */
@@ -59,6 +60,7 @@ struct heap_thread {
     struct stretch_object *open;
     size_t count, room;
     bool overflowed; /* the stretch has more live objects than are remembered */
+    uint64_t last_ptr; /* of its last allocation; 0: freed by it */
 };
 
 struct heap {
@@ -256,20 +258,42 @@ void heap_close_stretch(struct heap *h, uint32_t thread, int32_t route)
 
 /* --- live objects --- */
 
-static void site_gain(struct heap *h, const struct live_object *object)
+/* Before a site's live bytes change: those that it had at the peak. A site that has not changed since has them still. */
+static void peak_keep(const struct heap_process *p, struct site *site)
+{
+    if (site->peak_turn == p->peak_turn)
+        return;
+    site->peak_bytes = site->live_bytes;
+    site->peak_turn = p->peak_turn;
+}
+
+static void peak_gain(struct heap_process *p, uint64_t bytes)
+{
+    p->live_bytes += bytes;
+    if (p->live_bytes <= p->peak_bytes)
+        return;
+    p->peak_bytes = p->live_bytes;
+    p->peak_turn++;
+}
+
+static void site_gain(struct heap *h, struct heap_process *p, const struct live_object *object)
 {
     struct site *site = site_at(h->sites, object->site);
 
+    peak_keep(p, site);
     site->live_bytes += object->size;
     site->live_objects++;
     h->totals.live_bytes += object->size;
     h->totals.live_objects++;
+    peak_gain(p, object->size);
 }
 
-static void site_lose(struct heap *h, const struct live_object *object)
+static void site_lose(struct heap *h, struct heap_process *p, const struct live_object *object)
 {
     struct site *site = site_at(h->sites, object->site);
 
+    peak_keep(p, site);
+    p->live_bytes -= object->size;
     site->live_bytes -= object->size;
     site->live_objects--;
     h->totals.live_bytes -= object->size;
@@ -312,6 +336,7 @@ static int feed_alloc(struct heap *h, const struct item *item)
     h->totals.alloc_bytes += e->size + e->slack;
     site_at(h->sites, site)->alloc_count++;
     site_at(h->sites, site)->alloc_bytes += e->size;
+    t->last_ptr = e->ptr;
     if (!e->ptr)
         return 0;
     bool was_there;
@@ -320,7 +345,7 @@ static int feed_alloc(struct heap *h, const struct item *item)
         return -1;
     if (was_there) { /* its free was not seen */
         h->totals.unknown_frees++;
-        site_lose(h, object);
+        site_lose(h, p, object);
     }
     *object = (struct live_object){.ptr = e->ptr,
                                    .size = e->size < LIVE_SIZE_MAX ? e->size : LIVE_SIZE_MAX,
@@ -329,7 +354,7 @@ static int feed_alloc(struct heap *h, const struct item *item)
                                    .generation = h->generation++,
                                    .site = site,
                                    .time = to_units(item->time_ns)};
-    site_gain(h, object);
+    site_gain(h, p, object);
     t->process = p;
     return stretch_add(h, t, object);
 }
@@ -361,7 +386,13 @@ static int feed_free(struct heap *h, const struct item *item)
         return 0;
     }
     h->totals.free_bytes += object->size + object->slack;
-    site_lose(h, object);
+    struct heap_thread *t = thread_find(h, item->thread);
+    if (t && t->last_ptr == e->ptr) {
+        site_at(h->sites, object->site)->temporary_count++;
+        site_at(h->sites, object->site)->temporary_bytes += object->size;
+        t->last_ptr = 0;
+    }
+    site_lose(h, p, object);
     bool resized = e->op < OPS_MAX && h->is_realloc[e->op];
     int result = 0;
     if (p->has_waited && object->time < p->last_work && !resized)
@@ -403,7 +434,7 @@ static void process_vanish(struct heap *h, struct heap_process *p)
     const struct live_object *object;
 
     for (size_t cursor = 0; (object = live_next(&p->live, &cursor));)
-        site_lose(h, object);
+        site_lose(h, p, object);
     live_reset(&p->live);
     p->remembered.count = 0;
 }
@@ -415,7 +446,7 @@ static void process_end(struct heap *h, struct heap_process *p, uint32_t end)
     p->ended = true;
     p->end = end;
     for (size_t i = 0; i < p->remembered.count; i++) {
-        site_gain(h, &p->remembered.objects[i]);
+        site_gain(h, p, &p->remembered.objects[i]);
         h->totals.shutdown_bytes += p->remembered.objects[i].size;
     }
     p->restored = p->remembered;
@@ -547,6 +578,7 @@ static int take_live(struct heap *h, const struct item *item)
     if (!slot)
         return -1;
     *slot = object;
+    peak_gain(p, object.size);
     return 0;
 }
 
@@ -631,12 +663,25 @@ static double site_growth(const struct heap *h, const struct site *site)
 {
     unsigned n = (unsigned)site_samples(h->sites);
     double value[SITE_SAMPLES];
+    bool moves = false;
 
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         value[i] = (double)site->sample[i];
+        moves |= site->sample[i] != site->sample[0];
+    }
+    if (!moves && n >= GROWTH_POINTS_MIN)
+        return 0;
     int64_t first_ns = site_sample_ns(h->sites, 0);
     struct growth g = growth_fit(value, NULL, n, first_ns, first_ns);
     return g.known ? g.per_s : NAN;
+}
+
+/* Live bytes at the peak of the process that allocates there. */
+static uint64_t site_peak(const struct heap *h, const struct site *site)
+{
+    uint32_t index = idmap_get(&h->process_of, site->proc);
+
+    return index != IDMAP_NONE && site->peak_turn == h->processes[index]->peak_turn ? site->peak_bytes : site->live_bytes;
 }
 
 size_t heap_top_sites(struct heap *h, const struct heap_site **sites, size_t n)
@@ -650,8 +695,11 @@ size_t heap_top_sites(struct heap *h, const struct heap_site **sites, size_t n)
     *sites = h->top = top;
     for (size_t i = 0; i < count; i++) {
         const struct site *s = site_at(h->sites, (uint32_t)i);
-        top[i] = (struct heap_site){s->proc, s->stack, s->frames, s->frame_count, s->flags, s->live_bytes, s->live_objects,
-                                    s->alloc_count, s->alloc_bytes, NAN};
+        top[i] = (struct heap_site){.proc = s->proc, .stack = s->stack, .frames = s->frames, .frame_count = s->frame_count,
+                                    .flags = s->flags, .live_bytes = s->live_bytes, .live_objects = s->live_objects,
+                                    .alloc_count = s->alloc_count, .alloc_bytes = s->alloc_bytes,
+                                    .growth_bytes_per_s = NAN, .temporary_count = s->temporary_count,
+                                    .temporary_bytes = s->temporary_bytes, .peak_bytes = site_peak(h, s)};
     }
     qsort(top, count, sizeof *top, by_live_bytes);
     if (n > count)

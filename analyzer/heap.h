@@ -51,6 +51,10 @@ struct heap_site {
     uint64_t live_bytes, live_objects; /* as asked for, not usable */
     uint64_t alloc_count, alloc_bytes; /* since the start */
     double growth_bytes_per_s; /* Theil-Sen slope of its live bytes over the run; NaN if too short to tell */
+    uint64_t temporary_count, temporary_bytes; /* freed by the thread that allocated them, before its next allocation */
+    uint64_t peak_bytes; /* live at the moment of its process's peak */
+    /* of the sums above, which are estimates where objects were sampled; 0: exact */
+    double live_bytes_variance, live_objects_variance, alloc_count_variance, alloc_bytes_variance;
 };
 
 /* The n sites with the most live bytes, most first; gives how many there are in *sites (owned by the heap). */

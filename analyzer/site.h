@@ -21,6 +21,9 @@ struct site {
     uint32_t proc;         /* that defined the stack, or else that used it first */
     uint32_t freed_age;    /* the oldest that a freed object of it was, in units of live.h */
     uint64_t live_bytes, live_objects, alloc_count, alloc_bytes; /* as asked for */
+    uint64_t temporary_count, temporary_bytes; /* freed by the thread that allocated them, before its next allocation */
+    uint64_t peak_bytes; /* live at its process's peak `peak_turn` */
+    uint64_t peak_turn;
     uint64_t sample[SITE_SAMPLES]; /* live bytes at site_sample_ns */
 };
 

@@ -15,7 +15,8 @@
  * Where the trace has the build id of a file, only a file with that very id is asked for names: the one at its path, or else
  * one that is found by its id, below /usr/lib/debug or from a debuginfod server. So two builds of one program in one run are two files.
  *
- * What a JIT made lies in no file, or in one without a name. The list of a JIT is a file here too, one for each process.
+ * What a JIT made lies in no file, or in one without a name, and in each process at another address. So there the name itself is
+ * the place in code: all that have one name are one place, of one file that stands for all JITs.
  */
 #include "symbols.h"
 
@@ -37,8 +38,13 @@
 #define FILES_MAX 65535 /* a file's index is 16 bits of the cache's key */
 #define FRAMES_MAX 64   /* inlined into each other at one address */
 #define SEGMENTS_MAX 4  /* of one file that are code */
+#define NAMES_MAX (1u << 20) /* of code of JITs */
 #define OFFSET_MAX ((1ull << 48) - 1)
 #define CLOCK_SLACK_NS 2000000000 /* clocks are set, and times of files are coarse */
+
+enum { FILE_NONE, FILE_JIT, FILES_RESERVED };
+
+#define MAP_NONE (IDMAP_NONE - 1)
 
 struct segment {
     uint64_t start, end, file_offset;
@@ -57,7 +63,6 @@ struct symbol_file {
     struct cuindex units;
     struct segment segment[SEGMENTS_MAX];
     size_t segments;
-    struct jitmap *jit; /* not NULL: this is no file, but the code of a process's JIT */
 };
 
 struct answer {
@@ -67,14 +72,19 @@ struct answer {
 
 struct symbols {
     struct symbols_jit jit;
-    struct symbol_file *files; /* the first stands for none */
+    struct jitmap **maps; /* of processes' JITs */
+    size_t map_count;
+    char **names; /* of their code */
+    size_t name_count, name_room;
+    struct idmap name_of;      /* by hash, or the next number that is free */
+    struct symbol_file *files; /* the first two stand for none and for all JITs */
     size_t file_count;
     struct answer *answers;
     size_t answer_count, answer_room;
     struct idmap answer_of; /* by file and offset */
     struct idmap bare_of;   /* by address: of no file */
     struct idmap file_of;   /* by module, as a pointer to its path */
-    struct idmap jit_of;    /* by serial of the process; 0: it has none */
+    struct idmap map_of;    /* by serial of the process; MAP_NONE: it has no list */
 };
 
 struct symbols *symbols_new(void)
@@ -83,8 +93,8 @@ struct symbols *symbols_new(void)
 
     if (!s)
         return NULL;
-    s->files = calloc(1, sizeof *s->files);
-    s->file_count = 1;
+    s->files = calloc(FILES_RESERVED, sizeof *s->files);
+    s->file_count = FILES_RESERVED;
     if (s->files)
         return s;
     free(s);
@@ -103,9 +113,12 @@ void symbols_free(struct symbols *s)
     for (size_t i = 0; i < s->file_count; i++) {
         cuindex_reset(&s->files[i].units);
         dwfl_end(s->files[i].dwfl);
-        jitmap_free(s->files[i].jit);
         free(s->files[i].path);
     }
+    for (size_t i = 0; i < s->map_count; i++)
+        jitmap_free(s->maps[i]);
+    for (size_t i = 0; i < s->name_count; i++)
+        free(s->names[i]);
     for (size_t i = 0; i < s->answer_count; i++) {
         for (size_t f = 0; f < s->answers[i].count; f++) {
             struct symbol_frame *frame = &s->answers[i].frames[f];
@@ -119,7 +132,10 @@ void symbols_free(struct symbols *s)
     idmap_reset(&s->answer_of);
     idmap_reset(&s->bare_of);
     idmap_reset(&s->file_of);
-    idmap_reset(&s->jit_of);
+    idmap_reset(&s->map_of);
+    idmap_reset(&s->name_of);
+    free(s->maps);
+    free(s->names);
     free(s->answers);
     free(s->files);
     free(s);
@@ -239,9 +255,9 @@ static uint32_t file_add(struct symbols *s, const char *path)
 
 static uint32_t module_open(struct symbols *s, const struct module *m)
 {
-    for (size_t i = 1; i < s->file_count; i++) {
+    for (size_t i = FILES_RESERVED; i < s->file_count; i++) {
         const struct symbol_file *f = &s->files[i];
-        if (!f->jit && strcmp(f->path, m->path) == 0 && same_id(f, m->build_id, m->build_id_bytes))
+        if (strcmp(f->path, m->path) == 0 && same_id(f, m->build_id, m->build_id_bytes))
             return (uint32_t)i;
     }
     uint32_t file = file_add(s, m->path);
@@ -295,21 +311,71 @@ static struct jitmap *read_jit(const struct symbols *s, const struct process *p)
     return jitmap_read(&source);
 }
 
-/* What stands for the process's list; 0 if it has none. */
-static uint32_t jit_file(struct symbols *s, const struct process *p)
+/* The list of a process; NULL: it has none. */
+static const struct jitmap *jit_of(struct symbols *s, const struct process *p)
 {
-    uint32_t file = idmap_get(&s->jit_of, p->serial);
+    uint32_t known = idmap_get(&s->map_of, p->serial);
 
-    if (file != IDMAP_NONE)
-        return file;
-    struct jitmap *jit = read_jit(s, p);
-    file = jit ? file_add(s, "[jit]") : 0;
-    if (file)
-        s->files[file].jit = jit;
-    else
-        jitmap_free(jit);
-    idmap_put(&s->jit_of, p->serial, file);
-    return file;
+    if (known != IDMAP_NONE)
+        return known == MAP_NONE ? NULL : s->maps[known];
+    struct jitmap *map = read_jit(s, p), **grown = map ? realloc(s->maps, (s->map_count + 1) * sizeof *grown) : NULL;
+    if (grown)
+        s->maps = grown;
+    if (!grown || idmap_put(&s->map_of, p->serial, (uint32_t)s->map_count) < 0) {
+        jitmap_free(map);
+        idmap_put(&s->map_of, p->serial, MAP_NONE); /* if it fails, it is looked for again */
+        return NULL;
+    }
+    return s->maps[s->map_count++] = map;
+}
+
+static uint64_t hash_text(const char *text)
+{
+    uint64_t h = 0xcbf29ce484222325;
+
+    for (; *text; text++)
+        h = (h ^ (uint8_t)*text) * 0x100000001b3;
+    return h;
+}
+
+/* The number of a name, the same for equal ones. -1 if there are too many or memory is short. */
+static long name_number(struct symbols *s, const char *name)
+{
+    uint64_t key = hash_text(name);
+
+    for (uint32_t known; (known = idmap_get(&s->name_of, key)) != IDMAP_NONE; key++)
+        if (strcmp(s->names[known], name) == 0)
+            return known;
+    if (s->name_count == s->name_room) {
+        size_t room = 2 * s->name_room + 64;
+        char **grown = room <= NAMES_MAX ? realloc(s->names, room * sizeof *grown) : NULL;
+        if (!grown)
+            return -1;
+        s->names = grown;
+        s->name_room = room;
+    }
+    s->names[s->name_count] = strdup(name);
+    if (!s->names[s->name_count])
+        return -1;
+    if (idmap_put(&s->name_of, key, (uint32_t)s->name_count) < 0) {
+        free(s->names[s->name_count]);
+        return -1;
+    }
+    return (long)s->name_count++;
+}
+
+/* The number of the name that the process's JIT has for the code at the address. -1: none. */
+static long jit_name(struct symbols *s, const struct process *p, uint64_t address)
+{
+    char text[1100];
+    bool again = false;
+    const struct jitmap *map = p ? jit_of(s, p) : NULL;
+    const char *name = map ? jitmap_name(map, address, &again) : NULL;
+
+    if (!name)
+        return -1;
+    snprintf(text, sizeof text, again ? "%s (or what stood there before)" : "%s", name);
+    return name_number(s, text);
 }
 
 /* --- addresses and names --- */
@@ -448,16 +514,6 @@ static void file_frames(struct symbol_file *f, uint64_t offset, struct answer *a
         frame_add(a, text, nowhere, (struct symbol_frame){.named = false});
 }
 
-static void jit_frames(const struct symbol_file *f, uint64_t address, struct answer *a)
-{
-    bool again;
-    const char *name = jitmap_name(f->jit, address, &again);
-    char *text = NULL;
-
-    if (name && asprintf(&text, again ? "%s (or what stood there before)" : "%s", name) >= 0)
-        frame_add(a, text, nowhere, (struct symbol_frame){.named = true, .jit = true});
-}
-
 /* --- answers --- */
 
 static const struct answer *answer_keep(struct symbols *s, struct idmap *map, uint64_t key, const struct answer *found)
@@ -480,43 +536,32 @@ static const struct answer *answer_keep(struct symbols *s, struct idmap *map, ui
     return &s->answers[s->answer_count++];
 }
 
-/* In no file's code, in the JIT's perhaps. */
-static struct symbol_place jit_place(struct symbols *s, const struct process *p, uint64_t return_address)
-{
-    bool again;
-    uint32_t file = p && return_address && return_address <= OFFSET_MAX ? jit_file(s, p) : 0;
-
-    if (file && jitmap_name(s->files[file].jit, return_address - 1, &again))
-        return (struct symbol_place){file, return_address - 1};
-    return (struct symbol_place){0, return_address};
-}
-
 struct symbol_place symbols_place(struct symbols *s, const struct process *p, uint64_t return_address)
 {
     uint64_t address = return_address ? return_address - 1 : 0;
     const struct module *module = process_module(p, address);
     uint64_t offset = module ? address - module->start + module->file_offset : 0;
-    uint32_t file = module && offset <= OFFSET_MAX ? module_file(s, module) : 0;
+    uint32_t file = module && offset <= OFFSET_MAX ? module_file(s, module) : FILE_NONE;
 
-    if (!file || !s->files[file].dwfl) { /* some JITs keep their code in files without a name */
-        struct symbol_place jit = jit_place(s, p, return_address);
-        if (!file || jit.file)
-            return jit;
-    }
-    return (struct symbol_place){file, offset};
+    if (file && s->files[file].dwfl)
+        return (struct symbol_place){file, offset};
+    long name = jit_name(s, p, address); /* some JITs keep their code in files without a name */
+    if (name >= 0)
+        return (struct symbol_place){FILE_JIT, (uint64_t)name};
+    return (struct symbol_place){file, file ? offset : return_address};
 }
 
 static void find_frames(struct symbols *s, struct symbol_place place, struct answer *found)
 {
-    struct symbol_file *f = &s->files[place.file];
     char *text = NULL;
 
-    if (f->jit)
-        jit_frames(f, place.offset, found);
-    else if (place.file)
-        file_frames(f, place.offset, found);
-    else if (asprintf(&text, "0x%" PRIx64, place.offset) >= 0)
+    if (place.file == FILE_JIT) {
+        frame_add(found, strdup(s->names[place.offset]), nowhere, (struct symbol_frame){.named = true, .jit = true});
+    } else if (place.file != FILE_NONE) {
+        file_frames(&s->files[place.file], place.offset, found);
+    } else if (asprintf(&text, "0x%" PRIx64, place.offset) >= 0) {
         frame_add(found, text, nowhere, (struct symbol_frame){.named = false});
+    }
 }
 
 static const struct answer *answer_of(struct symbols *s, struct symbol_place place)
@@ -569,7 +614,7 @@ struct symbol_mapping symbols_mapping(const struct symbols *s, struct symbol_pla
     const struct symbol_file *f = &s->files[place.file];
     struct symbol_mapping out = {.path = NULL};
 
-    if (!place.file || f->jit)
+    if (place.file < FILES_RESERVED)
         return out;
     out.path = f->path;
     out.build_id = f->build_id_bytes ? f->build_id : NULL;
@@ -595,7 +640,7 @@ static void print_id(char *out, const uint8_t *id, uint32_t bytes)
 
 bool symbols_changed(const struct symbols *s, size_t i, struct symbol_change *out)
 {
-    for (size_t file = 1; file < s->file_count; file++) {
+    for (size_t file = FILES_RESERVED; file < s->file_count; file++) {
         const struct symbol_file *f = &s->files[file];
         if (!f->changed || i-- > 0)
             continue;

@@ -30,7 +30,7 @@ void symbols_read_jit(struct symbols *s, const struct symbols_jit *jit);
 /* A place in code: the same in all processes that have the same file mapped, wherever they have it. */
 struct symbol_place {
     uint32_t file;   /* 0: none, then offset is the address itself */
-    uint64_t offset; /* in the file, of the byte before the return address; of code of a JIT the address */
+    uint64_t offset; /* in the file, of the byte before the return address; of code of a JIT the number of its name */
 };
 struct symbol_place symbols_place(struct symbols *s, const struct process *p, uint64_t return_address);
 
