@@ -37,6 +37,8 @@
 
 #define FILES_MAX 65535 /* a file's index is 16 bits of the cache's key */
 #define FRAMES_MAX 64   /* inlined into each other at one address */
+#define NESTING_MAX 256 /* of scopes */
+#define SCOPES_MAX (1u << 16) /* beside each other */
 #define SEGMENTS_MAX 4  /* of one file that are code */
 #define NAMES_MAX (1u << 20) /* of code of JITs */
 #define OFFSET_MAX ((1ull << 48) - 1)
@@ -400,14 +402,24 @@ static bool file_address(const struct symbol_file *f, uint64_t offset, GElf_Addr
     return false;
 }
 
-static char *die_name(Dwarf_Die *die)
+/* As the linker knows it; NULL: DWARF does not tell. */
+static const char *linkage_name(Dwarf_Die *die)
 {
     Dwarf_Attribute attribute;
-    const char *name = NULL;
 
     if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) ||
         dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute))
-        name = dwarf_formstring(&attribute);
+        return dwarf_formstring(&attribute);
+    return NULL;
+}
+
+/* Of an inlined function there is no symbol: symbol is NULL. */
+static char *die_name(Dwarf_Die *die, const char *symbol)
+{
+    const char *name = linkage_name(die);
+
+    if (!name && symbol && symbol[0] == '_' && (symbol[1] == 'Z' || symbol[1] == 'R'))
+        name = symbol; /* says more: a lambda is called operator() in DWARF */
     if (!name)
         name = dwarf_diename(die);
     return name ? demangle(name) : NULL;
@@ -468,31 +480,60 @@ static void frame_add(struct answer *a, char *name, struct place place, struct s
 
 static const struct place nowhere = {NULL, 0};
 
-/* The frames that DWARF knows at an address: from the innermost scope outwards to the function. Each is at the place
- * where the one inside it was called, the innermost at the place of the address itself. */
-static void dwarf_frames(struct symbol_file *f, GElf_Addr address, struct answer *a)
+/* The scope within this one that holds pc: an inlined function or a block. */
+static bool inner_scope(Dwarf_Die *scope, Dwarf_Addr pc)
 {
-    Dwarf_Addr bias;
-    Dwarf_Die own, *unit = cuindex_find(&f->units, f->module, address + f->bias, &own, &bias);
-    Dwarf_Die *scopes = NULL, *parents = NULL;
+    Dwarf_Die die;
+    int tag;
 
-    if (!unit || dwarf_getscopes(unit, address + f->bias - bias, &scopes) <= 0)
-        return;
-    struct place place = place_of(unit, address + f->bias - bias);
-    int n = dwarf_getscopes_die(&scopes[0], &parents);
-    for (int i = 0; i < n; i++) {
-        int tag = dwarf_tag(&parents[i]);
-        if (tag == DW_TAG_inlined_subroutine) {
-            frame_add(a, die_name(&parents[i]), place, (struct symbol_frame){.inlined = true, .named = true});
-            place = place_of_call(unit, &parents[i]);
-        } else if (tag == DW_TAG_subprogram) {
-            frame_add(a, die_name(&parents[i]), place, (struct symbol_frame){.named = true});
-            break;
+    if (dwarf_child(scope, &die) != 0)
+        return false;
+    for (unsigned i = 0; i < SCOPES_MAX; i++) {
+        tag = dwarf_tag(&die);
+        if ((tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block || tag == DW_TAG_try_block ||
+             tag == DW_TAG_catch_block) && dwarf_haspc(&die, pc) > 0) {
+            *scope = die;
+            return true;
         }
+        if (dwarf_siblingof(&die, &die) != 0)
+            break;
     }
-    if (n > 0)
-        free(parents);
-    free(scopes);
+    return false;
+}
+
+/* The function and what is inlined into it at pc, outermost first; gives how many. */
+static size_t functions_at(Dwarf_Die *function, Dwarf_Addr pc, Dwarf_Die chain[FRAMES_MAX])
+{
+    Dwarf_Die scope = *function;
+    size_t n = 0;
+
+    chain[n++] = scope;
+    for (unsigned depth = 0; depth < NESTING_MAX && n < FRAMES_MAX && inner_scope(&scope, pc); depth++)
+        if (dwarf_tag(&scope) == DW_TAG_inlined_subroutine)
+            chain[n++] = scope;
+    return n;
+}
+
+/* The frames that DWARF knows at an address, innermost first: each is at the place where the one inside it was called, the innermost
+ * at the place of the address itself. That place is given also where no function is known. */
+static struct place dwarf_frames(struct symbol_file *f, GElf_Addr address, struct answer *a)
+{
+    Dwarf_Addr bias, pc;
+    Dwarf_Die unit, function, chain[FRAMES_MAX];
+
+    if (!cuindex_unit(&f->units, f->module, address + f->bias, &unit, &bias))
+        return nowhere;
+    pc = address + f->bias - bias;
+    struct place place = place_of(&unit, pc);
+    if (!cuindex_function(&f->units, &unit, pc, &function))
+        return place;
+    for (size_t n = functions_at(&function, pc, chain); n-- > 0;) {
+        const char *symbol = n > 0 ? NULL : dwfl_module_addrname(f->module, address + f->bias);
+        frame_add(a, die_name(&chain[n], symbol), place, (struct symbol_frame){.inlined = n > 0, .named = true});
+        if (n > 0)
+            place = place_of_call(&unit, &chain[n]);
+    }
+    return place;
 }
 
 static void file_frames(struct symbol_file *f, uint64_t offset, struct answer *a)
@@ -501,11 +542,11 @@ static void file_frames(struct symbol_file *f, uint64_t offset, struct answer *a
     char *text = NULL;
 
     if (file_address(f, offset, &address)) {
-        dwarf_frames(f, address, a);
+        struct place place = dwarf_frames(f, address, a);
         if (!a->count || a->frames[a->count - 1].inlined) {
             const char *name = dwfl_module_addrname(f->module, address + f->bias);
             if (name)
-                frame_add(a, demangle(name), nowhere, (struct symbol_frame){.named = true});
+                frame_add(a, demangle(name), place, (struct symbol_frame){.named = true});
         }
     } else {
         address = offset;
