@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `perfanalyze export`: what call stacks allocated and hold, for other tools. A file that could not be written whole is removed.
+ * `perfanalyze export`: what call stacks allocated and hold, for other tools. A regular file that could not be written whole is removed.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "analysis.h"
@@ -60,13 +61,17 @@ static int write_file(const struct source *s, const char *path, int (*write)(con
     errno = 0;
     if (!out)
         return error_set(e, ERROR_NO_OFFSET, "%s cannot be written: %s", path, strerror(errno));
+    struct stat status;
+    bool removable = !standard && fstat(fileno(out), &status) == 0 && S_ISREG(status.st_mode);
     int failed = write(s, out);
     if (!standard && fclose(out))
         failed = -1;
     if (!failed)
         return 0;
-    if (!standard)
+    int why = errno;
+    if (removable)
         unlink(path);
+    errno = why;
     return error_set(e, ERROR_NO_OFFSET, "%s could not be written whole: %s", path,
                      errno ? strerror(errno) : "out of memory, or out of disk space");
 }

@@ -172,16 +172,35 @@ script = 'function leaky(n) { const a = []; for (let i = 0; i < n; i++) a.push(B
 if not have('node'):
     tap.skip('names from a JIT', 'node is not installed')
 else:
-    node = run_shimmed(['node', '--perf-basic-prof', f'--perf-basic-prof-path={maps}', '--interpreted-frames-native-stack', '-e', script])
+    node = run_shimmed(['node', '--perf-basic-prof', '--interpreted-frames-native-stack', '-e', script])
     tap.equal(node.returncode, 0, 'node runs')
-    frames = [f for s in sites(node.trace, '--maps', maps) for f in s['frames']]
-    tap.ok(any(f['jit'] and 'leaky' in f['function'] for f in frames), "frames of node's JIT have names with --maps",
-           {f['function'] for f in frames if f['jit']} or os.listdir(maps))
-    tap.ok(not any(f['jit'] for s in sites(node.trace) for f in s['frames']), 'without it, none is taken from elsewhere')
-    os.chmod(maps, 0o755)
-    for name in os.listdir(maps):
-        os.rename(f'{maps}/{name}', f'{maps}/real')
-        os.symlink(f'{maps}/real', f'{maps}/{name}')
-    tap.ok(not any(f['jit'] for s in sites(node.trace, '--maps', maps) for f in s['frames']), 'nor through a link')
+    name = f"perf-{report(node.trace)['trace']['processes'][0]['pid']}.map"
+
+    def jit_names(*options):
+        return {f['function'] for s in sites(node.trace, *options) for f in s['frames'] if f['jit']}
+
+    try:
+        names = jit_names()
+        tap.ok(any('leaky' in n for n in names), "frames of node's JIT have names", names or os.listdir('/tmp'))
+        tap.equal(jit_names('--maps', maps), set(), '--maps looks elsewhere')
+        shutil.copy(f'/tmp/{name}', f'{maps}/{name}')
+        tap.equal(jit_names('--maps', maps), names, 'where the list may be a copy')
+        was = os.stat(f'/tmp/{name}')
+        os.utime(f'/tmp/{name}', (1, 1))
+        tap.equal(jit_names(), set(), 'in /tmp it must be of the time of the process')
+        os.utime(f'/tmp/{name}', ns=(was.st_atime_ns, was.st_mtime_ns))
+        tap.equal(jit_names(), names, 'as it is again')
+        os.rename(f'/tmp/{name}', f'{maps}/real')
+        os.symlink(f'{maps}/real', f'/tmp/{name}')
+        tap.equal(jit_names(), set(), 'and no link')
+        if os.getuid() == 0:
+            os.unlink(f'/tmp/{name}')
+            shutil.copy2(f'{maps}/real', f'/tmp/{name}')
+            tap.equal(jit_names(), names, 'and again')
+            os.chown(f'/tmp/{name}', 65534, 65534)
+            tap.equal(jit_names(), set(), "nor another user's")
+    finally:
+        if os.path.lexists(f'/tmp/{name}'):
+            os.unlink(f'/tmp/{name}')
 
 tap.done()
