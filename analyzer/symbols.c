@@ -34,6 +34,7 @@
 #include "demangle.h"
 #include "idmap.h"
 #include "jitmap.h"
+#include "symindex.h"
 
 #define FILES_MAX 65535 /* a file's index is 16 bits of the cache's key */
 #define FRAMES_MAX 64   /* inlined into each other at one address */
@@ -63,6 +64,7 @@ struct symbol_file {
     Dwfl_Module *module;
     GElf_Addr bias; /* of addresses in the session to those in the file */
     struct cuindex units;
+    struct symindex symbols;
     struct segment segment[SEGMENTS_MAX];
     size_t segments;
 };
@@ -114,6 +116,7 @@ void symbols_free(struct symbols *s)
         return;
     for (size_t i = 0; i < s->file_count; i++) {
         cuindex_reset(&s->files[i].units);
+        symindex_reset(&s->files[i].symbols);
         dwfl_end(s->files[i].dwfl);
         free(s->files[i].path);
     }
@@ -528,7 +531,7 @@ static struct place dwarf_frames(struct symbol_file *f, GElf_Addr address, struc
     if (!cuindex_function(&f->units, &unit, pc, &function))
         return place;
     for (size_t n = functions_at(&function, pc, chain); n-- > 0;) {
-        const char *symbol = n > 0 ? NULL : dwfl_module_addrname(f->module, address + f->bias);
+        const char *symbol = n > 0 ? NULL : symindex_name(&f->symbols, f->module, address + f->bias);
         frame_add(a, die_name(&chain[n], symbol), place, (struct symbol_frame){.inlined = n > 0, .named = true});
         if (n > 0)
             place = place_of_call(&unit, &chain[n]);
@@ -544,7 +547,7 @@ static void file_frames(struct symbol_file *f, uint64_t offset, struct answer *a
     if (file_address(f, offset, &address)) {
         struct place place = dwarf_frames(f, address, a);
         if (!a->count || a->frames[a->count - 1].inlined) {
-            const char *name = dwfl_module_addrname(f->module, address + f->bias);
+            const char *name = symindex_name(&f->symbols, f->module, address + f->bias);
             if (name)
                 frame_add(a, demangle(name), place, (struct symbol_frame){.named = true});
         }
