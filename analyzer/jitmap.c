@@ -104,7 +104,8 @@ static bool parse(struct jitmap *m)
         if (!take_line(m, line))
             return false;
     }
-    qsort(m->lines, m->count, sizeof *m->lines, by_start);
+    if (m->count)
+        qsort(m->lines, m->count, sizeof *m->lines, by_start);
     uint64_t reach = 0;
     for (size_t i = 0; i < m->count; i++) {
         if (m->lines[i].end > reach)
