@@ -48,6 +48,12 @@ struct process_table {
     char *op_number; /* text of a number that has no name */
 };
 
+static void module_clear(struct module *m)
+{
+    free(m->path);
+    free(m->build_id);
+}
+
 struct process_table *process_table_new(void)
 {
     struct process_table *t = calloc(1, sizeof *t);
@@ -70,7 +76,7 @@ void process_table_free(struct process_table *t)
     for (size_t i = 0; i < t->count; i++) {
         struct process *p = &t->entries[i]->process;
         for (size_t j = 0; j < p->module_count; j++)
-            free(p->modules[j].path);
+            module_clear(&p->modules[j]);
         free(p->modules);
         free(p->exe);
         free(t->entries[i]);
@@ -235,7 +241,7 @@ static bool add_module(struct process_table *t, struct process *p, const struct 
     if (m->start >= m->end || m->end == EVENT_UNKNOWN || (at < p->module_count && same_module(&p->modules[at], e)))
         return true;
     while (behind < p->module_count && p->modules[behind].start < m->end)
-        free(p->modules[behind++].path);
+        module_clear(&p->modules[behind++]);
     if (behind > at)
         memmove(p->modules + at, p->modules + behind, (p->module_count - behind) * sizeof *p->modules);
     p->module_count -= behind - at;
@@ -251,10 +257,34 @@ static bool add_module(struct process_table *t, struct process *p, const struct 
     if (!path)
         return false;
     memmove(p->modules + at + 1, p->modules + at, (p->module_count - at) * sizeof *p->modules);
-    p->modules[at] = (struct module){m->start, m->end, m->file_offset, path};
+    p->modules[at] = (struct module){.start = m->start, .end = m->end, .file_offset = m->file_offset, .path = path};
     p->module_count++;
     t->module_bytes += 2 * sizeof *p->modules + strlen(path) + 1;
     return true;
+}
+
+/* Of the module that begins there. */
+static bool take_build_id(struct process_table *t, struct process *p, const struct event *e)
+{
+    size_t at = module_place(p, e->u.build_id.start);
+    struct module *m = at < p->module_count ? &p->modules[at] : NULL;
+
+    if (!m || m->start != e->u.build_id.start || !e->data_bytes || e->data_bytes > BUILD_ID_MAX)
+        return true;
+    uint8_t *id = realloc(m->build_id, e->data_bytes);
+    if (!id)
+        return false;
+    t->module_bytes += m->build_id ? 0 : BUILD_ID_MAX;
+    m->build_id = memcpy(id, e->data, e->data_bytes);
+    m->build_id_bytes = e->data_bytes;
+    return true;
+}
+
+const struct module *process_module(const struct process *p, uint64_t address)
+{
+    size_t at = p ? module_place(p, address) : 0;
+
+    return p && at < p->module_count && address >= p->modules[at].start ? &p->modules[at] : NULL;
 }
 
 /* --- what the recorder tells --- */
@@ -364,6 +394,8 @@ static bool take_recorder_event(struct process_table *t, struct entry *entry, co
         return true;
     case EVENT_module:
         return add_module(t, p, &item->event);
+    case EVENT_build_id:
+        return take_build_id(t, p, &item->event);
     case EVENT_gauge:
         take_gauge(p, m, item);
         return true;

@@ -11,9 +11,13 @@
 
 #include "merge.h"
 
+#define BUILD_ID_MAX 64 /* bytes */
+
 struct module {
     uint64_t start, end, file_offset;
     char *path;
+    uint8_t *build_id; /* of the file as it was recorded; NULL: not known */
+    uint32_t build_id_bytes;
 };
 
 #define SAMPLINGS_KEPT 16 /* the last one replaces the one before */
@@ -79,6 +83,9 @@ void process_table_count(struct process_table *t, uint32_t serial, uint64_t even
 size_t process_count(const struct process_table *t);
 const struct process *process_at(const struct process_table *t, size_t i); /* in the order of their serials */
 const struct process *process_find(const struct process_table *t, uint32_t serial); /* NULL: none */
+
+/* The module of a process (NULL is fine) that holds the address; NULL: none. */
+const struct module *process_module(const struct process *p, uint64_t address);
 
 /* Of the recorder itself: EVENT_UNKNOWN fields before its first word. */
 const struct event_recorder *process_recorder(const struct process_table *t);
