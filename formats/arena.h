@@ -100,6 +100,7 @@ struct arena_header {
     uint32_t max_stall_ms;
     uint32_t heap_mode; /* enum arena_heap_mode */
     uint32_t heap_shift; /* of the interval (sample.h) that processes begin with */
+    uint32_t clock_cost_ticks; /* between two readings of the clock, one right after the other */
     uint32_t budget;     /* HEAP_AUTO: percent of a process's processor time for heap detail */
     uint32_t stack_depth;
     uint32_t min_wait_us; /* of waits for anything but descriptors */
@@ -150,7 +151,7 @@ struct arena_ledger {
 struct arena_ended {
     uint64_t serial; /* of the process */
     struct arena_ledger ledger;
-    uint64_t cost_heap, cost_io, lost;
+    uint64_t cost_heap, cost_detail, cost_io, lost;
 };
 
 /* Of a process, in a run whose file is kept below a size. */
@@ -207,6 +208,7 @@ struct arena_thread {
     _Alignas(64) uint64_t lost_events;
     uint64_t stalled_ticks;
     uint64_t cost_heap_ticks, cost_io_ticks; /* estimated cost of the hooks, extrapolated from the timed share */
+    uint64_t cost_detail_ticks; /* of cost_heap_ticks, that of calls that were recorded one by one */
     uint64_t stack_checks, stack_mismatches; /* stacks taken from the memo and walked too; those that were wrong */
 
     /* consumer */

@@ -81,12 +81,22 @@ static inline __attribute__((always_inline)) void note_alloc(struct arena_thread
         sample(t, p, size, usable - size, op);
 }
 
+/* A record was made if the ring is further than it was. */
+static void add_cost(struct arena_thread *t, uint64_t from, uint64_t reserved)
+{
+    uint64_t cost = cost_since(from);
+
+    t->cost_heap_ticks += cost;
+    if (t->reserved != reserved)
+        t->cost_detail_ticks += cost;
+}
+
 static __attribute__((noinline)) void note_alloc_timed(struct arena_thread *t, void *p, size_t size, unsigned op)
 {
-    uint64_t from = clock_ticks();
+    uint64_t reserved = t->reserved, from = clock_ticks();
 
     note_alloc(t, p, size, op);
-    cost_add(&t->cost_heap_ticks, from);
+    add_cost(t, from, reserved);
 }
 
 void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op)
@@ -112,10 +122,10 @@ static inline __attribute__((always_inline)) void note_free(struct arena_thread 
 
 static __attribute__((noinline)) void note_free_timed(struct arena_thread *t, void *p, unsigned op)
 {
-    uint64_t from = clock_ticks();
+    uint64_t reserved = t->reserved, from = clock_ticks();
 
     note_free(t, p, real.malloc_usable_size(p), op);
-    cost_add(&t->cost_heap_ticks, from);
+    add_cost(t, from, reserved);
 }
 
 void heap_note_free(struct arena_thread *t, void *p, unsigned op)

@@ -30,6 +30,7 @@ void shim_use_arena(struct arena_header *a)
     shim.pool = (void *)((uint8_t *)a + a->pool_offset);
     shim.blocks = (uint8_t *)a + a->blocks_offset;
     shim.heap_mode = a->heap_mode;
+    shim.clock_cost_ticks = a->clock_cost_ticks;
     shim.all_frees = a->heap_mode == HEAP_EXACT;
     shim.capture_bytes = a->capture_bytes;
     shim.min_wait_ns = (uint64_t)a->min_wait_us * 1000;

@@ -14,15 +14,14 @@ struct recorder;
 
 /* Of one process. Zeroed: not looked at yet. */
 struct budget {
-    uint64_t cpu_ns, heap_ticks, heap_events; /* at the last look from which conclusions were drawn */
-    uint32_t calm;  /* looks in a row at which it cost much less than it may */
+    uint64_t cpu_ns, detail_ticks, heap_events; /* at the last look from which conclusions were drawn */
     uint32_t told;  /* 1 + the shift that the trace tells of; 0: none */
 };
 
 /* Of the recorder, at the last look. */
 struct budget_rates {
     uint64_t now_ns, ticks, cpu_ns, drained_events;
-    double ns_per_event; /* of the recorder's processor time */
+    double ns_per_event; /* of the recorder's processor time: the least that was seen */
     double busy;         /* its share of one processor */
 };
 
