@@ -124,6 +124,14 @@ static int export(const struct cli *c, struct reader *reader, struct error *e)
     return code;
 }
 
+static bool is_trace(const struct cli *c, const char *path)
+{
+    struct stat out, trace;
+
+    return path && stat(path, &out) == 0 && stat(c->file, &trace) == 0 && out.st_dev == trace.st_dev &&
+           out.st_ino == trace.st_ino;
+}
+
 static int check(const struct cli *c, struct error *e)
 {
     if (!c->folded && !c->pprof)
@@ -132,6 +140,8 @@ static int check(const struct cli *c, struct error *e)
         return error_set(e, ERROR_NO_OFFSET, "--value and --unit are of --folded: a profile for pprof has all of its values");
     if (c->folded && c->pprof && strcmp(c->folded, "-") == 0 && strcmp(c->pprof, "-") == 0)
         return error_set(e, ERROR_NO_OFFSET, "only one can be written to standard output");
+    if (is_trace(c, c->folded) || is_trace(c, c->pprof))
+        return error_set(e, ERROR_NO_OFFSET, "%s is the trace itself, and would be lost", c->file);
     if (figure_of(c) == UNKNOWN_COUNT)
         return error_set(e, ERROR_NO_OFFSET, "of %s only bytes are known: leave --unit count out", c->value);
     return 0;

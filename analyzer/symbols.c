@@ -309,9 +309,10 @@ static struct jitmap *read_jit(const struct symbols *s, const struct process *p)
     if (!s->jit.directory)
         return NULL;
     if (!s->jit.any_time) {
-        source.from_ns = (int64_t)s->jit.start_wall_ns + p->start_ns - CLOCK_SLACK_NS;
+        int64_t start_ns = s->jit.start_wall_ns < INT64_MAX / 4 ? (int64_t)s->jit.start_wall_ns : INT64_MAX / 4;
+        source.from_ns = start_ns + p->start_ns - CLOCK_SLACK_NS;
         if (p->how != HOW_running)
-            source.to_ns = (int64_t)s->jit.start_wall_ns + p->end_ns + CLOCK_SLACK_NS;
+            source.to_ns = start_ns + p->end_ns + CLOCK_SLACK_NS;
     }
     return jitmap_read(&source);
 }

@@ -87,10 +87,10 @@ size_t buildid_of_mapping(const struct buildid_mapping *m, uint8_t out[BUILDID_M
 
     snprintf(path, sizeof path, "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, m->pid, m->start, m->end);
     int fd = open_inode(path, m->inode);
-    if (fd < 0)
-        fd = open_inode(m->path, m->inode);
     if (fd < 0 && snprintf(path, sizeof path, "/proc/%u/root%s", m->pid, m->path) < (int)sizeof path)
         fd = open_inode(path, m->inode); /* it may live in another mount namespace */
+    if (fd < 0)
+        fd = open_inode(m->path, m->inode); /* or have changed its root: maps are told from ours */
     if (fd < 0)
         return 0;
     size_t n = buildid_read(fd, out);

@@ -78,6 +78,7 @@ for options, words in ((['export', trace], 'nothing to write'), (['export', '--f
                        (['export', '--folded', '-', '--pprof', '-', trace], 'only one'),
                        (['export', '--folded', '-', '--value', 'growth', '--unit', 'count', trace], 'only bytes are known'),
                        (['export', '--folded', f'{directory}/none/x', trace], 'cannot be written'),
+                       (['export', '--folded', trace, trace], 'would be lost'),
                        (['export', '--folded'], 'needs a OUT'), (['export', '--folded', '/dev/full', trace], 'No space left'),
                        (['--folded', '-', trace], 'no option of report'), (['--sites', '0', trace], 'from 1 to'),
                        (['export', '--folded', '-', '/dev/null'], '/dev/null')):

@@ -172,7 +172,7 @@ script = 'function leaky(n) { const a = []; for (let i = 0; i < n; i++) a.push(B
 if not have('node'):
     tap.skip('names from a JIT', 'node is not installed')
 else:
-    node = run_shimmed(['node', '--perf-basic-prof', '--interpreted-frames-native-stack', '-e', script])
+    node = run_shimmed(['node', '--perf-basic-prof', '--interpreted-frames-native-stack', '-e', script], cwd=work_dir())
     tap.equal(node.returncode, 0, 'node runs')
     name = f"perf-{report(node.trace)['trace']['processes'][0]['pid']}.map"
 
