@@ -294,6 +294,18 @@ static void print_site(const struct page *p, const struct report_site *s)
         fputs("      no call stack was recorded\n", p->out);
 }
 
+/* What sites show is estimated; of all together it is known. */
+static void print_sampling(const struct page *p, const struct report_sampling *s)
+{
+    char bytes[UNITS_MAX];
+
+    if (isnan(s->allocated_bytes))
+        fprintf(p->out, "  drawn         call stacks have estimates: not each allocation was recorded\n");
+    else
+        fprintf(p->out, "  drawn         call stacks have estimates: %.3g times (%.3g to %.3g) the %s allocated\n",
+                s->bytes_ratio.value, s->bytes_ratio.low, s->bytes_ratio.high, units_bytes(bytes, s->allocated_bytes));
+}
+
 static void print_memory(const struct page *p, const struct report *r)
 {
     char value[UNITS_MAX], low[UNITS_MAX], high[UNITS_MAX];
@@ -313,6 +325,8 @@ static void print_memory(const struct page *p, const struct report *r)
     if (!isnan(r->attributed_share))
         fprintf(p->out, "  attributed    %s of the allocated bytes to requests\n",
                 units_percent(value, r->attributed_share));
+    if (r->sampling.sampled)
+        print_sampling(p, &r->sampling);
     if (r->sites)
         heading(p, "WHAT IS LIVE, BY CALL STACK\n");
     for (size_t i = 0; i < r->sites_by_bytes && i < SITES_SHOWN; i++)
