@@ -468,6 +468,27 @@ static void peaks_and_temporaries(void **state)
     }
 }
 
+static void drawn_objects_stand_for_many(void **state)
+{
+    struct heap *h = *state;
+
+    feed_free(1, 0x7000, OP_FREE); /* so the process draws from its start */
+    feed(1, 10, (struct event){.type = EVENT_alloc, .u.alloc = {.ptr = 0x1000, .size = 1024, .slack = 16, .stack = 1, .shift = 10}});
+    feed(1, 10, (struct event){.type = EVENT_alloc, .u.alloc = {.ptr = 0x2000, .size = 7, .stack = 1, .shift = EVENT_UNKNOWN}});
+    feed_free(1, 0x9000, OP_FREE); /* of one that was not recorded */
+    struct heap_totals t = totals_of(h);
+    assert_int_equal(t.live_bytes, 1620 + 7); /* 1024 / (1 - 1 / e) */
+    assert_int_equal(t.live_objects, 3);      /* 1.58 + 1 */
+    assert_int_equal(t.alloc_bytes, 1645 + 7);
+    assert_true(t.sampled && fabs(sqrt(t.live_variance) - 982.7) < 1);
+    feed_free(1, 0x1000, OP_FREE);
+    t = totals_of(h);
+    assert_int_equal(t.live_bytes, 7);
+    assert_true(t.live_variance == 0);
+    assert_int_equal(finish(h, MS), 0);
+    assert_int_equal(totals_of(h).unknown_frees, 0);
+}
+
 #define HEAP_TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -486,6 +507,7 @@ int main(void)
         HEAP_TEST(big_stretches_are_bounded),
         HEAP_TEST(a_checkpoint_is_a_beginning),
         HEAP_TEST(peaks_and_temporaries),
+        HEAP_TEST(drawn_objects_stand_for_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
