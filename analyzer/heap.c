@@ -20,11 +20,11 @@
 #include <string.h>
 
 #include "fresh.h"
-#include "growth.h"
 #include "holdings.h"
 #include "idmap.h"
 #include "kept.h"
 #include "live.h"
+#include "ranking.h"
 #include "sample.h"
 #include "site.h"
 
@@ -612,67 +612,10 @@ int heap_finish(struct heap *h, int64_t end_ns)
 
 /* --- answers --- */
 
-static int by_live_bytes(const void *a, const void *b)
-{
-    const struct heap_site *x = a, *y = b;
-
-    if (x->live_bytes != y->live_bytes)
-        return x->live_bytes < y->live_bytes ? 1 : -1;
-    return x->stack < y->stack ? -1 : x->stack > y->stack;
-}
-
-/* A sum as a whole number: exact sums are that already. */
-static uint64_t whole(double sum) { return sum >= 0.5 ? (uint64_t)(sum + 0.5) : 0; }
-
-/* What drawing makes uncertain is added to the interval that the samples themselves give: the objects that are live at the end
- * make up the growth, so its variance is at least theirs. */
-static void site_growth(const struct heap *h, const struct site *site, struct heap_site *out)
-{
-    const struct site_table *sites = &h->holdings.sites;
-    double value[SITE_SAMPLES];
-    unsigned n = (unsigned)sites->samples;
-
-    memcpy(value, site->sample, n * sizeof *value);
-    int64_t first_ns = site_sample_ns(sites, 0);
-    struct growth g = growth_fit(value, NULL, n, first_ns, first_ns);
-    if (!g.known)
-        return;
-    double drawn = 1.959964 * sqrt(fmax(0, site->sums.live_variance)) / ((double)(g.to_ns - g.from_ns) / 1e9);
-    out->growth_bytes_per_s = g.per_s;
-    out->growth_low = g.per_s - hypot(g.per_s - g.low, drawn);
-    out->growth_high = g.per_s + hypot(g.high - g.per_s, drawn);
-}
-
-static struct heap_site site_answer(const struct heap *h, const struct site *s)
-{
-    return (struct heap_site){
-        .proc = s->proc, .stack = s->stack, .frames = s->frames, .frame_count = s->frame_count, .flags = s->flags,
-        .live_bytes = whole(s->sums.live_bytes), .live_objects = whole(s->sums.live_objects),
-        .alloc_count = whole(s->sums.alloc_count), .alloc_bytes = whole(s->sums.alloc_bytes),
-        .growth_bytes_per_s = NAN, .growth_low = NAN, .growth_high = NAN,
-        .temporary_count = whole(s->sums.temporary_count), .temporary_bytes = whole(s->sums.temporary_bytes),
-        .peak_bytes = whole(holdings_at_peak(&h->holdings, s)), .sampled = s->drawn,
-        .live_variance = fmax(0, s->sums.live_variance), .alloc_variance = s->sums.alloc_variance,
-        .objects_variance = fmax(0, s->sums.objects_variance), .count_variance = s->sums.count_variance,
-    };
-}
-
 size_t heap_top_sites(struct heap *h, const struct heap_site **sites, size_t n)
 {
-    struct site_table *all = &h->holdings.sites;
-    struct heap_site *top = realloc(h->top, (all->count + 1) * sizeof *top);
-
+    n = ranking_make(&h->holdings, &h->top, n);
     *sites = h->top;
-    if (!top)
-        return 0;
-    *sites = h->top = top;
-    for (size_t i = 0; i < all->count; i++)
-        top[i] = site_answer(h, site_at(all, (uint32_t)i));
-    qsort(top, all->count, sizeof *top, by_live_bytes);
-    if (n > all->count)
-        n = all->count;
-    for (size_t i = 0; i < n; i++)
-        site_growth(h, site_at(all, site_index(all, top[i].stack, top[i].proc)), &top[i]);
     return n;
 }
 
@@ -686,14 +629,14 @@ struct heap_totals heap_totals(const struct heap *h)
     const struct site_sums *all = &h->holdings.all;
     struct heap_totals t = h->totals;
 
-    t.alloc_count = whole(all->alloc_count);
-    t.alloc_bytes = whole(all->alloc_bytes);
-    t.free_count = whole(h->free_count);
-    t.free_bytes = whole(h->free_bytes);
-    t.live_objects = whole(all->live_objects);
-    t.live_bytes = whole(all->live_bytes);
-    t.peak_bytes = whole(h->holdings.peak_bytes);
-    t.shutdown_bytes = whole(h->shutdown_bytes);
+    t.alloc_count = ranking_whole(all->alloc_count);
+    t.alloc_bytes = ranking_whole(all->alloc_bytes);
+    t.free_count = ranking_whole(h->free_count);
+    t.free_bytes = ranking_whole(h->free_bytes);
+    t.live_objects = ranking_whole(all->live_objects);
+    t.live_bytes = ranking_whole(all->live_bytes);
+    t.peak_bytes = ranking_whole(h->holdings.peak_bytes);
+    t.shutdown_bytes = ranking_whole(h->shutdown_bytes);
     t.sampled = h->holdings.drawn;
     t.live_variance = fmax(0, all->live_variance);
     t.alloc_variance = all->alloc_variance;

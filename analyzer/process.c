@@ -28,6 +28,7 @@
 struct tally {
     uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io, stack_checks, stack_mismatches;
     uint64_t events_ended;
+    uint64_t alloc_count, alloc_bytes; /* of threads that ended */
 };
 
 struct entry {
@@ -345,6 +346,8 @@ static void take_thread_end(struct tally *tally, const struct merge *m, const st
     add(&tally->stalled_ended, (uint64_t)merge_ticks_to_ns(m, told->stalled));
     add(&tally->cost_heap, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
     add(&tally->cost_io, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
+    add(&tally->alloc_count, told->alloc_count);
+    add(&tally->alloc_bytes, told->alloc_bytes);
     add(&tally->stack_checks, told->stack_checks);
     add(&tally->stack_mismatches, told->stack_mismatches);
 }
@@ -358,6 +361,8 @@ static void take_gauge(struct process *p, const struct merge *m, const struct it
     p->gauge_ns = item->time_ns;
     if (told->cpu_ns != EVENT_UNKNOWN)
         p->cpu_ns = told->cpu_ns;
+    raise_to(&p->ledger_alloc_count, told->heap_alloc_count);
+    raise_to(&p->ledger_alloc_bytes, told->heap_alloc_bytes);
     raise_to(&p->lost_events, told->lost_events);
     raise_to(&p->cost_heap_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
     raise_to(&p->cost_io_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
@@ -424,6 +429,8 @@ static void settle_tally(struct entry *entry)
     raise_to(&p->stalled_ns, tally->stalled_ended);
     raise_to(&p->cost_heap_ns, tally->cost_heap);
     raise_to(&p->cost_io_ns, tally->cost_io);
+    raise_to(&p->ledger_alloc_count, tally->alloc_count);
+    raise_to(&p->ledger_alloc_bytes, tally->alloc_bytes);
     p->stack_checks = tally->stack_checks;
     p->stack_mismatches = tally->stack_mismatches;
 }

@@ -51,6 +51,7 @@ struct process {
     int64_t gauge_ns; /* when */
     uint64_t cost_heap_ns, cost_io_ns; /* what the hooks took, as the shim measured itself */
     struct sampling sampling;
+    uint64_t ledger_alloc_count, ledger_alloc_bytes; /* all its allocations, usable bytes, by the latest word of its ledgers */
     uint64_t stack_checks, stack_mismatches; /* of threads that ended: call stacks recognised and walked too; the wrong ones */
 };
 

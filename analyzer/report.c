@@ -226,6 +226,31 @@ static int build_kept(struct kept_site *k, const struct report *r, const struct 
     return 0;
 }
 
+static struct report_interval ratio_of(double estimate, double variance, double truth)
+{
+    double reach = 1.959964 * sqrt(variance);
+
+    return truth > 0 ? (struct report_interval){estimate / truth, fmax(0, estimate - reach) / truth, (estimate + reach) / truth}
+                     : (struct report_interval){NAN, NAN, NAN};
+}
+
+static struct report_sampling build_sampling(const struct analysis *a, const struct heap_totals *t)
+{
+    struct report_sampling s = {.sampled = t->sampled};
+
+    if (!s.sampled)
+        return s;
+    for (size_t i = 0; i < process_count(a->processes); i++) {
+        s.allocations += (double)process_at(a->processes, i)->ledger_alloc_count;
+        s.allocated_bytes += (double)process_at(a->processes, i)->ledger_alloc_bytes;
+    }
+    s.bytes_ratio = ratio_of((double)t->alloc_bytes, t->alloc_variance, s.allocated_bytes);
+    s.count_ratio = ratio_of((double)t->alloc_count, t->count_variance, s.allocations);
+    if (s.allocations <= 0)
+        s.allocations = s.allocated_bytes = NAN;
+    return s;
+}
+
 static int build_memory(struct report *r, const struct analysis *a, struct symbols *symbols, const struct growth *live,
                         struct kept_site *kept)
 {
@@ -244,6 +269,7 @@ static int build_memory(struct report *r, const struct analysis *a, struct symbo
         r->growth = (struct report_interval){live->per_s, live->low, live->high};
         r->warm_up_s = (double)(live->warm_ns - live->from_ns) / 1e9;
     }
+    r->sampling = build_sampling(a, &totals);
     r->unknown_frees = totals.unknown_frees;
     r->shutdown_bytes = totals.shutdown_bytes;
     int failed = report_sites_build(&r->sites, places, symbols, &r->options) || build_kept(kept, r, a, symbols, places);

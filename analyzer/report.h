@@ -113,6 +113,13 @@ struct report_detail {
     uint64_t requests; /* answered as server in the whole run, as the recorder counted them until the detail begins */
 };
 
+/* Where objects were drawn (formats/sample.h), sites have estimates; the ledgers have the truth of all allocations together. */
+struct report_sampling {
+    bool sampled; /* false: nothing else here is filled */
+    double allocated_bytes, allocations; /* by the ledgers, bytes usable; NaN if they did not tell */
+    struct report_interval bytes_ratio, count_ratio; /* what the sites' estimates add up to, as shares of these */
+};
+
 struct report {
     struct report_detail detail;
     char *path;
@@ -140,6 +147,7 @@ struct report {
     double warm_up_s;              /* from the beginning of the load */
     struct report_sites sites;
     struct report_options options;
+    struct report_sampling sampling;
     uint64_t unknown_frees, shutdown_bytes;
 
     struct report_range descriptors;

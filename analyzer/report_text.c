@@ -177,6 +177,18 @@ static void print_range(const struct page *p, const char *name, const struct rep
             unit(final, range->final), unit(peak, range->peak), difference > 0 ? "+" : "", unit(change, difference));
 }
 
+/* What sites show is estimated; of all together it is known. */
+static void print_sampling(const struct page *p, const struct report_sampling *s)
+{
+    char bytes[UNITS_MAX];
+
+    if (isnan(s->allocated_bytes))
+        fprintf(p->out, "  drawn         call stacks have estimates: not each allocation was recorded\n");
+    else
+        fprintf(p->out, "  drawn         call stacks have estimates: %.3g times (%.3g to %.3g) the %s allocated\n",
+                s->bytes_ratio.value, s->bytes_ratio.low, s->bytes_ratio.high, units_bytes(bytes, s->allocated_bytes));
+}
+
 static void print_memory(const struct page *p, const struct report *r)
 {
     char value[UNITS_MAX], low[UNITS_MAX], high[UNITS_MAX];
@@ -196,6 +208,8 @@ static void print_memory(const struct page *p, const struct report *r)
     if (!isnan(r->attributed_share))
         fprintf(p->out, "  attributed    %s of the allocated bytes to requests\n",
                 units_percent(value, r->attributed_share));
+    if (r->sampling.sampled)
+        print_sampling(p, &r->sampling);
     report_text_sites(p, r);
 }
 

@@ -445,10 +445,11 @@ int column_reader_peek(struct column_reader *r, uint64_t *time)
 
 int column_reader_next(struct column_reader *r, struct event *e)
 {
-    int got = column_reader_peek(r, &e->time);
+    int got = r->due ? 1 : column_reader_peek(r, &e->time);
 
     if (got <= 0)
         return got;
+    e->time = r->last_time;
     e->type = *r->types++;
     r->due = false;
     e->data = NULL;

@@ -50,7 +50,7 @@ struct column_reader {
     const uint8_t *types, *types_end;
     struct column_cursor time;
     uint64_t last_time;
-    bool due; /* last_time is already that of the event at types */
+    bool due; /* last_time is already that of the event at types, whose type is known */
     struct column_cursor field[EVENT_TYPES][EVENT_FIELDS];
     struct column_cursor data[EVENT_TYPES];
     uint64_t previous[EVENT_TYPES][EVENT_FIELDS];
