@@ -204,7 +204,7 @@ static __attribute__((noinline)) uint64_t walk(struct arena_thread *t, struct wa
     if (!w->memo && ++w->taken == MEMO_AFTER_STACKS && !atomic_load(&unwind_no_syscalls))
         w->memo = memo_new();
     if (w->memo && (uint32_t)answer && w->complete && generation == unwind_generation())
-        memo_keep(w->memo, caller, w->checks, w->checks_n, answer);
+        memo_keep(w->memo, caller, unwind_readable_end(w, (uintptr_t)caller), w->checks, w->checks_n, answer);
     return answer;
 }
 
