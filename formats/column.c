@@ -183,6 +183,84 @@ bool column_writer_add(struct column_writer *w, const struct event *e)
     return true;
 }
 
+#define RUN_EVENTS 512
+
+/* What column_run_alloc and column_run_free know of the two types. */
+#define F(name, coding, show) CODING_##coding,
+#define EVENT(number, name, data, fields)                                                                              \
+    static const enum field_coding name##_coding[] __attribute__((unused)) = {fields};
+#include "events.def"
+#undef EVENT
+#undef F
+_Static_assert(sizeof alloc_coding / sizeof *alloc_coding == 6 && sizeof free_coding / sizeof *free_coding == 2,
+               "column.h writes all their fields");
+
+static void run_columns(struct column_writer *w, struct column_run *run, void (*visit)(struct buffer *b, uint8_t **p))
+{
+    visit(&w->types, &run->types);
+    visit(&w->time, &run->time);
+    for (unsigned f = 0; f < sizeof run->alloc / sizeof *run->alloc; f++)
+        visit(&w->field[EVENT_alloc][f], &run->alloc[f]);
+    for (unsigned f = 0; f < sizeof run->free / sizeof *run->free; f++)
+        visit(&w->field[EVENT_free][f], &run->free[f]);
+}
+
+static void column_open(struct buffer *b, uint8_t **p)
+{
+    *p = buffer_reserve(b, RUN_EVENTS * VARINT_MAX_BYTES) ? b->start + b->used : NULL;
+}
+
+static void column_close(struct buffer *b, uint8_t **p) { b->used = (size_t)(*p - b->start); }
+
+static size_t run_bytes(const struct column_writer *w)
+{
+    size_t bytes = w->types.used + w->time.used;
+
+    for (unsigned f = 0; f < event_table[EVENT_alloc].fields; f++)
+        bytes += w->field[EVENT_alloc][f].used;
+    for (unsigned f = 0; f < event_table[EVENT_free].fields; f++)
+        bytes += w->field[EVENT_free][f].used;
+    return bytes;
+}
+
+bool column_run_begin(struct column_run *run, struct column_writer *w, uint64_t first_ticks)
+{
+    size_t most = RUN_EVENTS * (2 + event_table[EVENT_alloc].fields) * VARINT_MAX_BYTES;
+
+    if (w->events > TRACE_CHUNK_MAX_EVENTS - RUN_EVENTS || w->bytes + most > TRACE_CHUNK_MAX_RAW - TRACE_CHUNK_MAX_RAW / 16)
+        return false;
+    if (w->events == 0)
+        w->first_ticks = w->min_ticks = w->max_ticks = w->last_ticks = first_ticks;
+    *run = (struct column_run){.writer = w, .left = RUN_EVENTS, .last_ticks = w->last_ticks, .min_ticks = w->min_ticks,
+                               .max_ticks = w->max_ticks, .alloc_ptr = w->previous[EVENT_alloc][0],
+                               .free_ptr = w->previous[EVENT_free][0]};
+    run_columns(w, run, column_open);
+    bool room = run->types && run->time;
+    for (unsigned f = 0; f < sizeof run->alloc / sizeof *run->alloc; f++)
+        room &= run->alloc[f] != NULL;
+    for (unsigned f = 0; f < sizeof run->free / sizeof *run->free; f++)
+        room &= run->free[f] != NULL;
+    return room;
+}
+
+void column_run_end(struct column_run *run)
+{
+    struct column_writer *w = run->writer;
+    size_t before = run_bytes(w), events = w->types.used;
+
+    run_columns(w, run, column_close);
+    w->room[EVENT_alloc] = w->room[EVENT_free] = 0;
+    w->occurs[EVENT_alloc] |= w->field[EVENT_alloc][0].used != 0;
+    w->occurs[EVENT_free] |= w->field[EVENT_free][0].used != 0;
+    w->events += (uint32_t)(w->types.used - events);
+    w->bytes += run_bytes(w) - before;
+    w->last_ticks = run->last_ticks;
+    w->min_ticks = run->min_ticks;
+    w->max_ticks = run->max_ticks;
+    w->previous[EVENT_alloc][0] = run->alloc_ptr;
+    w->previous[EVENT_free][0] = run->free_ptr;
+}
+
 uint32_t column_writer_events(const struct column_writer *w) { return w->events; }
 size_t column_writer_bytes(const struct column_writer *w) { return w->bytes; }
 uint64_t column_writer_first_ticks(const struct column_writer *w) { return w->min_ticks; }

@@ -44,6 +44,7 @@
 #define AT_ONCE 4               /* words that are compared between two looks at the end */
 
 #define SELECTORS 8
+#define PC_PLACE 1
 #define SETTLED 64       /* hits of a choice since its last selector, before leaves are kept */
 #define MISSES_TRIED 256 /* misses of leaves, for each of which there must have been so many hits: */
 #define HITS_WANTED 8
@@ -67,13 +68,14 @@ struct choice {
     uint32_t n;    /* selectors; 0: leaves are of no use here */
     uint32_t room; /* words from where the walk began that can always be read */
     uint32_t settled, hits, misses;
-    uint16_t selector[SELECTORS]; /* as places of nodes */
+    uint16_t selector[SELECTORS]; /* as places of nodes; those that are not used yet: PC_PLACE */
 };
 
 struct memo {
     uint64_t generation;
     uint32_t taken;   /* bytes of the process's total; more than limit after a jump out of growing */
     uint32_t limit;   /* bytes to use; the index is a share of it */
+    uint32_t shift;   /* of a hash, to get a place in the index */
     uint32_t used;    /* bytes */
     uint32_t leafless; /* no room for more leaves */
     uint32_t index[]; /* offsets of nodes in the memo, 0: none; linear probing */
@@ -84,6 +86,8 @@ _Static_assert(sizeof(struct node) + AT_ONCE * 10 > 2 * BYTES_PER_INDEX_SLOT, "a
 static _Atomic uint32_t total_bytes;
 
 static inline uint32_t index_slots(uint32_t limit) { return limit / BYTES_PER_INDEX_SLOT; }
+
+static inline uint32_t shift_of(uint32_t limit) { return 64u - (uint32_t)__builtin_ctz(index_slots(limit)); }
 
 static uint32_t nodes_begin(uint32_t limit)
 {
@@ -111,6 +115,7 @@ struct memo *memo_new(void)
         return NULL;
     }
     m->taken = m->limit = FIRST_BYTES;
+    m->shift = shift_of(FIRST_BYTES);
     m->used = nodes_begin(FIRST_BYTES);
     return m;
 }
@@ -152,26 +157,28 @@ static void grow(struct memo *m)
     in_order();
     m->used = nodes_begin(limit);
     in_order();
+    m->shift = shift_of(limit); /* less than what limit says is only less to find */
+    in_order();
     m->limit = limit;
 }
 
 /* --- the tree --- */
 
-static inline uint32_t hash(struct key key, uint32_t slots)
+static inline uint32_t hash(const struct memo *m, struct key key)
 {
-    return (uint32_t)((key.from ^ (key.by << 20 | key.by >> 44)) * 0x9E3779B97F4A7C15ull >> (64 - __builtin_ctz(slots)));
+    return (uint32_t)((key.from ^ (key.by << 20 | key.by >> 44)) * 0x9E3779B97F4A7C15ull >> m->shift);
 }
 
 /* The index slot of a node, or the free one where it belongs. */
 static inline uint32_t slot_of(const struct memo *m, struct key key)
 {
-    uint32_t slots = index_slots(m->limit), i = hash(key, slots);
+    uint32_t i = hash(m, key);
 
     while (m->index[i]) {
         const struct node *node = (const struct node *)((const char *)m + m->index[i]);
-        if (node->key.from == key.from && node->key.by == key.by)
+        if (__builtin_expect(node->key.from == key.from && node->key.by == key.by, 1))
             break;
-        i = (i + 1) & (slots - 1);
+        i = (i + 1) & (index_slots(m->limit) - 1);
     }
     return i;
 }
@@ -252,7 +259,8 @@ static inline struct key leaf_key(const struct choice *c, memo_frame frame)
 {
     uint64_t h = 0;
 
-    for (uint32_t i = 0; i < c->n; i++)
+#pragma GCC unroll 8 /* SELECTORS */
+    for (uint32_t i = 0; i < SELECTORS; i++)
         h = (h << 7 | h >> 57) ^ frame[c->selector[i]];
     return (struct key){(uintptr_t)c, h};
 }
@@ -284,7 +292,10 @@ static void note_branch(struct memo *m, struct node *root, uint16_t place, uint6
         uint32_t at = m->used;
         m->used += (uint32_t)sizeof(struct choice);
         in_order();
-        *(struct choice *)((char *)m + at) = (struct choice){.room = room < UINT32_MAX ? (uint32_t)room : UINT32_MAX};
+        struct choice *c = (struct choice *)((char *)m + at);
+        *c = (struct choice){.room = room < UINT32_MAX ? (uint32_t)room : UINT32_MAX};
+        for (uint32_t i = 0; i < SELECTORS; i++)
+            c->selector[i] = PC_PLACE;
         in_order();
         root->choice = at;
     }
@@ -341,26 +352,13 @@ static __attribute__((noinline)) void miss_leaf(struct choice *c, const struct n
     c->hits = c->misses = 0;
 }
 
-uint64_t memo_find(struct memo *m, memo_frame frame, uint64_t generation)
+static __attribute__((noinline)) uint64_t find_in_tree(struct memo *m, const struct node *root, memo_frame frame)
 {
-    if (__builtin_expect(m->generation != generation, 0)) {
-        forget(m);
-        in_order();
-        m->generation = generation;
-    }
-    const struct node *root = node_of(m, (struct key){(uintptr_t)frame, frame[1]});
-    if (!root)
-        return 0;
     struct choice *c = root->choice ? choice_of(m, root) : NULL;
     const struct node *leaf = leaf_of(m, c, frame);
-    if (leaf) {
-        const uint64_t *word = first_difference(leaf, frame);
-        if (__builtin_expect(is_whole(leaf, word), 1)) {
-            c->hits++;
-            return leaf->kept;
-        }
-        miss_leaf(c, leaf, word);
-    }
+
+    if (leaf)
+        miss_leaf(c, leaf, first_difference(leaf, frame));
     for (const struct node *node = root; node;) {
         const uint64_t *word = first_difference(node, frame);
         if (is_whole(node, word)) {
@@ -371,6 +369,31 @@ uint64_t memo_find(struct memo *m, memo_frame frame, uint64_t generation)
         node = node_of(m, branch_key(node, word, frame));
     }
     return 0;
+}
+
+static __attribute__((noinline)) void renew(struct memo *m, uint64_t generation)
+{
+    forget(m);
+    in_order();
+    m->generation = generation;
+}
+
+uint64_t memo_find(struct memo *m, memo_frame frame, uint64_t generation)
+{
+    if (__builtin_expect(m->generation != generation, 0))
+        renew(m, generation);
+    const struct node *root = node_of(m, (struct key){(uintptr_t)frame, frame[1]});
+    if (!root)
+        return 0;
+    if (__builtin_expect(root->choice != 0, 1)) {
+        struct choice *c = choice_of(m, root);
+        const struct node *leaf = leaf_of(m, c, frame);
+        if (__builtin_expect(leaf && first_difference(leaf, frame) == leaf->word + leaf->room, 1)) {
+            c->hits++;
+            return leaf->kept;
+        }
+    }
+    return find_in_tree(m, root, frame);
 }
 
 /* --- keeping --- */

@@ -229,11 +229,11 @@ static uint64_t find_or_walk(struct arena_thread *t, struct walker *w, memo_fram
     return __builtin_expect(++w->taken % CHECK_EVERY == 0, 0) ? check(t, w, caller, answer) : answer;
 }
 
-uint32_t stack_id(struct arena_thread *t)
+uint32_t stack_id(struct arena_thread *t, uintptr_t frame)
 {
     if (!table || (t->in_shim && !frame_is_gone(t->shim_frame, FRAME_HERE())))
         return 0;
-    memo_frame caller = find_caller(__builtin_frame_address(0));
+    memo_frame caller = find_caller((memo_frame)frame);
     if (!caller)
         return 0;
     t->in_shim = 1;

@@ -119,7 +119,7 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
     switch (e->type) {
     case EVENT_alloc:
     case EVENT_free:
-        d->r->hosts[g->host].heap_events++;
+        d->r->hosts[g->host].heap_events++; /* as in take_heap_run */
         break;
     case EVENT_io:
         scrub_io(d, g, e);
@@ -255,23 +255,35 @@ static struct track *take_bounded(struct drain *d, struct guest *g, struct event
 }
 
 /* The short records of heap events (arena.h). The fields are read once: their owner may be broken. */
+static inline struct event_alloc unpack_alloc(const struct arena_record *record, uint32_t detail)
+{
+    uint64_t size_and_stack = *(const volatile uint64_t *)&record->field[1];
+
+    return (struct event_alloc){
+        .ptr = record->field[0],
+        .size = size_and_stack & ((1ull << ARENA_ALLOC_SIZE_BITS) - 1),
+        .stack = size_and_stack >> ARENA_ALLOC_SIZE_BITS,
+        .op = detail & ((1u << ARENA_ALLOC_OP_BITS) - 1),
+        .shift = detail >> ARENA_ALLOC_OP_BITS & ((1u << ARENA_ALLOC_SHIFT_BITS) - 1),
+        .slack = detail >> (ARENA_ALLOC_OP_BITS + ARENA_ALLOC_SHIFT_BITS),
+    };
+}
+
+static inline struct event_free unpack_free(const struct arena_record *record, uint32_t detail)
+{
+    return (struct event_free){.ptr = record->field[0], .op = detail};
+}
+
 static bool unpack_short(const struct arena_record *record, uint32_t words, struct event *e)
 {
     uint32_t detail = *(const volatile uint32_t *)&record->detail;
 
-    if (e->type == EVENT_free && words == ARENA_FREE_WORDS) {
-        e->u.free = (struct event_free){.ptr = record->field[0], .op = detail};
-        return true;
-    }
-    if (e->type != EVENT_alloc || words != ARENA_ALLOC_WORDS)
+    if (e->type == EVENT_free && words == ARENA_FREE_WORDS)
+        e->u.free = unpack_free(record, detail);
+    else if (e->type == EVENT_alloc && words == ARENA_ALLOC_WORDS)
+        e->u.alloc = unpack_alloc(record, detail);
+    else
         return false;
-    uint64_t size_and_stack = *(const volatile uint64_t *)&record->field[1];
-    e->u.alloc.ptr = record->field[0];
-    e->u.alloc.size = size_and_stack & ((1ull << ARENA_ALLOC_SIZE_BITS) - 1);
-    e->u.alloc.stack = size_and_stack >> ARENA_ALLOC_SIZE_BITS;
-    e->u.alloc.op = detail & ((1u << ARENA_ALLOC_OP_BITS) - 1);
-    e->u.alloc.shift = detail >> ARENA_ALLOC_OP_BITS & ((1u << ARENA_ALLOC_SHIFT_BITS) - 1);
-    e->u.alloc.slack = detail >> (ARENA_ALLOC_OP_BITS + ARENA_ALLOC_SHIFT_BITS);
     return true;
 }
 
@@ -320,6 +332,54 @@ static void take_record(struct drain *d, struct cursor *c)
         track = take_bounded(d, g, &e);
     track_add(track, &e, d->now_ns);
     d->r->drained_events++;
+}
+
+/* A time far ahead is no time: its thread is broken. */
+static inline bool is_due(const struct drain *d, uint64_t time)
+{
+    return time <= d->until_ticks || time - d->until_ticks > FAR_AHEAD_TICKS;
+}
+
+#define SHORT_ALLOC (EVENT_alloc | ARENA_ALLOC_WORDS << 16)
+#define SHORT_FREE (EVENT_free | ARENA_FREE_WORDS << 16)
+
+/* Takes the record at the cursor and those behind it, as long as they are short ones of heap events, due, and there up to the ring's
+ * end: false if there are none that can be taken so. */
+static bool take_heap_run(struct drain *d, struct cursor *c)
+{
+    struct guest *g = &d->r->guests[c->slot];
+    uint64_t in_ring = c->mask + 1 - (c->position & c->mask), left = c->end - c->position;
+    const uint8_t *p = c->ring + (c->position & c->mask), *begin = p, *end = p + (left < in_ring ? left : in_ring);
+    uint64_t time = c->time;
+    uint32_t taken = 0;
+    struct column_run run;
+
+    if (!track_run_begin(&g->track, &run, c->time, d->now_ns))
+        return false;
+    for (; taken < run.left && (size_t)(end - p) >= ARENA_ALLOC_WORDS * 8; taken++) {
+        const struct arena_record *record = (const void *)p;
+        uint64_t head = *(const volatile uint64_t *)record, at = *(const volatile uint64_t *)&record->time;
+        if (!is_due(d, at))
+            break;
+        if ((uint32_t)head == SHORT_FREE)
+            column_run_free(&run, at, unpack_free(record, (uint32_t)(head >> 32)));
+        else if ((uint32_t)head == SHORT_ALLOC)
+            column_run_alloc(&run, at, unpack_alloc(record, (uint32_t)(head >> 32)));
+        else
+            break;
+        time = at;
+        p += (uint32_t)head == SHORT_FREE ? ARENA_FREE_WORDS * 8 : ARENA_ALLOC_WORDS * 8;
+    }
+    c->position += (uint64_t)(p - begin);
+    g->track.next.position = c->position;
+    g->track.next.taken += taken;
+    track_run_end(&g->track, &run, taken);
+    if (taken) {
+        g->last_ticks = time;
+        d->r->hosts[g->host].heap_events += taken;
+        d->r->drained_events += taken;
+    }
+    return taken != 0;
 }
 
 /* --- merge --- */
@@ -408,13 +468,7 @@ static inline bool may_go_ahead(const struct drain *d, const struct cursor *c)
 }
 
 /* A ring that was looked at early may lack what came before a record of one that was looked at late: a free on another thread
- * than its allocation, a response on another than its request. So what is later than the first look waits. A time far ahead
- * is no time: its thread is broken. */
-static bool is_due(const struct drain *d, const struct cursor *c)
-{
-    return c->time <= d->until_ticks || c->time - d->until_ticks > FAR_AHEAD_TICKS;
-}
-
+ * than its allocation, a response on another than its request. So what is later than the first look waits (is_due). */
 uint64_t drain_pass(struct drain *d, uint64_t now_ns)
 {
     uint64_t before = d->r->drained_events;
@@ -422,16 +476,17 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns)
     d->now_ns = now_ns;
     hosts_find_threads(d->r, now_ns);
     open_rings(d);
-    while (d->live > 0 && is_due(d, &d->heap[0])) {
+    while (d->live > 0 && is_due(d, d->heap[0].time)) {
         struct cursor *c = &d->heap[0];
         uint64_t until = next_best(d);
         bool more;
         do {
-            take_record(d, c);
+            if (!may_go_ahead(d, c) || !take_heap_run(d, c))
+                take_record(d, c);
             if (c->position - c->given_back >= GIVE_BACK_BYTES)
                 give_back(d, c);
             more = settle(d, c);
-        } while (more && (c->time <= until || may_go_ahead(d, c)) && is_due(d, c));
+        } while (more && (c->time <= until || may_go_ahead(d, c)) && is_due(d, c->time));
         if (!more)
             *c = d->heap[--d->live];
         sift_down(d, 0);
