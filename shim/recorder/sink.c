@@ -19,6 +19,7 @@
 
 #define UNHURRIED_LEVEL 1 /* of zstd: the columns did most of the work already */
 #define HURRIED_LEVEL (-3)  /* twice as fast, a sixth more bytes */
+#define TABLE_LOG 13 /* of its hash table: 32 KB leave the caches to the host */
 #define FRONT_BYTES (TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES)
 
 struct held {
@@ -71,6 +72,7 @@ struct sink *sink_new(struct arena_header *a, int fd)
         return NULL;
     }
     ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel, UNHURRIED_LEVEL);
+    ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_hashLog, TABLE_LOG);
     ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_checksumFlag, 1);
     return s;
 }

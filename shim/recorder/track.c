@@ -5,7 +5,7 @@
  */
 #include "track.h"
 
-#define CHUNK_BYTES (256u << 10)
+#define CHUNK_BYTES (128u << 10)
 
 /* What was told by `lost` events that did not get into the file is to be told again. */
 static void take_back_words(struct track *t)
