@@ -160,10 +160,10 @@ void heap_resized(struct arena_thread *t, void *p, size_t before, size_t size, u
 size_t heap_usable_size(struct arena_thread *t, void *p)
 {
     if (!t)
-        return usable_size(p);
+        return real.malloc_usable_size(p);
     uint64_t in_heap = t->in_heap;
     t->in_heap = FRAME_HERE();
-    size_t usable = usable_size(p);
+    size_t usable = real.malloc_usable_size(p);
     t->in_heap = in_heap;
     return usable;
 }
