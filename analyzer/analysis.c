@@ -104,7 +104,7 @@ static int feed_heap_event(struct pass *p, const struct item *item)
 {
     struct analysis *a = p->analysis;
     uint64_t *seen = &p->seen[item->thread % SEEN_THREADS], who = (uint64_t)item->proc << 32 | item->thread;
-    if (*seen == who && p->proc == item->proc) {
+    if (who && *seen == who && p->proc == item->proc) {
         p->heap_events++;
         p->heap_ns = item->time_ns;
         return heapfeed_item(p->heapfeed, item);

@@ -73,7 +73,7 @@ static inline __attribute__((always_inline)) void live_expect(const struct live 
     uint64_t hash = seed_hash(ptr);
     const struct live_part *part = live_part(t, hash);
 
-    __builtin_prefetch(part->slots + live_home(part, hash), 1);
+    __builtin_prefetch((const void *)((uintptr_t)part->slots + live_home(part, hash) * sizeof *part->slots), 1); /* or none yet */
 }
 
 #endif
