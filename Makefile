@@ -26,6 +26,9 @@ O := build-$(subst $(comma),-,$(SAN))
 endif
 endif
 
+# One name for each file, however O was given: what a file was made from is noted under its name.
+override O := $(patsubst $(CURDIR)/%,%,$(O))
+
 Q := $(if $(V),,@)
 say = $(if $(V),@true,@printf '  %-5s %s\n' $(1) $(2))
 

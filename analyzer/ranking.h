@@ -7,7 +7,10 @@
 #include "holdings.h"
 
 /* A sum as a whole number: exact sums are that already. */
-static inline uint64_t ranking_whole(double sum) { return sum >= 0.5 ? (uint64_t)(sum + 0.5) : 0; }
+static inline uint64_t ranking_whole(double sum)
+{
+    return sum > 0 ? sum < 0x1p63 ? (uint64_t)(sum + 0.5) : INT64_MAX : 0; /* a forged sum may be anything */
+}
 
 /* All sites into *top, grown by realloc, most live bytes first, and the growth of the first n of them; gives how many of these
  * there are. Where memory is short *top stays as it is, and it gives 0. */

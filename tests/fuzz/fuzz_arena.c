@@ -149,6 +149,7 @@ static void tear_down(struct recorder *r)
     for (uint32_t i = 0; i < PROCS; i++) {
         track_flush(&r->hosts[i].track, 0, 0);
         free(r->hosts[i].modules);
+        numbers_free(&r->hosts[i].numbers);
     }
     track_flush(&r->run, 0, 0);
     scrub_free(r->scrub);
