@@ -26,6 +26,9 @@ O := build-$(subst $(comma),-,$(SAN))
 endif
 endif
 
+# One name for each file, however O was given: what a file was made from is noted under its name.
+override O := $(patsubst $(CURDIR)/%,%,$(O))
+
 Q := $(if $(V),,@)
 say = $(if $(V),@true,@printf '  %-5s %s\n' $(1) $(2))
 
@@ -44,16 +47,17 @@ shim_obj     := $(shim_c_obj) $(shim_asm_obj)
 formats_obj  := $(formats_src:%.c=$(O)/obj/%.o)
 recorder_obj := $(recorder_src:%.c=$(O)/obj/%.o)
 analyzer_obj := $(analyzer_src:%.c=$(O)/obj/%.o)
+gen_obj      := $(O)/obj/gen/profile.pb-c.o
 unit_shim_obj := $(O)/obj/shim/cfi.o $(O)/obj/shim/unwind.o $(O)/obj/shim/memo.o # what of the shim can stand alone
 unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
 program_bin  += $(O)/tests/programs/operator_mix.so
 
-ANALYZER_LIBS := -lzstd -lcjson -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
-RECORDER_LIBS := -lzstd
+ANALYZER_LIBS := -lzstd -lcjson -lprotobuf-c -lz -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
+RECORDER_LIBS := -lzstd -lm
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench install uninstall clean help deps demo-built tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench bench-heap install uninstall clean help deps demo-built tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -63,7 +67,7 @@ all: $(O)/libperfshim.so $(O)/perfshim-recorder $(O)/perfanalyze
 $(O)/obj/formats/%.o:       private INC := -iquote formats
 $(O)/obj/shim/%.o:          private INC := -iquote formats -iquote shim
 $(O)/obj/shim/recorder/%.o: private INC := -iquote formats -iquote shim -iquote shim/recorder
-$(O)/obj/analyzer/%.o:      private INC := -iquote formats -iquote analyzer
+$(O)/obj/analyzer/%.o:      private INC := -iquote formats -iquote analyzer -iquote $(O)/gen
 
 # In the shim: fortified wrappers and stack protectors call into libc where the host may not expect it; initial-exec TLS
 # never allocates; -fexceptions keeps hooks cancellation points that unwind. Hosts pass NULL where headers forbid it.
@@ -91,6 +95,18 @@ $(formats_obj) $(recorder_obj) $(analyzer_obj): $(O)/obj/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) $(INC) -c $< -o $@
 
+# The messages of profile.proto as C, which is not ours to judge by our warnings.
+$(O)/gen/profile.pb-c.c: analyzer/profile.proto
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)protoc-c --c_out=$(@D) -Ianalyzer $<
+$(O)/gen/profile.pb-c.h: $(O)/gen/profile.pb-c.c ;
+$(gen_obj): $(O)/gen/profile.pb-c.c $(O)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(SANFLAGS) $(DEPS) -iquote $(O)/gen -c $< -o $@
+$(O)/obj/analyzer/export_pprof.o $(O)/fuzz/obj/analyzer/export_pprof.o: $(O)/gen/profile.pb-c.h
+
 # The names that the shim exports are those of the hook table, and no others.
 $(O)/perfshim.map: shim/hooks.def shim/exports.awk
 	$(call say,GEN,$@)
@@ -106,12 +122,12 @@ $(O)/perfshim-recorder: $(recorder_obj) $(formats_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(RECORDER_LIBS)
 
-$(O)/perfanalyze: $(analyzer_obj) $(formats_obj)
+$(O)/perfanalyze: $(analyzer_obj) $(gen_obj) $(formats_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(ANALYZER_LIBS)
 
 # A unit test is linked with every module of the tree but the mains; its own includes decide which it can see.
-$(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(unit_shim_obj) $(filter-out %/main.o,$(recorder_obj) $(analyzer_obj)) $(O)/flags
+$(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(unit_shim_obj) $(filter-out %/main.o,$(recorder_obj) $(analyzer_obj)) $(gen_obj) $(O)/flags
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote shim -iquote shim/recorder \
@@ -133,7 +149,7 @@ $(O)/tests/%.so: tests/%.cc $(O)/flags
 FUZZ_CC       ?= clang
 FUZZ_SANFLAGS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_CFLAGS   := $(STD) -O1 -g $(WARN) $(FUZZ_SANFLAGS) -fsanitize=fuzzer-no-link -iquote formats -iquote shim \
-	-iquote shim/recorder -iquote analyzer -iquote tests/fuzz
+	-iquote shim/recorder -iquote analyzer -iquote $(O)/gen -iquote tests/fuzz
 fuzz_src      := $(formats_src) $(recorder_src) $(analyzer_src) tests/fuzz/pipeline.c
 fuzz_obj      := $(patsubst %.c,$(O)/fuzz/obj/%.o,$(filter-out %/main.c,$(fuzz_src)))
 fuzz_bin      := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -142,11 +158,11 @@ $(fuzz_obj): $(O)/fuzz/obj/%.o: %.c $(O)/flags
 	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(DEPS) -c $< -o $@
-$(O)/fuzz/modules.a: $(fuzz_obj)
+$(O)/fuzz/modules.a: $(fuzz_obj) $(gen_obj)
 	$(Q)rm -f $@; ar crs $@ $^
 $(O)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/fuzz/modules.a
 	$(call say,FUZZ,$<)
-	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(DEPS) $(filter %.c %.a,$^) -o $@ -lzstd -lcjson -ldw -lelf -liberty -lm -lpthread
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(DEPS) $(filter %.c %.a,$^) -o $@ -lzstd -lcjson -lprotobuf-c -lz -ldw -lelf -liberty -lm -lpthread
 
 # The empty command keeps make from saying that there is nothing to be done.
 demo-built: all $(O)/tests/servers/shop
@@ -205,6 +221,12 @@ bench:
 	$(Q)scripts/deps build test
 	$(Q)$(MAKE) $(PARTS) programs-built
 	$(Q)O=$(abspath $(O)) scripts/bench
+
+## bench-heap: heap profilers side by side (scripts/bench-heap)
+bench-heap:
+	$(Q)scripts/deps build bench
+	$(Q)$(MAKE) $(PARTS) programs-built
+	$(Q)O=$(abspath $(O)) scripts/bench-heap
 
 ## install: into PREFIX (/usr/local), below DESTDIR if that is set
 install: all

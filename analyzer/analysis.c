@@ -4,16 +4,25 @@
  * exchanges that an event finishes after that, so that what their last write allocated is theirs.
  *
  * Descriptors are sampled about two thousand times a run: asking for them is a walk over the processes.
+ *
+ * Most events are allocations and frees, which mean nothing to most tables: after a thread's first they are only counted, and
+ * the counts handed on before the next event of another kind. The heap takes them on a thread of its own (heapfeed.h), which
+ * nothing waits for until the end; a third kind of thread decompresses (ahead.h).
  */
 #include "analysis.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "heapfeed.h"
 #include "merge.h"
 #include "progress.h"
 
 #define SAMPLE_FIRST_NS 5000000
+#define EVENTS_PER_LOOK 8192 /* at the clock, for the progress bar */
+#define SEEN_THREADS 256
+#define THREADS_MAX 1024
 
 static bool carries_ledger(const struct event *e)
 {
@@ -57,12 +66,24 @@ static int sample_descriptors(struct analysis *a, int64_t time_ns)
     return 0;
 }
 
-static int take_exchanges(struct analysis *a)
+/* What only one pass needs. */
+struct pass {
+    struct analysis *analysis;
+    struct merge *merge;
+    struct heapfeed *heapfeed;
+    uint64_t seen[SEEN_THREADS]; /* threads, and their processes, of which all tables know; by thread */
+    uint32_t proc;               /* whose heap events are counted here since the last event of another kind, */
+    uint64_t heap_events;        /* how many they are, */
+    int64_t heap_ns;             /* and when the last one was */
+};
+
+static int take_exchanges(struct pass *p)
 {
+    struct analysis *a = p->analysis;
     struct exchange x;
     while (exchange_next(a->exchanges, &x)) {
         route_add(a->routes, &x);
-        if (heap_exchange(a->heap, &x))
+        if (heapfeed_exchange(p->heapfeed, &x))
             return -1;
         if (!x.upstream && footprint_exchange(&a->footprint, x.in_ns, x.done_ns))
             return -1;
@@ -70,12 +91,44 @@ static int take_exchanges(struct analysis *a)
     return 0;
 }
 
-static int feed(struct analysis *a, const struct merge *m, const struct item *item)
+static void settle_heap_events(struct pass *p)
 {
+    if (!p->heap_events)
+        return;
+    process_table_count(p->analysis->processes, p->proc, p->heap_events, p->heap_ns);
+    footprint_pass(&p->analysis->footprint, p->proc, p->heap_ns);
+    p->heap_events = 0;
+}
+
+static int feed_heap_event(struct pass *p, const struct item *item)
+{
+    struct analysis *a = p->analysis;
+    uint64_t *seen = &p->seen[item->thread % SEEN_THREADS], who = (uint64_t)item->proc << 32 | item->thread;
+    if (who && *seen == who && p->proc == item->proc) {
+        p->heap_events++;
+        p->heap_ns = item->time_ns;
+        return heapfeed_item(p->heapfeed, item);
+    }
+    settle_heap_events(p);
+    if (process_table_feed(a->processes, p->merge, item) || footprint_feed(&a->footprint, a->processes, item))
+        return -1;
+    if (item->proc && item->thread) {
+        *seen = who;
+        p->proc = item->proc;
+    }
+    return heapfeed_item(p->heapfeed, item);
+}
+
+static int feed(struct pass *p, const struct item *item)
+{
+    struct analysis *a = p->analysis;
     int32_t stretch_route = ROUTE_NONE;
     bool ending = item->event.type == EVENT_process_end;
     bool gauge = item->event.type == EVENT_gauge;
     a->events++;
+    if (item->event.type == EVENT_alloc || item->event.type == EVENT_free)
+        return feed_heap_event(p, item);
+    settle_heap_events(p);
     if (ending || gauge) { /* a walk over all of them for each would take the square of their number */
         uint64_t ignored[KIND_COUNT] = {0};
         if (sample_process(a, process_find(a->processes, item->proc), item->time_ns, ending, ignored))
@@ -84,20 +137,34 @@ static int feed(struct analysis *a, const struct merge *m, const struct item *it
     if (item->time_ns >= a->next_sample_ns && (gauge || carries_ledger(&item->event)))
         if (sample_descriptors(a, item->time_ns))
             return -1;
-    if (process_table_feed(a->processes, m, item) || unseen_feed(&a->unseen, item) || heap_feed(a->heap, item) ||
-        exchange_feed(a->exchanges, m, item, &stretch_route) || footprint_feed(&a->footprint, a->processes, item))
+    if (process_table_feed(a->processes, p->merge, item) || unseen_feed(&a->unseen, item) ||
+        heapfeed_item(p->heapfeed, item) || exchange_feed(a->exchanges, p->merge, item, &stretch_route) ||
+        footprint_feed(&a->footprint, a->processes, item))
         return -1;
-    if (carries_ledger(&item->event))
-        heap_close_stretch(a->heap, item->thread, stretch_route);
-    return take_exchanges(a);
+    if (carries_ledger(&item->event) && heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
+        return -1;
+    return take_exchanges(p);
 }
 
-static int finish(struct analysis *a)
+static int finish(struct pass *p)
 {
+    struct analysis *a = p->analysis;
+    settle_heap_events(p);
     if (!footprint_quiet(&a->footprint) && sample_descriptors(a, a->footprint.last_ns))
         return -1;
     exchange_finish(a->exchanges);
-    return take_exchanges(a) || heap_finish(a->heap, a->footprint.last_ns) ? -1 : 0;
+    return take_exchanges(p);
+}
+
+static unsigned threads_wanted(void)
+{
+    const char *told = getenv("PERFANALYZE_THREADS");
+    unsigned long n = told ? strtoul(told, NULL, 10) : 0;
+    cpu_set_t set;
+
+    if (n > 0)
+        return n < THREADS_MAX ? (unsigned)n : THREADS_MAX;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 2;
 }
 
 static struct analysis *analysis_new(struct reader *r)
@@ -123,37 +190,50 @@ static struct analysis *analysis_new(struct reader *r)
     return NULL;
 }
 
-static int read_all(struct analysis *a, struct merge *m, struct error *e)
+static int read_all(struct pass *p, struct error *e)
 {
     struct progress progress;
     struct item item;
     int got, failed = 0;
 
     progress_start(&progress);
-    while ((got = merge_next(m, &item, e)) == 1 && !failed) {
-        failed = feed(a, m, &item);
-        progress_item(&progress, m);
+    while ((got = merge_next(p->merge, &item, e)) == 1 && !failed) {
+        failed = feed(p, &item);
+        if (p->analysis->events % EVENTS_PER_LOOK == 0)
+            progress_share(&progress, merge_progress(p->merge));
     }
     progress_end(&progress);
     if (got < 0)
         return -1;
-    return failed || finish(a) ? error_set(e, ERROR_NO_OFFSET, "not enough memory") : 0;
+    return failed || finish(p) ? error_set(e, ERROR_NO_OFFSET, "not enough memory") : 0;
 }
 
-struct analysis *analysis_run(struct reader *r, struct error *e)
+static int run(struct analysis *a, struct reader *r, unsigned threads, struct error *e)
+{
+    struct pass p = {.analysis = a, .merge = merge_open_ahead(r, threads > 2 ? threads - 2 : threads > 1, e)};
+    p.heapfeed = p.merge ? heapfeed_open(a->heap, threads > 1) : NULL;
+    int failed = !p.heapfeed || read_all(&p, e);
+
+    failed |= heapfeed_close(p.heapfeed);
+    merge_close(p.merge);
+    if (!failed && heap_finish(a->heap, a->footprint.last_ns) == 0)
+        return 0;
+    return error_set(e, ERROR_NO_OFFSET, "not enough memory");
+}
+
+struct analysis *analysis_run_threads(struct reader *r, unsigned threads, struct error *e)
 {
     struct analysis *a = analysis_new(r);
-    struct merge *m = a ? merge_open(r, e) : NULL;
-    int failed = !m || read_all(a, m, e);
 
-    merge_close(m);
-    if (!failed)
+    if (a && run(a, r, threads, e) == 0)
         return a;
     error_set(e, ERROR_NO_OFFSET, "not enough memory");
     if (a)
         analysis_free(a);
     return NULL;
 }
+
+struct analysis *analysis_run(struct reader *r, struct error *e) { return analysis_run_threads(r, threads_wanted(), e); }
 
 void analysis_free(struct analysis *a)
 {

@@ -2,7 +2,7 @@
 /*
  * The one pass over a trace that fills every table: processes, exchanges, routes, live heap, footprint.
  *
- * Memory is bounded by live objects, open connections, routes, processes and threads, never by events.
+ * Memory is bounded by live objects, sites, open connections, routes, processes and threads, never by events.
  */
 #ifndef PERFSHIM_ANALYSIS_H
 #define PERFSHIM_ANALYSIS_H
@@ -33,8 +33,13 @@ struct analysis {
     int64_t next_sample_ns;            /* of the descriptors */
 };
 
-/* Reads the whole trace. NULL with *e filled if it cannot be read or memory is short. The reader must outlive it. */
+/* Reads the whole trace. NULL with *e filled if it cannot be read or memory is short. The reader must outlive it. It makes use
+ * of so many processors as the environment's PERFANALYZE_THREADS says, or else of all that there are for us. */
 struct analysis *analysis_run(struct reader *r, struct error *e);
+
+/* The same with that number. With 1 the caller does all; with more, threads do some of it, which changes nothing of the result. */
+struct analysis *analysis_run_threads(struct reader *r, unsigned threads, struct error *e);
+
 void analysis_free(struct analysis *a);
 
 #endif

@@ -7,11 +7,13 @@
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "wait.h"
 
-enum { REPORT = 1, DUMP = 2, INFO = 4, HOST = 8, TRACES = REPORT | DUMP | INFO, ALL = TRACES | HOST };
+enum { REPORT = 1, DUMP = 2, INFO = 4, HOST = 8, EXPORT = 16, SITES = REPORT | EXPORT, TRACES = SITES | DUMP | INFO, ALL = TRACES | HOST };
 
 struct command_row {
     const char *name;
@@ -32,26 +34,46 @@ static const struct command_row commands[] = {
     {"info", INFO, cmd_info, "what the file holds: processes, chunks, losses, settings",
      "Checks every chunk of a trace and says what the file holds: versions, clock,\n"
      "sizes, losses, damage, settings, the recorder's cost, and the processes."},
+    {"export", EXPORT, cmd_export, "call stacks for flame graphs and pprof",
+     "Writes what each call stack allocated and holds in a form that other tools open:\n"
+     "folded stacks, a line each, for flame graphs; or a profile for pprof, which has\n"
+     "allocated and live objects and bytes at once. FILE is the trace; - as the name\n"
+     "of an output is standard output."},
     {"host", HOST, cmd_host, "what perfshim can record of a PROGRAM or process, and why not all",
      "Reads programs, given by name or path, or those of running processes, given by\n"
      "number, and says what perfshim can record of them. Nothing is run. Exit status:\n"
      "0 all of it, 1 a part, 2 nothing."},
 };
 
-/* All are switches. `to` is the field of struct cli. */
+enum option_kind { SWITCH, TEXT, NUMBER };
+
+/* `to` is the field of struct cli: a bool, a const char * or a size_t. */
 struct option_row {
     const char *name;
     char letter; /* 0: none */
     unsigned commands;
+    enum option_kind kind;
     size_t to;
+    const char *argument; /* NULL for switches */
     const char *summary;
+    const char *words; /* of a TEXT: those that it may be, with spaces around each; NULL: any */
 };
 
 static const struct option_row options[] = {
-    {"json", 0, REPORT, offsetof(struct cli, json), "print the report as JSON (schema perfshim.report/1)"},
-    {"strict", 0, TRACES, offsetof(struct cli, strict), "exit with 3 if the trace is truncated or lost events"},
-    {"help", 'h', ALL, offsetof(struct cli, help), "print this help"},
-    {"version", 'V', ALL, offsetof(struct cli, version), "print the version"},
+    {"json", 0, REPORT, SWITCH, offsetof(struct cli, json), NULL, "print the report as JSON (schema perfshim.report/1)", NULL},
+    {"sites", 0, REPORT, NUMBER, offsetof(struct cli, sites), "N", "show N call stacks by each order", NULL},
+    {"sort", 0, REPORT, TEXT, offsetof(struct cli, sort), "ORDER",
+     "show call stacks by one order: live, growth, rate\n(bytes a second), count (objects a second),\ntemporary or peak",
+     " live growth rate count temporary peak "},
+    {"folded", 0, EXPORT, TEXT, offsetof(struct cli, folded), "OUT", "write folded stacks, as flame graphs are made from", NULL},
+    {"value", 0, EXPORT, TEXT, offsetof(struct cli, value), "WHAT",
+     "of --folded: live (the default), allocated, temporary,\ngrowth (an hour) or peak", " live allocated temporary growth peak "},
+    {"unit", 0, EXPORT, TEXT, offsetof(struct cli, unit), "UNIT", "of --folded: bytes (the default) or count", " bytes count "},
+    {"pprof", 0, EXPORT, TEXT, offsetof(struct cli, pprof), "OUT", "write a profile for pprof (profile.proto, gzip)", NULL},
+    {"maps", 0, SITES, TEXT, offsetof(struct cli, maps), "DIR", "take the names of JIT code from DIR/perf-PID.map", NULL},
+    {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL, "exit with 3 if the trace is truncated or lost events", NULL},
+    {"help", 'h', ALL, SWITCH, offsetof(struct cli, help), NULL, "print this help", NULL},
+    {"version", 'V', ALL, SWITCH, offsetof(struct cli, version), NULL, "print the version", NULL},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
@@ -121,17 +143,59 @@ static int refuse_operand(const char *first, const char *extra, struct error *e)
 
 /* --- parsing --- */
 
-static int take_option(struct cli *c, const char *argument, unsigned *used, struct error *e)
+static int take_word(const struct option_row *o, const char *text, struct error *e)
 {
+    char word[32];
+
+    if (o->words && (strchr(text, ' ') || snprintf(word, sizeof word, " %s ", text) >= (int)sizeof word ||
+                     !strstr(o->words, word)))
+        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is one of%.*s", o->name, text,
+                         (int)strlen(o->words) - 1, o->words);
+    return *text ? 0 : error_set(e, ERROR_NO_OFFSET, "--%s needs a %s", o->name, o->argument);
+}
+
+static int take_number(const struct option_row *o, const char *text, size_t *to, struct error *e)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end || value == 0 || value > CLI_SITES_MAX)
+        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a number from 1 to %d", o->name, text, CLI_SITES_MAX);
+    *to = value;
+    return 0;
+}
+
+/* Sets the option's field. text: NULL if there is none. */
+static int set_option(struct cli *c, const struct option_row *o, const char *text, struct error *e)
+{
+    void *to = (char *)c + o->to;
+
+    if ((o->kind == SWITCH) != !text)
+        return error_set(e, ERROR_NO_OFFSET, text ? "--%s takes no argument" : "--%s needs a %s", o->name, o->argument);
+    if (o->kind == SWITCH)
+        *(bool *)to = true;
+    else if (o->kind == TEXT)
+        *(const char **)to = text;
+    return o->kind == TEXT ? take_word(o, text, e) : o->kind == NUMBER ? take_number(o, text, to, e) : 0;
+}
+
+/* Takes an argument that is an option, and the next one if that is its own: gives how many it took, -1 with *e. */
+static int take_option(struct cli *c, const char *argument, const char *next, unsigned *used, struct error *e)
+{
+    size_t n = strcspn(argument, "=");
+
     for (size_t i = 0; i < COUNT(options); i++) {
         const struct option_row *o = &options[i];
-        bool is_long = argument[1] == '-' && strcmp(argument + 2, o->name) == 0;
+        bool is_long = argument[1] == '-' && strlen(o->name) == n - 2 && strncmp(argument + 2, o->name, n - 2) == 0;
         bool is_short = o->letter && argument[1] == o->letter && argument[2] == '\0';
         if (!is_long && !is_short)
             continue;
-        *(bool *)((char *)c + o->to) = true;
         *used |= 1u << i;
-        return 0;
+        bool joined = is_long && argument[n] == '=';
+        bool takes_next = o->kind != SWITCH && !joined && next;
+        if (set_option(c, o, joined ? argument + n + 1 : takes_next ? next : NULL, e) < 0)
+            return -1;
+        return takes_next ? 2 : 1;
     }
     return refuse_option(argument, e);
 }
@@ -155,10 +219,14 @@ int cli_parse(struct cli *c, int argc, char **argv, struct error *e)
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i];
         if (!options_end && argument[0] == '-') {
+            int taken = 1;
             if (strcmp(argument, "--") == 0)
                 options_end = true;
-            else if (take_option(c, argument, &used, e) < 0)
+            else
+                taken = take_option(c, argument, i + 1 < argc ? argv[i + 1] : NULL, &used, e);
+            if (taken < 0)
                 return -1;
+            i += taken - 1;
         } else if (!command && !c->file && !options_end && find_command(argument)) {
             command = find_command(argument);
         } else if (!c->file) {
@@ -184,16 +252,27 @@ int cli_run(const struct cli *c) { return find_command(c->command)->run(c); }
 
 /* --- help --- */
 
+/* A summary's further lines stand below the first. */
+static void help_option(FILE *out, const struct option_row *o)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, o->argument ? "%s %s" : "%s", o->name, o->argument);
+    fprintf(out, o->letter ? "  -%c, " : "      ", o->letter);
+    fprintf(out, "--%-13s", name);
+    for (const char *line = o->summary; *line;) {
+        size_t n = strcspn(line, "\n");
+        fprintf(out, "%*s%.*s\n", line == o->summary ? 0 : 21, "", (int)n, line);
+        line += n + (line[n] != '\0');
+    }
+}
+
 static void help_options(FILE *out, unsigned bits)
 {
     fprintf(out, "\nOptions:\n");
-    for (size_t i = 0; i < COUNT(options); i++) {
-        const struct option_row *o = &options[i];
-        if (!(o->commands & bits))
-            continue;
-        fprintf(out, o->letter ? "  -%c, " : "      ", o->letter);
-        fprintf(out, "--%-10s %s\n", o->name, o->summary);
-    }
+    for (size_t i = 0; i < COUNT(options); i++)
+        if (options[i].commands & bits)
+            help_option(out, &options[i]);
 }
 
 static void help_program(FILE *out)
@@ -230,6 +309,18 @@ void cli_wait(const struct cli *c)
     wait_for_recorder(c->file, note);
     if (note[0])
         fprintf(stderr, "perfanalyze: %s: note: %s\n", c->file, note);
+}
+
+struct symbols *cli_symbols(const struct cli *c, const struct reader *r)
+{
+    struct symbols *s = symbols_new();
+    struct stat trace;
+
+    if (s && stat(c->file, &trace) == 0)
+        symbols_read_jit(s, &(struct symbols_jit){.directory = c->maps ? c->maps : "/tmp", .any_time = c->maps != NULL,
+                                                  .owner = trace.st_uid,
+                                                  .start_wall_ns = reader_file_header(r)->start_wall_ns});
+    return s;
 }
 
 enum cli_exit cli_completeness(const struct cli *c, const struct reader *r, uint64_t lost_events)

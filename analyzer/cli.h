@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "reader.h"
+#include "symbols.h"
 
 enum cli_exit {
     CLI_FINE = 0,
@@ -21,6 +22,7 @@ enum cli_exit {
 };
 
 #define CLI_PROGRAMS_MAX 64
+#define CLI_SITES_MAX 100000
 
 struct cli {
     const char *command; /* as in the table: "report" if none was given */
@@ -28,6 +30,11 @@ struct cli {
     const char *programs[CLI_PROGRAMS_MAX]; /* of `host` */
     size_t program_count;
     bool json;
+    size_t sites;      /* of each order; 0: as many as there is room for */
+    const char *sort;  /* live, growth, rate, count, temporary or peak; NULL: not given */
+    const char *maps;  /* directory of the lists of JITs; NULL: not given */
+    const char *folded, *pprof; /* of `export`: files to write, "-": standard output; NULL: not given */
+    const char *value, *unit;   /* of `export --folded`: live, allocated, temporary, growth or peak; bytes or count; NULL: not given */
     bool strict;  /* CLI_INCOMPLETE rather than a report that is silent towards scripts */
     bool help;    /* command says of what; NULL: of the program */
     bool version;
@@ -46,6 +53,10 @@ int cli_run(const struct cli *c);
  * there is to read is not the whole run. */
 void cli_wait(const struct cli *c);
 
+/* The symbols for a trace, with the lists of JITs that are to be trusted: those of this machine's /tmp if they were written by the
+ * user who recorded or by this one while the process ran; those of --maps at any time. NULL if memory is short. */
+struct symbols *cli_symbols(const struct cli *c, const struct reader *r);
+
 /* For the end of a command that has read the whole trace: says on standard error what of it was left out as damaged, and
  * gives CLI_FINE, or with --strict CLI_INCOMPLETE if that or anything else is missing. */
 enum cli_exit cli_completeness(const struct cli *c, const struct reader *r, uint64_t lost_events);
@@ -55,6 +66,7 @@ enum cli_exit cli_completeness(const struct cli *c, const struct reader *r, uint
 int cmd_report(const struct cli *c);
 int cmd_dump(const struct cli *c);
 int cmd_info(const struct cli *c);
+int cmd_export(const struct cli *c);
 int cmd_host(const struct cli *c); /* its exit codes differ: 0 recordable, 1 in part, 2 not */
 
 #endif

@@ -142,6 +142,10 @@ static void print_data(const struct event *e)
     case EVENT_io: print_payload(e); break;
     case EVENT_stack: print_frames(e); break;
     case EVENT_desc_table: print_table(e); break;
+    case EVENT_build_id:
+        fputs(" id=", stdout);
+        print_hex(e);
+        break;
     case EVENT_desc_open:
     case EVENT_sock: print_address(e); break;
     default:

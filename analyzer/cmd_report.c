@@ -3,6 +3,7 @@
  * `perfanalyze report`: one trace in, one report out, as text or as JSON.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "analysis.h"
@@ -26,13 +27,24 @@ static int print(const struct cli *c, const struct reader *reader, struct report
     return r->exit_code;
 }
 
+static struct report_options options_of(const struct cli *c)
+{
+    struct report_options o = {.sites = c->sites, .sorted = c->sort != NULL};
+
+    for (enum report_order order = 0; c->sort && order < REPORT_ORDER_COUNT; order++)
+        if (strcmp(c->sort, report_order_name[order]) == 0)
+            o.sort = order;
+    return o;
+}
+
 static int report(const struct cli *c, struct reader *reader, struct error *e)
 {
     struct analysis *a = analysis_run(reader, e);
     if (!a)
         return -1;
-    struct symbols *symbols = symbols_new();
-    struct report *r = symbols ? report_build(a, symbols, c->file) : NULL;
+    struct symbols *symbols = cli_symbols(c, reader);
+    struct report_options options = options_of(c);
+    struct report *r = symbols ? report_build(a, symbols, c->file, &options) : NULL;
     int code = r ? print(c, reader, r, e) : error_set(e, ERROR_NO_OFFSET, "not enough memory");
     if (r)
         report_free(r);

@@ -326,6 +326,16 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
     }
 }
 
+void footprint_pass(struct footprint *f, uint32_t serial, int64_t time_ns)
+{
+    struct footprint_host *h = host_of(f, serial, time_ns);
+
+    if (time_ns > f->last_ns)
+        f->last_ns = time_ns;
+    if (h && !h->ended)
+        h->end_ns = time_ns;
+}
+
 int footprint_exchange(struct footprint *f, int64_t in_ns, int64_t done_ns)
 {
     if (f->first_exchange_ns < 0) {

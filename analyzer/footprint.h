@@ -85,6 +85,9 @@ void footprint_free(struct footprint *f);
 /* Every item goes through here. -1 if memory is short. */
 int footprint_feed(struct footprint *f, const struct process_table *processes, const struct item *item);
 
+/* The same for events of a process that it knows and that change nothing, the last at this time. */
+void footprint_pass(struct footprint *f, uint32_t serial, int64_t time_ns);
+
 /* An exchange as server was finished. */
 int footprint_exchange(struct footprint *f, int64_t in_ns, int64_t done_ns);
 

@@ -19,16 +19,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "growth.h"
+#include "fresh.h"
+#include "holdings.h"
 #include "idmap.h"
 #include "kept.h"
 #include "live.h"
+#include "ranking.h"
+#include "sample.h"
 #include "site.h"
 
 #define ROUTE_OPEN (-3) /* of an object whose stretch has not ended yet */
-#define STRETCH_MAX 65536
 #define FORKS_MAX 64 /* between an object's process and one that frees it; over more nobody looks for it */
-#define OPS_MAX 1024 /* numbers of intercepted calls that can be told apart */
+#define EXPECT_ROWS 16 /* a row's object is fetched into the cache so many rows ahead */
+#define RECENT_THREADS 64
+#define RECENT_SITES 256
+#define GENERATION_STEP 2654435769u /* 2^32 divided by the golden ratio: the first numbers of threads lie far apart */
 
 /* Removed objects that may have to be counted as live again. */
 struct graveyard {
@@ -40,6 +45,7 @@ struct heap_process {
     uint32_t serial, pid;
     struct heap_process *parent; /* that it was forked from; NULL: none known, or it came by exec */
     bool has_waited, ended;
+    bool drawn; /* its allocations are, or were for a time: it may free what was never recorded */
     uint32_t start, last_work, end; /* in units */
     uint64_t unknown_frees;
     struct live live;
@@ -47,18 +53,12 @@ struct heap_process {
     struct graveyard restored;   /* freed during shutdown */
 };
 
-/* An object of a thread's open stretch. Its generation tells whether it is still the same. */
-struct stretch_object {
-    uint64_t ptr;
-    uint32_t generation;
-};
-
 struct heap_thread {
     uint32_t serial;
     struct heap_process *process;
-    struct stretch_object *open;
-    size_t count, room;
-    bool overflowed; /* the stretch has more live objects than are remembered */
+    struct fresh fresh; /* of its open stretch */
+    uint64_t last_ptr;  /* that it allocated last, and that object's generation */
+    uint32_t last_generation;
 };
 
 struct heap {
@@ -69,18 +69,23 @@ struct heap {
     struct heap_thread **threads;
     size_t thread_count, thread_room;
     struct idmap thread_of;
-    struct heap_thread *thread; /* the one found last */
+    struct heap_thread *recent[RECENT_THREADS]; /* the last ones found, by serial */
 
-    struct site_table *sites;
+    struct {
+        uint64_t stack;
+        uint32_t site_after; /* index plus one; 0: none */
+    } recent_sites[RECENT_SITES]; /* the last ones found, by stack */
+
+    struct holdings holdings;
     struct kept *kept;
     struct heap_site *top;
-    struct heap_totals totals;
-    int64_t sample_due_ns;
+    struct heap_totals totals; /* what holdings do not know */
+    double free_count, free_bytes, shutdown_bytes;
+    int64_t sample_due_ns, told_ns;
     const struct timeline *timeline; /* of a trimmed trace; else NULL */
     uint64_t told_from_ticks, detail_ticks;
     size_t near;
-    uint32_t generation;
-    uint8_t is_realloc[OPS_MAX];
+    uint8_t is_realloc[HEAP_OPS_MAX];
 };
 
 struct heap *heap_new(void)
@@ -89,9 +94,8 @@ struct heap *heap_new(void)
 
     if (!h)
         return NULL;
-    h->sites = site_table_new();
     h->kept = kept_new();
-    if (!h->sites || !h->kept) {
+    if (!h->kept) {
         heap_free(h);
         return NULL;
     }
@@ -109,7 +113,7 @@ void heap_free(struct heap *h)
         free(h->processes[i]);
     }
     for (size_t i = 0; i < h->thread_count; i++) {
-        free(h->threads[i]->open);
+        fresh_free(&h->threads[i]->fresh);
         free(h->threads[i]);
     }
     idmap_reset(&h->process_of);
@@ -119,7 +123,7 @@ void heap_free(struct heap *h)
     free(h->threads);
     free(h->top);
     kept_free(h->kept);
-    site_table_free(h->sites);
+    holdings_free(&h->holdings);
     free(h);
 }
 
@@ -166,10 +170,12 @@ static struct heap_process *process_make(struct heap *h, uint32_t serial)
 
 static struct heap_thread *thread_find(struct heap *h, uint32_t serial)
 {
-    if (h->thread && h->thread->serial == serial)
-        return h->thread;
+    struct heap_thread **recent = &h->recent[serial % RECENT_THREADS];
+
+    if (*recent && (*recent)->serial == serial)
+        return *recent;
     uint32_t index = idmap_get(&h->thread_of, serial);
-    return index == IDMAP_NONE ? NULL : (h->thread = h->threads[index]);
+    return index == IDMAP_NONE ? NULL : (*recent = h->threads[index]);
 }
 
 static struct heap_thread *thread_make(struct heap *h, uint32_t serial)
@@ -188,102 +194,37 @@ static struct heap_thread *thread_make(struct heap *h, uint32_t serial)
         return NULL;
     }
     t->serial = serial;
+    t->fresh.next = serial * GENERATION_STEP;
     h->threads[h->thread_count++] = t;
-    return h->thread = t;
+    return h->recent[serial % RECENT_THREADS] = t;
 }
 
-/* --- stretches --- */
-
-/* The object if it is still live, else NULL. */
-static struct live_object *stretch_live(const struct heap_thread *t, const struct stretch_object *s)
+static uint32_t site_find(struct heap *h, uint64_t stack, uint32_t proc)
 {
-    struct live_object *object = live_find(&t->process->live, s->ptr);
+    size_t i = stack % RECENT_SITES;
 
-    return object && object->generation == s->generation ? object : NULL;
-}
-
-/* Drops what was freed meanwhile. */
-static void stretch_compact(struct heap_thread *t)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < t->count; i++)
-        if (stretch_live(t, &t->open[i]))
-            t->open[kept++] = t->open[i];
-    t->count = kept;
-}
-
-static int stretch_add(struct heap *h, struct heap_thread *t, const struct live_object *object)
-{
-    if (t->overflowed || t->count == STRETCH_MAX) {
-        if (!t->overflowed)
-            stretch_compact(t);
-        /* nearly full of live objects: looking again at each new one would take for ever */
-        if (t->overflowed || t->count > STRETCH_MAX / 8 * 7) {
-            t->overflowed = true;
-            h->totals.unrouted_objects++;
-            return 0;
-        }
+    if (h->recent_sites[i].site_after && h->recent_sites[i].stack == stack)
+        return h->recent_sites[i].site_after - 1;
+    uint32_t site = site_index(&h->holdings.sites, stack, proc);
+    if (site != SITE_NONE) {
+        h->recent_sites[i].stack = stack;
+        h->recent_sites[i].site_after = site + 1;
     }
-    if (t->count == t->room) {
-        size_t room = t->room ? 2 * t->room : 64;
-        struct stretch_object *grown = realloc(t->open, room * sizeof *grown);
-        if (!grown)
-            return -1;
-        t->open = grown;
-        t->room = room;
-    }
-    t->open[t->count++] = (struct stretch_object){object->ptr, object->generation};
-    return 0;
+    return site;
 }
 
-void heap_close_stretch(struct heap *h, uint32_t thread, int32_t route)
+static void close_stretch(struct heap *h, const struct heap_row *row)
 {
-    struct heap_thread *t = thread_find(h, thread);
+    struct heap_thread *t = thread_find(h, row->thread);
+    bool named = row->route >= ROUTE_SHARED && row->route <= INT16_MAX;
 
-    if (!t)
-        return;
-    if (route < ROUTE_SHARED || route > INT16_MAX)
-        route = ROUTE_NONE;
-    for (size_t i = 0; i < t->count; i++) {
-        struct live_object *object = stretch_live(t, &t->open[i]);
-        if (object)
-            object->route = (uint16_t)route;
-    }
-    t->count = 0;
-    t->overflowed = false;
+    if (t && t->fresh.count)
+        fresh_close(&t->fresh, &t->process->live, (uint16_t)(named ? row->route : ROUTE_NONE));
+    else if (t)
+        t->fresh.overflowed = false;
 }
 
 /* --- live objects --- */
-
-static void site_gain(struct heap *h, const struct live_object *object)
-{
-    struct site *site = site_at(h->sites, object->site);
-
-    site->live_bytes += object->size;
-    site->live_objects++;
-    h->totals.live_bytes += object->size;
-    h->totals.live_objects++;
-}
-
-static void site_lose(struct heap *h, const struct live_object *object)
-{
-    struct site *site = site_at(h->sites, object->site);
-
-    site->live_bytes -= object->size;
-    site->live_objects--;
-    h->totals.live_bytes -= object->size;
-    h->totals.live_objects--;
-}
-
-static void site_aged(struct heap *h, const struct live_object *object, uint32_t freed)
-{
-    struct site *site = site_at(h->sites, object->site);
-    uint32_t age = freed > object->time ? freed - object->time + 1 : 1; /* both times are rounded down */
-
-    if (age > site->freed_age)
-        site->freed_age = age;
-}
 
 static int graveyard_add(struct graveyard *g, const struct live_object *object)
 {
@@ -299,39 +240,48 @@ static int graveyard_add(struct graveyard *g, const struct live_object *object)
     return 0;
 }
 
-static int feed_alloc(struct heap *h, const struct item *item)
+/* A process that draws its objects may free what was never recorded. */
+static void process_draws(struct heap_process *p)
 {
-    const struct event_alloc *e = &item->event.u.alloc;
-    struct heap_process *p = process_make(h, item->proc);
-    struct heap_thread *t = thread_make(h, item->thread);
-    uint32_t site = p && t ? site_index(h->sites, e->stack, item->proc) : SITE_NONE;
+    p->drawn = true;
+    p->unknown_frees = 0;
+}
+
+static int take_alloc(struct heap *h, const struct heap_row *row)
+{
+    struct heap_process *p = process_make(h, row->proc);
+    struct heap_thread *t = thread_make(h, row->thread);
+    uint32_t site = p && t ? site_find(h, row->stack, row->proc) : SITE_NONE;
 
     if (site == SITE_NONE)
         return -1;
-    h->totals.alloc_count++;
-    h->totals.alloc_bytes += e->size + e->slack;
-    site_at(h->sites, site)->alloc_count++;
-    site_at(h->sites, site)->alloc_bytes += e->size;
-    if (!e->ptr)
+    holdings_allocated(&h->holdings, site, row->size, row->slack, row->shift);
+    if (row->shift && !p->drawn)
+        process_draws(p);
+    if (!row->ptr)
         return 0;
     bool was_there;
-    struct live_object *object = live_insert(&p->live, e->ptr, &was_there);
+    struct live_object *object = live_insert(&p->live, row->ptr, &was_there);
     if (!object)
         return -1;
     if (was_there) { /* its free was not seen */
         h->totals.unknown_frees++;
-        site_lose(h, object);
+        holdings_lose(&h->holdings, object);
     }
-    *object = (struct live_object){.ptr = e->ptr,
-                                   .size = e->size < LIVE_SIZE_MAX ? e->size : LIVE_SIZE_MAX,
+    *object = (struct live_object){.ptr = row->ptr,
+                                   .size = row->size < LIVE_SIZE_MAX ? row->size : LIVE_SIZE_MAX,
                                    .route = (uint16_t)ROUTE_OPEN,
-                                   .slack = e->slack < UINT32_MAX ? (uint32_t)e->slack : UINT32_MAX,
-                                   .generation = h->generation++,
+                                   .slack = row->slack,
                                    .site = site,
-                                   .time = to_units(item->time_ns)};
-    site_gain(h, object);
+                                   .shift = row->shift,
+                                   .time = to_units(row->time_ns)};
+    holdings_gain(&h->holdings, object);
     t->process = p;
-    return stretch_add(h, t, object);
+    int added = fresh_add(&t->fresh, &p->live, object);
+    t->last_ptr = row->ptr;
+    t->last_generation = object->generation;
+    h->totals.unrouted_objects += added == 0;
+    return added < 0 ? -1 : 0;
 }
 
 /* The object that a forked process has from its parents, as far as they still hold it; else NULL. */
@@ -345,29 +295,49 @@ static const struct live_object *find_inherited(const struct heap_process *p, ui
     return NULL;
 }
 
-static int feed_free(struct heap *h, const struct item *item)
+static void count_free(struct heap *h, const struct live_object *object)
 {
-    const struct event_free *e = &item->event.u.free;
-    struct heap_process *p = process_make(h, item->proc);
-    struct live_object *object = p ? live_find(&p->live, e->ptr) : NULL;
+    struct portion p = holdings_portion(object->size, object->shift);
+
+    h->free_count += p.count;
+    h->free_bytes += p.bytes + p.count * object->slack;
+}
+
+static void take_unknown_free(struct heap *h, struct heap_process *p, uint64_t ptr)
+{
+    const struct live_object *inherited = find_inherited(p, ptr);
+
+    if (inherited)
+        count_free(h, inherited);
+    else
+        h->free_count += !p->drawn;
+    p->unknown_frees += !p->parent && !p->drawn;
+}
+
+static int take_free(struct heap *h, const struct heap_row *row)
+{
+    struct heap_process *p = process_make(h, row->proc);
+    struct live_object *object = p ? live_find(&p->live, row->ptr) : NULL;
 
     if (!p)
         return -1;
-    h->totals.free_count++;
     if (!object) {
-        const struct live_object *inherited = find_inherited(p, e->ptr);
-        h->totals.free_bytes += inherited ? inherited->size + inherited->slack : 0;
-        p->unknown_frees += !p->parent;
+        take_unknown_free(h, p, row->ptr);
         return 0;
     }
-    h->totals.free_bytes += object->size + object->slack;
-    site_lose(h, object);
-    bool resized = e->op < OPS_MAX && h->is_realloc[e->op];
+    count_free(h, object);
+    bool resized = row->op < HEAP_OPS_MAX && h->is_realloc[row->op];
+    struct heap_thread *t = thread_find(h, row->thread);
+    if (t)
+        fresh_freed(&t->fresh, object);
+    if (t && t->last_ptr == row->ptr && t->last_generation == object->generation && !resized)
+        holdings_temporary(&h->holdings, object);
+    holdings_lose(&h->holdings, object);
     int result = 0;
     if (p->has_waited && object->time < p->last_work && !resized)
         result = graveyard_add(&p->remembered, object);
     else
-        site_aged(h, object, to_units(item->time_ns));
+        holdings_aged(&h->holdings, object, to_units(row->time_ns));
     live_remove(&p->live, object);
     return result;
 }
@@ -375,35 +345,26 @@ static int feed_free(struct heap *h, const struct item *item)
 /* --- the lives of processes --- */
 
 /* The process asks for work, so it is not shutting down: what it freed before are ordinary frees. */
-static int feed_work(struct heap *h, const struct item *item)
+static int take_work(struct heap *h, const struct heap_row *row)
 {
-    struct heap_process *p = process_make(h, item->proc);
+    struct heap_process *p = process_make(h, row->proc);
 
     if (!p)
         return -1;
     for (size_t i = 0; i < p->remembered.count; i++)
-        site_aged(h, &p->remembered.objects[i], to_units(item->time_ns));
+        holdings_aged(&h->holdings, &p->remembered.objects[i], to_units(row->time_ns));
     p->remembered.count = 0;
     p->has_waited = true;
-    p->last_work = to_units(item->time_ns);
+    p->last_work = to_units(row->time_ns);
     return 0;
-}
-
-static bool is_work(const struct event *e)
-{
-    if (e->type == EVENT_wait)
-        return event_awaits_work(e);
-    if (e->type == EVENT_desc_open)
-        return e->u.desc_open.from != 0 && e->u.desc_open.from != EVENT_UNKNOWN;
-    return e->type == EVENT_io && e->u.io.dir == 0 && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;
 }
 
 static void process_vanish(struct heap *h, struct heap_process *p)
 {
     const struct live_object *object;
 
-    for (size_t cursor = 0; (object = live_next(&p->live, &cursor));)
-        site_lose(h, object);
+    for (uint64_t cursor = 0; (object = live_next(&p->live, &cursor));)
+        holdings_lose(&h->holdings, object);
     live_reset(&p->live);
     p->remembered.count = 0;
 }
@@ -415,8 +376,9 @@ static void process_end(struct heap *h, struct heap_process *p, uint32_t end)
     p->ended = true;
     p->end = end;
     for (size_t i = 0; i < p->remembered.count; i++) {
-        site_gain(h, &p->remembered.objects[i]);
-        h->totals.shutdown_bytes += p->remembered.objects[i].size;
+        const struct live_object *object = &p->remembered.objects[i];
+        holdings_gain(&h->holdings, object);
+        h->shutdown_bytes += holdings_portion(object->size, object->shift).bytes;
     }
     p->restored = p->remembered;
     p->remembered = (struct graveyard){0};
@@ -462,7 +424,7 @@ static void feed_op(struct heap *h, const struct event *e)
     static const char *const names[] = {"realloc", "reallocarray", "rallocx"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (e->u.op.op < OPS_MAX && e->data_bytes == strlen(names[i]) && !memcmp(e->data, names[i], e->data_bytes))
+        if (e->u.op.op < HEAP_OPS_MAX && e->data_bytes == strlen(names[i]) && !memcmp(e->data, names[i], e->data_bytes))
             h->is_realloc[e->u.op.op] = 1;
 }
 
@@ -484,18 +446,11 @@ static bool is_told(const struct heap *h, const struct item *item)
 static int take_site(struct heap *h, const struct item *item)
 {
     const struct event_site *e = &item->event.u.site;
-    uint32_t index = site_index(h->sites, e->stack, item->proc);
+    uint32_t index = site_index(&h->holdings.sites, e->stack, item->proc);
 
     if (index == SITE_NONE)
         return -1;
-    struct site *site = site_at(h->sites, index);
-    h->totals.live_bytes += e->live_bytes - site->live_bytes;
-    h->totals.live_objects += e->live_objects - site->live_objects;
-    site->live_bytes = e->live_bytes;
-    site->live_objects = e->live_objects;
-    site->alloc_count = e->alloc_count;
-    site->alloc_bytes = e->alloc_bytes;
-    site->freed_age = to_units(timeline_length_ns(h->timeline, e->freed_age, h->near));
+    holdings_told(&h->holdings, index, e, to_units(timeline_length_ns(h->timeline, e->freed_age, h->near)));
     return 0;
 }
 
@@ -504,11 +459,11 @@ static int take_resume(struct heap *h, const struct item *item)
 {
     const struct event_resume *e = &item->event.u.resume;
 
-    h->totals.alloc_count += e->alloc_count;
-    h->totals.alloc_bytes += e->alloc_bytes;
-    h->totals.free_count += e->free_count;
-    h->totals.free_bytes += e->free_bytes;
-    h->totals.shutdown_bytes += e->shutdown_bytes;
+    h->holdings.all.alloc_count += (double)e->alloc_count;
+    h->holdings.all.alloc_bytes += (double)e->alloc_bytes;
+    h->free_count += (double)e->free_count;
+    h->free_bytes += (double)e->free_bytes;
+    h->shutdown_bytes += (double)e->shutdown_bytes;
     if (item->proc == 0) {
         h->totals.unknown_frees += e->unknown_frees;
         return 0;
@@ -527,7 +482,7 @@ static int take_live(struct heap *h, const struct item *item)
 {
     const struct event_live *e = &item->event.u.live;
     struct heap_process *p = process_make(h, item->proc);
-    uint32_t site = p ? site_index(h->sites, e->stack, item->proc) : SITE_NONE;
+    uint32_t site = p ? site_index(&h->holdings.sites, e->stack, item->proc) : SITE_NONE;
 
     if (site == SITE_NONE)
         return -1;
@@ -537,9 +492,11 @@ static int take_live(struct heap *h, const struct item *item)
                                  .size = e->size < LIVE_SIZE_MAX ? e->size : LIVE_SIZE_MAX,
                                  .route = (uint16_t)ROUTE_NONE,
                                  .slack = e->slack < UINT32_MAX ? (uint32_t)e->slack : UINT32_MAX,
-                                 .generation = h->generation++,
                                  .site = site,
+                                 .shift = sample_shift(e->shift),
                                  .time = to_units(timeline_ns(h->timeline, e->birth, &h->near))};
+    if (object.shift && !p->drawn)
+        process_draws(p);
     if (e->flags & LIVE_FREED)
         return graveyard_add(&p->remembered, &object);
     bool was_there;
@@ -550,19 +507,16 @@ static int take_live(struct heap *h, const struct item *item)
     return 0;
 }
 
-int heap_feed(struct heap *h, const struct item *item)
+/* --- rows --- */
+
+static int take_item(struct heap *h, const struct item *item)
 {
     const struct event *e = &item->event;
 
-    if (item->time_ns >= h->sample_due_ns)
-        h->sample_due_ns = site_sample(h->sites, item->time_ns);
     switch (e->type) {
-    case EVENT_alloc: return feed_alloc(h, item);
-    case EVENT_free: return feed_free(h, item);
-    case EVENT_stack: return site_define(h->sites, e->u.stack.stack, item->proc, (uint32_t)e->u.stack.flags, e->data, e->data_bytes);
-    case EVENT_wait:
-    case EVENT_io:
-    case EVENT_desc_open: return is_work(e) ? feed_work(h, item) : 0;
+    case EVENT_stack:
+        return site_define(&h->holdings.sites, e->u.stack.stack, item->proc, (uint32_t)e->u.stack.flags, e->data,
+                           e->data_bytes);
     case EVENT_process: return feed_process(h, item);
     case EVENT_process_end: return feed_process_end(h, item);
     case EVENT_op: feed_op(h, e); return 0;
@@ -573,16 +527,55 @@ int heap_feed(struct heap *h, const struct item *item)
     }
 }
 
-/* --- the end --- */
-
-int heap_exchange(struct heap *h, const struct exchange *x)
+/* Samples, and peaks of what was told, are of the time before. */
+static void pass_time(struct heap *h, const struct heap_row *row)
 {
-    return kept_exchange(h->kept, x->route, x->ready_ns);
+    if (row->time_ns >= h->sample_due_ns)
+        h->sample_due_ns = site_sample(&h->holdings.sites, row->time_ns);
+    if (h->holdings.told && row->time_ns != h->told_ns)
+        holdings_told_all(&h->holdings);
+    h->told_ns = row->time_ns;
 }
+
+static int take_row(struct heap *h, const struct heap_row *row)
+{
+    if (row->kind == HEAP_CLOSE) {
+        close_stretch(h, row);
+        return 0;
+    }
+    if (row->kind == HEAP_EXCHANGE)
+        return kept_exchange(h->kept, row->route, row->time_ns);
+    pass_time(h, row);
+    switch (row->kind) {
+    case HEAP_ALLOC: return take_alloc(h, row);
+    case HEAP_FREE: return take_free(h, row);
+    case HEAP_WORK: return take_work(h, row);
+    default: return take_item(h, row->item);
+    }
+}
+
+static inline __attribute__((always_inline)) void expect(const struct heap *h, const struct heap_row *row)
+{
+    if (row->kind <= HEAP_FREE && h->process && h->process->serial == row->proc)
+        live_expect(&h->process->live, row->ptr);
+}
+
+int heap_take(struct heap *h, const struct heap_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i + EXPECT_ROWS < n)
+            expect(h, &rows[i + EXPECT_ROWS]);
+        if (take_row(h, &rows[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- the end --- */
 
 static int object_kept(struct heap *h, const struct heap_process *p, const struct live_object *object)
 {
-    const struct site *site = site_at(h->sites, object->site);
+    const struct site *site = site_at(&h->holdings.sites, object->site);
     struct kept_site from = {object->site, site->freed_age, site->stack};
 
     return kept_object(h->kept, &from, object, p->end);
@@ -592,7 +585,7 @@ static int process_kept(struct heap *h, const struct heap_process *p)
 {
     const struct live_object *object;
 
-    for (size_t cursor = 0; (object = live_next(&p->live, &cursor));)
+    for (uint64_t cursor = 0; (object = live_next(&p->live, &cursor));)
         if (object_kept(h, p, object) < 0)
             return -1;
     for (size_t i = 0; i < p->restored.count; i++)
@@ -603,7 +596,8 @@ static int process_kept(struct heap *h, const struct heap_process *p)
 
 int heap_finish(struct heap *h, int64_t end_ns)
 {
-    site_sample(h->sites, end_ns);
+    site_sample(&h->holdings.sites, end_ns);
+    holdings_told_all(&h->holdings);
     kept_begin(h->kept, end_ns);
     for (size_t i = 0; i < h->process_count; i++) {
         struct heap_process *p = h->processes[i];
@@ -618,46 +612,10 @@ int heap_finish(struct heap *h, int64_t end_ns)
 
 /* --- answers --- */
 
-static int by_live_bytes(const void *a, const void *b)
-{
-    const struct heap_site *x = a, *y = b;
-
-    if (x->live_bytes != y->live_bytes)
-        return x->live_bytes < y->live_bytes ? 1 : -1;
-    return x->stack < y->stack ? -1 : x->stack > y->stack;
-}
-
-static double site_growth(const struct heap *h, const struct site *site)
-{
-    unsigned n = (unsigned)site_samples(h->sites);
-    double value[SITE_SAMPLES];
-
-    for (unsigned i = 0; i < n; i++)
-        value[i] = (double)site->sample[i];
-    int64_t first_ns = site_sample_ns(h->sites, 0);
-    struct growth g = growth_fit(value, NULL, n, first_ns, first_ns);
-    return g.known ? g.per_s : NAN;
-}
-
 size_t heap_top_sites(struct heap *h, const struct heap_site **sites, size_t n)
 {
-    size_t count = site_count(h->sites);
-    struct heap_site *top = realloc(h->top, (count + 1) * sizeof *top);
-
+    n = ranking_make(&h->holdings, &h->top, n);
     *sites = h->top;
-    if (!top)
-        return 0;
-    *sites = h->top = top;
-    for (size_t i = 0; i < count; i++) {
-        const struct site *s = site_at(h->sites, (uint32_t)i);
-        top[i] = (struct heap_site){s->proc, s->stack, s->frames, s->frame_count, s->flags, s->live_bytes, s->live_objects,
-                                    s->alloc_count, s->alloc_bytes, NAN};
-    }
-    qsort(top, count, sizeof *top, by_live_bytes);
-    if (n > count)
-        n = count;
-    for (size_t i = 0; i < n; i++)
-        top[i].growth_bytes_per_s = site_growth(h, site_at(h->sites, site_index(h->sites, top[i].stack, top[i].proc)));
     return n;
 }
 
@@ -668,5 +626,21 @@ struct heap_kept heap_kept(const struct heap *h, int32_t route)
 
 struct heap_totals heap_totals(const struct heap *h)
 {
-    return h->totals;
+    const struct site_sums *all = &h->holdings.all;
+    struct heap_totals t = h->totals;
+
+    t.alloc_count = ranking_whole(all->alloc_count);
+    t.alloc_bytes = ranking_whole(all->alloc_bytes);
+    t.free_count = ranking_whole(h->free_count);
+    t.free_bytes = ranking_whole(h->free_bytes);
+    t.live_objects = ranking_whole(all->live_objects);
+    t.live_bytes = ranking_whole(all->live_bytes);
+    t.peak_bytes = ranking_whole(h->holdings.peak_bytes);
+    t.shutdown_bytes = ranking_whole(h->shutdown_bytes);
+    t.sampled = h->holdings.drawn;
+    t.live_variance = fmax(0, all->live_variance);
+    t.alloc_variance = all->alloc_variance;
+    t.objects_variance = fmax(0, all->objects_variance);
+    t.count_variance = all->count_variance;
+    return t;
 }

@@ -4,6 +4,10 @@
  *
  * Memory is proportional to live objects (at most 96 bytes each at the peak) and to sites.
  *
+ * Where objects were drawn (formats/sample.h), each stands for many: all sums are then unbiased estimates, rounded, and have
+ * variances; where none were, sums are exact and variances 0. A process may draw at times and record all at others. Of a process
+ * that draws, frees of unknown addresses are ordinary.
+ *
  * Frees during shutdown are not held against "live": what a process frees after its last wait for work is remembered and
  * undone at the end (heap_finish), because a server that gives everything back only while it exits has still leaked while
  * it ran.
@@ -14,6 +18,7 @@
 #ifndef PERFSHIM_HEAP_H
 #define PERFSHIM_HEAP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "exchange.h"
@@ -29,15 +34,28 @@ void heap_free(struct heap *h);
  * Call before the first item. */
 void heap_trimmed(struct heap *h, const struct timeline *timeline, uint64_t detail_ticks, bool partly);
 
-/* alloc, free, stack, fork, process and wait events matter; any item may be given. -1 if memory is short. */
-int heap_feed(struct heap *h, const struct item *item);
+/* What matters of the stream to the heap, as rows in its order: so that it can be taken later, and on another thread. */
+#define HEAP_OPS_MAX 1024 /* numbers of intercepted calls that can be told apart; others are this */
 
-/* The thread's stretch that ends now belonged to this route (an index, ROUTE_NONE or ROUTE_SHARED): all objects that it
- * allocated since the stretch before are that route's. */
-void heap_close_stretch(struct heap *h, uint32_t thread, int32_t route);
+enum heap_row_kind { HEAP_ALLOC, HEAP_FREE, HEAP_WORK, HEAP_CLOSE, HEAP_EXCHANGE, HEAP_ITEM };
+struct heap_row {
+    union {
+        uint64_t ptr;
+        const struct item *item; /* of HEAP_ITEM; borrowed until it is taken */
+    };
+    uint64_t size, stack; /* as in the event */
+    int64_t time_ns;
+    union {
+        uint32_t slack;
+        int32_t route; /* of HEAP_CLOSE and HEAP_EXCHANGE */
+    };
+    uint32_t proc, thread;
+    uint16_t op;
+    uint8_t kind, shift;
+};
 
-/* An exchange was finished: for the denominators of kept-per-request. -1 if memory is short. */
-int heap_exchange(struct heap *h, const struct exchange *x);
+/* -1 if memory is short. */
+int heap_take(struct heap *h, const struct heap_row *rows, size_t n);
 
 /* Call once, at the end of the stream. */
 int heap_finish(struct heap *h, int64_t end_ns);
@@ -51,6 +69,14 @@ struct heap_site {
     uint64_t live_bytes, live_objects; /* as asked for, not usable */
     uint64_t alloc_count, alloc_bytes; /* since the start */
     double growth_bytes_per_s; /* Theil-Sen slope of its live bytes over the run; NaN if too short to tell */
+    double growth_low, growth_high; /* 95 % interval; NaN like the slope */
+    /* Freed by the thread that allocated them before it allocated again; resizing is no such free. Only of objects that were not
+     * drawn: of the others nobody knows. */
+    uint64_t temporary_count, temporary_bytes;
+    uint64_t peak_bytes; /* live when the live heap of all processes together was largest */
+    bool sampled;        /* some of its objects were drawn: its sums are estimates */
+    double live_variance, alloc_variance;    /* of live_bytes and alloc_bytes; 0: exact */
+    double objects_variance, count_variance; /* of live_objects and alloc_count */
 };
 
 /* The n sites with the most live bytes, most first; gives how many there are in *sites (owned by the heap). */
@@ -59,7 +85,7 @@ size_t heap_top_sites(struct heap *h, const struct heap_site **sites, size_t n);
 struct heap_kept {
     double bytes_per_request, low, high; /* NaN: cannot be known. low, high: 95 % interval */
     uint64_t requests; /* that were old enough to count */
-    uint64_t top_stack; /* the site that keeps most of it; 0: none */
+    uint64_t top_stack; /* the site that keeps most of it; 0: none, or it is not certain which */
 };
 struct heap_kept heap_kept(const struct heap *h, int32_t route);
 
@@ -69,6 +95,9 @@ struct heap_totals {
     uint64_t live_objects, live_bytes; /* requested bytes */
     uint64_t shutdown_bytes; /* freed during shutdown, and counted as live */
     uint64_t unrouted_objects; /* of no route because their stretch had too many live objects to remember */
+    uint64_t peak_bytes; /* the most that was live at any time */
+    bool sampled;        /* some objects were drawn: sums are estimates */
+    double live_variance, alloc_variance, objects_variance, count_variance; /* as of sites; alloc_variance of usable bytes */
 };
 struct heap_totals heap_totals(const struct heap *h);
 

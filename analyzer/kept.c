@@ -18,6 +18,10 @@
  * first holds more per request than any after it, or one of them more than twice as much; of a steady leak this takes a
  * block now and then, and does no harm. And what is found in fewer than three of the remaining blocks gives no value,
  * only its share of the interval.
+ *
+ * Where objects were drawn (formats/sample.h), each counts as all that it stands for. What the draw adds to the variance is between
+ * the blocks too, as objects are drawn independently of each other, so the interval has it; it is taken to be at least what the
+ * weights say. Of several sites the one that keeps most is named only if it surely is that one.
  */
 #include "kept.h"
 
@@ -25,6 +29,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "holdings.h"
 #include "idmap.h"
 
 #define BINS 1024       /* of a route's requests over time; merged in pairs when the run outgrows them */
@@ -34,6 +39,7 @@
 #define ROUTES_MAX 32767 /* what an object can name */
 #define NO_BLOCK 255
 #define NO_PAIR UINT32_MAX
+#define Z95 1.959964
 
 struct kept_route {
     uint32_t *bins;      /* requests in each, NULL: no request */
@@ -50,6 +56,7 @@ struct kept_route {
 struct kept_pair {
     struct kept_site site;
     uint32_t next; /* pair of the same route */
+    double variance; /* of all its bytes, where objects were drawn */
     double bytes[BLOCKS];
 };
 
@@ -205,11 +212,19 @@ int kept_object(struct kept *k, const struct kept_site *site, const struct live_
     struct kept_pair *pair = pair_of(k, (uint32_t)route, site);
     if (!pair)
         return -1;
-    pair->bytes[block] += (double)object->size;
+    struct portion p = holdings_portion(object->size, object->shift);
+    pair->bytes[block] += p.bytes;
+    pair->variance += p.bytes_variance;
     return 0;
 }
 
 /* --- the estimate --- */
+
+/* The two sites that keep most of a route. */
+struct leaders {
+    double most, low, second; /* low: of the first, as far as the draw tells; second: of the other */
+    uint64_t stack, requests;
+};
 
 /* The blocks [from, to) of a pair say something; decided: enough of them to go by. */
 struct judged {
@@ -272,7 +287,7 @@ static struct judged judge(const struct kept *k, const struct kept_route *r, con
 /* The 97.5 % point of Student's distribution (Abramowitz and Stegun, 26.7.5): within 0.1 % from 5 degrees on. */
 static double student_95(double df)
 {
-    const double z = 1.959964, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
+    const double z = Z95, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
 
     return z + (z3 + z) / (4 * df) + (5 * z5 + 16 * z3 + 3 * z) / (96 * df * df) +
            (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * df * df * df);
@@ -288,10 +303,21 @@ static void add_residuals(double residual[BLOCKS], const struct kept_route *r, c
         residual[b] += sqrt(blocks / (blocks - 1)) * (p->bytes[b] - j->ratio * r->block_requests[b]) / j->requests;
 }
 
+static void leaders_add(struct leaders *l, const struct kept_pair *p, const struct judged *j)
+{
+    if (j->ratio <= l->most) {
+        l->second = fmax(l->second, j->ratio);
+        return;
+    }
+    *l = (struct leaders){.most = j->ratio, .low = j->ratio - Z95 * sqrt(p->variance) / j->requests, .second = l->most,
+                          .stack = p->site.stack, .requests = (uint64_t)j->requests};
+}
+
 struct heap_kept kept_estimate(const struct kept *k, int32_t route)
 {
     struct heap_kept kept = {NAN, NAN, NAN, 0, 0};
-    double residual[BLOCKS] = {0}, value = 0, undecided = 0, variance = 0, most = 0;
+    double residual[BLOCKS] = {0}, value = 0, undecided = 0, variance = 0, drawn = 0;
+    struct leaders leaders = {0};
     unsigned fewest = BLOCKS;
 
     if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of)
@@ -311,19 +337,20 @@ struct heap_kept kept_estimate(const struct kept *k, int32_t route)
         if (j.bytes <= 0)
             continue;
         add_residuals(residual, r, p, &j);
+        drawn += p->variance / (j.requests * j.requests);
         fewest = j.to - j.from < fewest ? j.to - j.from : fewest;
         if (!j.several)
             continue;
         value += j.ratio;
-        if (j.ratio > most) {
-            most = j.ratio;
-            kept.top_stack = p->site.stack;
-            kept.requests = (uint64_t)j.requests;
-        }
+        leaders_add(&leaders, p, &j);
     }
+    if (leaders.most > 0)
+        kept.requests = leaders.requests;
+    if (leaders.low >= leaders.second)
+        kept.top_stack = leaders.stack;
     for (unsigned b = 0; b < BLOCKS; b++)
         variance += residual[b] * residual[b];
-    double reach = student_95(fewest - 1) * sqrt(variance);
+    double reach = fmax(student_95(fewest - 1) * sqrt(variance), Z95 * sqrt(drawn));
     kept.bytes_per_request = value;
     kept.low = fmax(0, value - reach);
     kept.high = value + reach + undecided / (double)r->requests;

@@ -13,7 +13,7 @@
 
 #include "cursor.h"
 
-struct heap_entry {
+struct entry {
     uint64_t ticks;
     struct cursor *cursor;
 };
@@ -22,7 +22,7 @@ struct merge {
     struct reader *reader;
     uint64_t *chunks; /* of all cursors, sorted by process, thread and place in the file */
     struct cursor *cursors;
-    struct heap_entry *heap;
+    struct entry *heap;
     size_t cursor_count, heap_count;
     bool taken; /* the event at the top is the caller's: move on first */
     size_t near; /* the timeline's segment */
@@ -52,14 +52,14 @@ static bool same_thread(const struct reader *r, uint64_t i, uint64_t j)
 }
 
 /* Equal times: by process, then thread, so that the recorder's words come first and the order is always the same. */
-static bool before(const struct heap_entry *a, const struct heap_entry *b)
+static bool before(const struct entry *a, const struct entry *b)
 {
     return a->ticks != b->ticks ? a->ticks < b->ticks : a->cursor < b->cursor;
 }
 
 static void sift_down(struct merge *m, size_t i)
 {
-    struct heap_entry moving = m->heap[i];
+    struct entry moving = m->heap[i];
 
     for (;;) {
         size_t child = 2 * i + 1;
@@ -105,14 +105,14 @@ static bool start_cursors(struct merge *m, size_t chunks)
             end++;
         struct cursor *c = &m->cursors[m->cursor_count++];
         cursor_start(c, m->reader, m->chunks + i, end - i);
-        m->heap[m->heap_count++] = (struct heap_entry){c->ticks, c};
+        m->heap[m->heap_count++] = (struct entry){c->ticks, c};
     }
     for (size_t i = m->heap_count / 2; i-- > 0;)
         sift_down(m, i);
     return true;
 }
 
-static struct merge *open_merge(struct reader *r, bool recorder_only, struct error *e)
+static struct merge *open_merge(struct reader *r, bool recorder_only, unsigned threads, struct error *e)
 {
     struct merge *m = calloc(1, sizeof *m);
 
@@ -120,7 +120,8 @@ static struct merge *open_merge(struct reader *r, bool recorder_only, struct err
         m->reader = r;
         m->pool.limit_bytes = MERGE_MEMORY_BASE + MERGE_MEMORY_PER_BYTE * reader_file_bytes(r);
         m->chunks = malloc((reader_chunks(r) + 1) * sizeof *m->chunks);
-        if (m->chunks && start_cursors(m, select_chunks(m, recorder_only)))
+        size_t n = m->chunks ? select_chunks(m, recorder_only) : 0;
+        if (m->chunks && (m->pool.ahead = ahead_open(r, m->chunks, n, threads)) && start_cursors(m, n))
             return m;
     }
     merge_close(m);
@@ -128,8 +129,13 @@ static struct merge *open_merge(struct reader *r, bool recorder_only, struct err
     return NULL;
 }
 
-struct merge *merge_open(struct reader *r, struct error *e) { return open_merge(r, false, e); }
-struct merge *merge_open_recorder(struct reader *r, struct error *e) { return open_merge(r, true, e); }
+struct merge *merge_open(struct reader *r, struct error *e) { return open_merge(r, false, 0, e); }
+struct merge *merge_open_recorder(struct reader *r, struct error *e) { return open_merge(r, true, 0, e); }
+
+struct merge *merge_open_ahead(struct reader *r, unsigned threads, struct error *e)
+{
+    return open_merge(r, false, threads, e);
+}
 
 void merge_close(struct merge *m)
 {
@@ -137,7 +143,7 @@ void merge_close(struct merge *m)
         return;
     for (size_t i = 0; i < m->cursor_count; i++)
         cursor_end(&m->cursors[i], &m->pool);
-    cursor_pool_free(&m->pool);
+    ahead_close(m->pool.ahead);
     free(m->chunks);
     free(m->cursors);
     free(m->heap);
@@ -149,7 +155,7 @@ void merge_close(struct merge *m)
 /* Moves the top's cursor on and puts it in its place. */
 static void advance(struct merge *m)
 {
-    struct heap_entry *top = &m->heap[0];
+    struct entry *top = &m->heap[0];
 
     m->taken = false;
     if (cursor_advance(top->cursor, &m->pool))
@@ -179,7 +185,7 @@ int merge_next(struct merge *m, struct item *out, struct error *e)
     if (m->taken)
         advance(m);
     while (m->heap_count > 0) {
-        struct heap_entry *top = &m->heap[0];
+        struct entry *top = &m->heap[0];
         int is_ready = ready(m, e);
         if (is_ready < 0)
             return -1;
@@ -189,7 +195,7 @@ int merge_next(struct merge *m, struct item *out, struct error *e)
             advance(m);
             continue;
         }
-        const struct trace_chunk_header *h = cursor_header(top->cursor);
+        const struct trace_chunk_header *h = top->cursor->header;
         out->time_ns = timeline_ns(reader_timeline(m->reader), top->ticks, &m->near);
         out->proc = h->proc;
         out->thread = h->thread;

@@ -3,7 +3,7 @@
  * One stream of all events of a trace, ordered by time: a k-way merge over the threads' cursors.
  *
  * Memory: one decompressed chunk for each thread that is within its time range, plus the reader's index; bounded by
- * MERGE_MEMORY_*. Chunks that would go beyond are rejected as damaged: no recorder writes such a file.
+ * MERGE_MEMORY_*, and a little for those that wait to be due. Chunks that would go beyond are rejected as damaged: no recorder writes such a file.
  * Order: by time; events of one thread keep their order in the file, whatever their times say (a signal handler may nest
  * records), so the time of a thread never steps back in the merged stream.
  */
@@ -30,6 +30,8 @@ struct merge;
 struct merge *merge_open(struct reader *r, struct error *e);
 /* The same of what the recorder wrote alone (thread 0): small, and so fast to read in a large trace. */
 struct merge *merge_open_recorder(struct reader *r, struct error *e);
+/* All of it, decompressed ahead by so many threads (ahead.h). */
+struct merge *merge_open_ahead(struct reader *r, unsigned threads, struct error *e);
 void merge_close(struct merge *m);
 
 /* 1 and *out, 0 at the end, -1 with *e filled. Damaged chunks are left out and counted by the reader, no error. */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sample.h"
 #include "seed.h"
 
 #define MODULES_MAX 4096 /* of a process */
@@ -27,6 +28,7 @@
 struct tally {
     uint64_t lost_seen, lost_ended, stalled_seen, stalled_ended, cost_heap, cost_io, stack_checks, stack_mismatches;
     uint64_t events_ended;
+    uint64_t alloc_count, alloc_bytes; /* of threads that ended */
 };
 
 struct entry {
@@ -46,6 +48,12 @@ struct process_table {
     char *op_names[OPS_MAX];
     char *op_number; /* text of a number that has no name */
 };
+
+static void module_clear(struct module *m)
+{
+    free(m->path);
+    free(m->build_id);
+}
 
 struct process_table *process_table_new(void)
 {
@@ -69,7 +77,7 @@ void process_table_free(struct process_table *t)
     for (size_t i = 0; i < t->count; i++) {
         struct process *p = &t->entries[i]->process;
         for (size_t j = 0; j < p->module_count; j++)
-            free(p->modules[j].path);
+            module_clear(&p->modules[j]);
         free(p->modules);
         free(p->exe);
         free(t->entries[i]);
@@ -234,7 +242,7 @@ static bool add_module(struct process_table *t, struct process *p, const struct 
     if (m->start >= m->end || m->end == EVENT_UNKNOWN || (at < p->module_count && same_module(&p->modules[at], e)))
         return true;
     while (behind < p->module_count && p->modules[behind].start < m->end)
-        free(p->modules[behind++].path);
+        module_clear(&p->modules[behind++]);
     if (behind > at)
         memmove(p->modules + at, p->modules + behind, (p->module_count - behind) * sizeof *p->modules);
     p->module_count -= behind - at;
@@ -250,10 +258,34 @@ static bool add_module(struct process_table *t, struct process *p, const struct 
     if (!path)
         return false;
     memmove(p->modules + at + 1, p->modules + at, (p->module_count - at) * sizeof *p->modules);
-    p->modules[at] = (struct module){m->start, m->end, m->file_offset, path};
+    p->modules[at] = (struct module){.start = m->start, .end = m->end, .file_offset = m->file_offset, .path = path};
     p->module_count++;
     t->module_bytes += 2 * sizeof *p->modules + strlen(path) + 1;
     return true;
+}
+
+/* Of the module that begins there. */
+static bool take_build_id(struct process_table *t, struct process *p, const struct event *e)
+{
+    size_t at = module_place(p, e->u.build_id.start);
+    struct module *m = at < p->module_count ? &p->modules[at] : NULL;
+
+    if (!m || m->start != e->u.build_id.start || !e->data_bytes || e->data_bytes > BUILD_ID_MAX)
+        return true;
+    uint8_t *id = realloc(m->build_id, e->data_bytes);
+    if (!id)
+        return false;
+    t->module_bytes += m->build_id ? 0 : BUILD_ID_MAX;
+    m->build_id = memcpy(id, e->data, e->data_bytes);
+    m->build_id_bytes = e->data_bytes;
+    return true;
+}
+
+const struct module *process_module(const struct process *p, uint64_t address)
+{
+    size_t at = p ? module_place(p, address) : 0;
+
+    return p && at < p->module_count && address >= p->modules[at].start ? &p->modules[at] : NULL;
 }
 
 /* --- what the recorder tells --- */
@@ -314,6 +346,8 @@ static void take_thread_end(struct tally *tally, const struct merge *m, const st
     add(&tally->stalled_ended, (uint64_t)merge_ticks_to_ns(m, told->stalled));
     add(&tally->cost_heap, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
     add(&tally->cost_io, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
+    add(&tally->alloc_count, told->alloc_count);
+    add(&tally->alloc_bytes, told->alloc_bytes);
     add(&tally->stack_checks, told->stack_checks);
     add(&tally->stack_mismatches, told->stack_mismatches);
 }
@@ -327,9 +361,24 @@ static void take_gauge(struct process *p, const struct merge *m, const struct it
     p->gauge_ns = item->time_ns;
     if (told->cpu_ns != EVENT_UNKNOWN)
         p->cpu_ns = told->cpu_ns;
+    raise_to(&p->ledger_alloc_count, told->heap_alloc_count);
+    raise_to(&p->ledger_alloc_bytes, told->heap_alloc_bytes);
     raise_to(&p->lost_events, told->lost_events);
     raise_to(&p->cost_heap_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_heap));
     raise_to(&p->cost_io_ns, (uint64_t)merge_ticks_to_ns(m, told->cost_io));
+}
+
+static void take_sampling(struct process *p, const struct item *item)
+{
+    struct sampling *s = &p->sampling;
+    uint64_t shift = item->event.u.sampling.shift;
+
+    if (shift > SAMPLE_SHIFT_MAX || (s->count && s->from[s->count - 1].shift == shift))
+        return;
+    s->changes++;
+    s->count += s->count < SAMPLINGS_KEPT;
+    s->from[s->count - 1].at_ns = item->time_ns;
+    s->from[s->count - 1].shift = (uint32_t)shift;
 }
 
 static bool take_recorder_event(struct process_table *t, struct entry *entry, const struct merge *m, const struct item *item)
@@ -350,8 +399,13 @@ static bool take_recorder_event(struct process_table *t, struct entry *entry, co
         return true;
     case EVENT_module:
         return add_module(t, p, &item->event);
+    case EVENT_build_id:
+        return take_build_id(t, p, &item->event);
     case EVENT_gauge:
         take_gauge(p, m, item);
+        return true;
+    case EVENT_sampling:
+        take_sampling(p, item);
         return true;
     default:
         return true;
@@ -375,6 +429,8 @@ static void settle_tally(struct entry *entry)
     raise_to(&p->stalled_ns, tally->stalled_ended);
     raise_to(&p->cost_heap_ns, tally->cost_heap);
     raise_to(&p->cost_io_ns, tally->cost_io);
+    raise_to(&p->ledger_alloc_count, tally->alloc_count);
+    raise_to(&p->ledger_alloc_bytes, tally->alloc_bytes);
     p->stack_checks = tally->stack_checks;
     p->stack_mismatches = tally->stack_mismatches;
 }
@@ -442,6 +498,16 @@ int process_table_feed(struct process_table *t, const struct merge *m, const str
     }
     settle_tally(entry);
     return 0;
+}
+
+void process_table_count(struct process_table *t, uint32_t serial, uint64_t events, int64_t last_ns)
+{
+    size_t i = t->last < t->count && t->entries[t->last]->process.serial == serial ? t->last : find_place(t, serial);
+    struct process *p = &t->entries[i]->process;
+
+    p->events += events;
+    if (last_ns > p->end_ns)
+        p->end_ns = last_ns;
 }
 
 int process_table_read(struct process_table *t, struct reader *r, struct error *e)

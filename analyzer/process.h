@@ -11,9 +11,25 @@
 
 #include "merge.h"
 
+#define BUILD_ID_MAX 64 /* bytes */
+
 struct module {
     uint64_t start, end, file_offset;
     char *path;
+    uint8_t *build_id; /* of the file as it was recorded; NULL: not known */
+    uint32_t build_id_bytes;
+};
+
+#define SAMPLINGS_KEPT 16 /* the last one replaces the one before */
+
+/* How its allocations were drawn over time: each time with another interval (formats/sample.h). */
+struct sampling {
+    uint32_t count;
+    uint64_t changes;
+    struct {
+        int64_t at_ns;
+        uint32_t shift;
+    } from[SAMPLINGS_KEPT];
 };
 
 struct process {
@@ -34,6 +50,8 @@ struct process {
     bool has_gauge;
     int64_t gauge_ns; /* when */
     uint64_t cost_heap_ns, cost_io_ns; /* what the hooks took, as the shim measured itself */
+    struct sampling sampling;
+    uint64_t ledger_alloc_count, ledger_alloc_bytes; /* all its allocations, usable bytes, by the latest word of its ledgers */
     uint64_t stack_checks, stack_mismatches; /* of threads that ended: call stacks recognised and walked too; the wrong ones */
 };
 
@@ -59,9 +77,16 @@ void process_table_free(struct process_table *t);
 /* Every item of the stream goes through here. -1 if memory is short. */
 int process_table_feed(struct process_table *t, const struct merge *m, const struct item *item);
 
+/* So many events of threads that it knows, of a process that it knows, the last at this time: as if each were fed, if none was of
+ * any interest. */
+void process_table_count(struct process_table *t, uint32_t serial, uint64_t events, int64_t last_ns);
+
 size_t process_count(const struct process_table *t);
 const struct process *process_at(const struct process_table *t, size_t i); /* in the order of their serials */
 const struct process *process_find(const struct process_table *t, uint32_t serial); /* NULL: none */
+
+/* The module of a process (NULL is fine) that holds the address; NULL: none. */
+const struct module *process_module(const struct process *p, uint64_t address);
 
 /* Of the recorder itself: EVENT_UNKNOWN fields before its first word. */
 const struct event_recorder *process_recorder(const struct process_table *t);

@@ -28,9 +28,9 @@ static bool is_allocator(const char *frame)
 static const char *site_name(const struct report_site *s)
 {
     for (size_t i = 0; i < s->frames; i++)
-        if (!is_allocator(s->frame[i]))
-            return s->frame[i];
-    return s->frames ? s->frame[0] : NULL;
+        if (!is_allocator(s->frame[i].text))
+            return s->frame[i].text;
+    return s->frames ? s->frame[0].text : NULL;
 }
 
 static double known(uint64_t value) { return value == EVENT_UNKNOWN ? NAN : (double)value; }
@@ -61,7 +61,8 @@ static int build_processes(struct report *r, const struct analysis *a)
         const struct process *p = process_at(a->processes, i);
         struct report_process *out = &r->process[r->processes++];
         *out = (struct report_process){.pid = p->pid, .ppid = p->ppid, .events = p->events, .lost_events = p->lost_events,
-                                       .threads = p->threads, .ended = ended(p->how), .go = p->go};
+                                       .threads = p->threads, .ended = ended(p->how), .go = p->go,
+                                       .sampling = p->sampling};
         out->exe = p->exe ? strdup(p->exe) : NULL;
         if (p->exe && !out->exe)
             return -1;
@@ -69,7 +70,8 @@ static int build_processes(struct report *r, const struct analysis *a)
         stalled_ns += (double)p->stalled_ns;
         r->stack_checks += p->stack_checks;
         r->stack_mismatches += p->stack_mismatches;
-        add_known(&r->hooks_cpu_s, ((double)p->cost_heap_ns + (double)p->cost_io_ns) / 1e9);
+        add_known(&r->heap_cpu_s, (double)p->cost_heap_ns / 1e9);
+        add_known(&r->io_cpu_s, (double)p->cost_io_ns / 1e9);
         add_known(&r->process_cpu_s, known(p->cpu_ns) / 1e9);
     }
     r->gaps = *process_gaps(a->processes);
@@ -108,7 +110,8 @@ static void build_trace(struct report *r, const struct analysis *a)
     r->bad_chunks = damage.bad_chunks;
     r->closed = damage.ended;
     r->recorder_cpu_s = known(recorder->cpu_ns) / 1e9;
-    add_known(&r->shim_cpu_s, r->hooks_cpu_s);
+    add_known(&r->shim_cpu_s, r->heap_cpu_s);
+    add_known(&r->shim_cpu_s, r->io_cpu_s);
     add_known(&r->shim_cpu_s, r->recorder_cpu_s);
     if (r->process_cpu_s > 0)
         r->shim_share = r->shim_cpu_s / r->process_cpu_s;
@@ -181,33 +184,6 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
 
 /* --- memory --- */
 
-static int build_site(struct report_site *out, const struct heap_site *in, const struct analysis *a,
-                      struct symbols *symbols)
-{
-    const struct process *p = process_find(a->processes, in->proc);
-    struct symbol_frame frame[REPORT_STACK];
-    *out = (struct report_site){.live_bytes = in->live_bytes, .live_objects = in->live_objects,
-                                .allocations = in->alloc_count, .growth_bytes_per_s = in->growth_bytes_per_s,
-                                .flags = in->flags};
-    for (size_t i = 0; p && i < in->frame_count && out->frames < REPORT_STACK; i++) {
-        size_t n = symbols_resolve(symbols, p, in->frames[i], frame, REPORT_STACK - out->frames);
-        for (size_t f = 0; f < n; f++) {
-            out->frame[out->frames] = strdup(frame[f].text);
-            if (!out->frame[out->frames])
-                return -1;
-            out->frames++;
-        }
-    }
-    return 0;
-}
-
-static void site_clear(struct report_site *s)
-{
-    for (size_t i = 0; i < s->frames; i++)
-        free(s->frame[i]);
-    s->frames = 0;
-}
-
 static struct report_range range_of(const struct footprint_sum *s)
 {
     return s->known ? (struct report_range){s->initial, s->final, s->series.peak} : (struct report_range){NAN, NAN, NAN};
@@ -220,7 +196,7 @@ struct kept_site {
 };
 
 static int build_kept(struct kept_site *k, const struct report *r, const struct analysis *a, struct symbols *symbols,
-                      const struct heap_site *sites, size_t n)
+                      const struct places *places)
 {
     double most = 0, answered = 0;
     uint64_t stack = 0;
@@ -242,99 +218,47 @@ static int build_kept(struct kept_site *k, const struct report *r, const struct 
     }
     if (a->trimmed.any) /* what the requests of which there is detail keep stands for all */
         k->kept.bytes *= (double)a->footprint.exchanges / fmax(1, answered);
-    for (size_t i = 0; stack && i < n; i++)
-        if (sites[i].stack == stack) {
-            if (build_site(&k->site, &sites[i], a, symbols))
-                return -1;
-            k->kept.site = site_name(&k->site);
-            break;
-        }
+    const struct place *place = stack ? places_find(places, stack) : NULL;
+    if (place && report_site_build(&k->site, place, symbols))
+        return -1;
+    if (place)
+        k->kept.site = site_name(&k->site);
     return 0;
 }
 
-#define SITES_SEARCHED 200
-
-static bool same_stack(const struct report_site *x, const struct report_site *y)
+static struct report_interval ratio_of(double estimate, double variance, double truth)
 {
-    if (x->frames != y->frames)
-        return false;
-    for (size_t i = 0; i < x->frames; i++)
-        if (strcmp(x->frame[i], y->frame[i]) != 0)
-            return false;
-    return true;
+    double reach = 1.959964 * sqrt(variance);
+
+    return truth > 0 ? (struct report_interval){estimate / truth, fmax(0, estimate - reach) / truth, (estimate + reach) / truth}
+                     : (struct report_interval){NAN, NAN, NAN};
 }
 
-/* Each process of a run has stack ids of its own: the workers of one server allocate in the same places, which are shown as
- * one. False if there is no room for another. */
-static bool add_site(struct report *r, size_t room, struct report_site *site)
+static struct report_sampling build_sampling(const struct analysis *a, const struct heap_totals *t)
 {
-    for (size_t i = 0; i < r->sites; i++) {
-        struct report_site *known = &r->site[i];
-        if (!same_stack(known, site))
-            continue;
-        known->live_bytes += site->live_bytes;
-        known->live_objects += site->live_objects;
-        known->allocations += site->allocations;
-        known->flags |= site->flags;
-        add_known(&known->growth_bytes_per_s, site->growth_bytes_per_s);
-        site_clear(site);
-        return true;
-    }
-    if (r->sites == room) {
-        site_clear(site);
-        return false;
-    }
-    r->site[r->sites++] = *site;
-    return true;
-}
+    struct report_sampling s = {.sampled = t->sampled};
 
-static int by_bytes(const void *a, const void *b)
-{
-    const struct report_site *x = a, *y = b;
-    return x->live_bytes < y->live_bytes ? 1 : x->live_bytes > y->live_bytes ? -1 : 0;
-}
-
-/* The fastest growing of the live sites that are not shown yet; n if none of them grows. */
-static size_t fastest(const struct heap_site *sites, size_t n, const bool *shown)
-{
-    size_t best = n;
-    for (size_t i = 0; i < n; i++)
-        if (!shown[i] && sites[i].live_bytes && sites[i].growth_bytes_per_s > (best < n ? sites[best].growth_bytes_per_s : 0))
-            best = i;
-    return best;
-}
-
-static int build_sites(struct report *r, const struct analysis *a, struct symbols *symbols, const struct heap_site *sites,
-                       size_t n)
-{
-    bool shown[SITES_SEARCHED] = {false};
-    struct report_site site;
-    for (size_t i = 0; i < n && sites[i].live_bytes; i++) {
-        if (build_site(&site, &sites[i], a, symbols))
-            return -1;
-        shown[i] = add_site(r, REPORT_SITES, &site);
+    if (!s.sampled)
+        return s;
+    for (size_t i = 0; i < process_count(a->processes); i++) {
+        s.allocations += (double)process_at(a->processes, i)->ledger_alloc_count;
+        s.allocated_bytes += (double)process_at(a->processes, i)->ledger_alloc_bytes;
     }
-    r->sites_by_bytes = r->sites;
-    qsort(r->site, r->sites, sizeof *r->site, by_bytes);
-    while (r->sites < REPORT_SITES + REPORT_SITES_GROWING) {
-        size_t i = fastest(sites, n, shown);
-        if (i == n)
-            break;
-        shown[i] = true;
-        if (build_site(&site, &sites[i], a, symbols))
-            return -1;
-        add_site(r, REPORT_SITES + REPORT_SITES_GROWING, &site);
-    }
-    return 0;
+    s.bytes_ratio = ratio_of((double)t->alloc_bytes, t->alloc_variance, s.allocated_bytes);
+    s.count_ratio = ratio_of((double)t->alloc_count, t->count_variance, s.allocations);
+    if (s.allocations <= 0)
+        s.allocations = s.allocated_bytes = NAN;
+    return s;
 }
 
 static int build_memory(struct report *r, const struct analysis *a, struct symbols *symbols, const struct growth *live,
                         struct kept_site *kept)
 {
-    const struct heap_site *sites;
     struct footprint_load load = footprint_load(&a->footprint);
     struct heap_totals totals = heap_totals(a->heap);
-    size_t n = heap_top_sites(a->heap, &sites, SITES_SEARCHED);
+    struct places *places = places_new(a->heap, a->processes, symbols);
+    if (!places)
+        return -1;
 
     r->live_heap = range_of(&a->footprint.live);
     r->rss = range_of(&a->footprint.rss);
@@ -345,9 +269,12 @@ static int build_memory(struct report *r, const struct analysis *a, struct symbo
         r->growth = (struct report_interval){live->per_s, live->low, live->high};
         r->warm_up_s = (double)(live->warm_ns - live->from_ns) / 1e9;
     }
+    r->sampling = build_sampling(a, &totals);
     r->unknown_frees = totals.unknown_frees;
     r->shutdown_bytes = totals.shutdown_bytes;
-    return build_sites(r, a, symbols, sites, n) ? -1 : build_kept(kept, r, a, symbols, sites, n);
+    int failed = report_sites_build(&r->sites, places, symbols, &r->options) || build_kept(kept, r, a, symbols, places);
+    places_free(places);
+    return failed ? -1 : 0;
 }
 
 /* --- verdicts --- */
@@ -396,18 +323,20 @@ static int build(struct report *r, const struct analysis *a, struct symbols *sym
         r->unseen = &a->unseen;
         build_verdicts(r, &a->footprint, &lived, &live, &kept.kept);
     }
-    site_clear(&kept.site);
+    report_site_clear(&kept.site);
     footprint_lived_free(&lived);
     return failed ? -1 : 0;
 }
 
-struct report *report_build(const struct analysis *a, struct symbols *symbols, const char *path)
+struct report *report_build(const struct analysis *a, struct symbols *symbols, const char *path,
+                            const struct report_options *options)
 {
     struct report *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    r->hooks_cpu_s = r->recorder_cpu_s = r->process_cpu_s = r->shim_cpu_s = r->shim_share = NAN;
+    r->heap_cpu_s = r->io_cpu_s = r->recorder_cpu_s = r->process_cpu_s = r->shim_cpu_s = r->shim_share = NAN;
     r->path = strdup(path);
+    r->options = *options;
     if (r->path && !build(r, a, symbols))
         return r;
     report_free(r);
@@ -420,8 +349,7 @@ void report_free(struct report *r)
         free(r->process[i].exe);
     for (size_t i = 0; i < r->routes; i++)
         free(r->route[i].name);
-    for (size_t i = 0; i < r->sites; i++)
-        site_clear(&r->site[i]);
+    report_sites_free(&r->sites);
     free(r->process);
     free(r->route);
     free(r->path);

@@ -15,13 +15,13 @@
 
 #include "analysis.h"
 #include "event.h"
+#include "places.h"
 #include "symbols.h"
 #include "verdict.h"
 
 #define REPORT_UNKNOWN UINT64_MAX
-#define REPORT_SITES 10         /* with the most live bytes */
-#define REPORT_SITES_GROWING 5  /* and besides, of those that grow fastest */
-#define REPORT_STACK 32 /* frames of a site, inlined ones included */
+#define REPORT_SITES 10   /* of each order, unless asked for otherwise */
+#define REPORT_STACK 256  /* frames of a site, inlined ones included */
 #define REPORT_VERDICTS 3
 
 struct report_process {
@@ -31,6 +31,7 @@ struct report_process {
     uint64_t events, lost_events;
     uint32_t threads;
     const char *ended; /* "exit", "killed", "running" */
+    struct sampling sampling; /* none told: all or nothing, as the run's settings say */
 };
 
 struct report_times { /* nanoseconds */
@@ -55,12 +56,46 @@ struct report_route {
     struct report_interval kept_bytes_per_request;
 };
 
+/* What sites are ranked by. */
+#define REPORT_ORDERS(O) O(live) O(growth) O(rate) O(count) O(temporary) O(peak)
+enum report_order {
+#define O(name) REPORT_BY_##name,
+    REPORT_ORDERS(O)
+#undef O
+        REPORT_ORDER_COUNT
+};
+extern const char *const report_order_name[REPORT_ORDER_COUNT];
+
+struct report_frame {
+    char *text;     /* function and place in the source, for people */
+    char *function, *file, *module; /* file, module: NULL: not known */
+    int line;                       /* 0: not known */
+    bool inlined, jit, named;       /* as in symbols.h */
+};
+
 struct report_site {
-    uint64_t live_bytes, live_objects, allocations;
+    struct place_sum sum[PLACE_FIGURES];
     double growth_bytes_per_s;
-    char *frame[REPORT_STACK];
+    struct report_frame *frame; /* innermost first */
     size_t frames;
     uint32_t flags; /* STACK_*: what is wrong with the stack */
+};
+
+struct report_sites {
+    struct report_site *site; /* those of the first order, best first; then what is in the top of another */
+    size_t count;
+    size_t *top[REPORT_ORDER_COUNT]; /* indexes, best first; only of sites of which the figure is above 0 */
+    size_t tops[REPORT_ORDER_COUNT];
+    struct place_sum total[PLACE_FIGURES]; /* of all sites, also those that are not here */
+    bool sampled; /* some figures are estimates */
+    struct symbol_change *changed; /* files that gave no names; paths are the symbols' */
+    size_t changes;
+};
+
+struct report_options {
+    size_t sites; /* of each order; 0: a few */
+    bool sorted;  /* only one order was asked for: that */
+    enum report_order sort; /* which comes first */
 };
 
 struct report_range { /* bytes, or a count */
@@ -78,6 +113,13 @@ struct report_detail {
     uint64_t requests; /* answered as server in the whole run, as the recorder counted them until the detail begins */
 };
 
+/* Where objects were drawn (formats/sample.h), sites have estimates; the ledgers have the truth of all allocations together. */
+struct report_sampling {
+    bool sampled; /* false: nothing else here is filled */
+    double allocated_bytes, allocations; /* by the ledgers, bytes usable; NaN if they did not tell */
+    struct report_interval bytes_ratio, count_ratio; /* what the sites' estimates add up to, as shares of these */
+};
+
 struct report {
     struct report_detail detail;
     char *path;
@@ -92,7 +134,8 @@ struct report {
     size_t processes;
 
     uint64_t stack_checks, stack_mismatches; /* call stacks recognised and, as a sample, walked too; those that were wrong */
-    double hooks_cpu_s, recorder_cpu_s, process_cpu_s, shim_cpu_s, shim_share; /* share: of the processes' CPU time */
+    double heap_cpu_s, io_cpu_s, recorder_cpu_s, /* heap, io: of the hooks */
+        process_cpu_s, shim_cpu_s, shim_share; /* share: of the processes' CPU time */
 
     struct report_route *route; /* most requests first */
     size_t routes;
@@ -102,8 +145,9 @@ struct report {
     struct report_range live_heap, rss;
     struct report_interval growth; /* of the live heap, bytes a second */
     double warm_up_s;              /* from the beginning of the load */
-    struct report_site site[REPORT_SITES + REPORT_SITES_GROWING]; /* by live bytes; then by growth */
-    size_t sites, sites_by_bytes; /* all; those of the first kind */
+    struct report_sites sites;
+    struct report_options options;
+    struct report_sampling sampling;
     uint64_t unknown_frees, shutdown_bytes;
 
     struct report_range descriptors;
@@ -115,9 +159,23 @@ struct report {
     int exit_code; /* 1 if a verdict is LEAK, else 0; a command may be stricter */
 };
 
-/* NULL if memory is short. */
-struct report *report_build(const struct analysis *a, struct symbols *symbols, const char *path);
+/* NULL if memory is short. The symbols must outlive it. */
+struct report *report_build(const struct analysis *a, struct symbols *symbols, const char *path,
+                            const struct report_options *options);
 void report_free(struct report *r);
+
+/* The parts of report_build that are about sites (report_sites.c). -1 if memory is short. */
+int report_sites_build(struct report_sites *out, const struct places *places, struct symbols *symbols,
+                       const struct report_options *options);
+int report_site_build(struct report_site *out, const struct place *place, struct symbols *symbols);
+void report_sites_free(struct report_sites *s);
+void report_site_clear(struct report_site *s);
+
+/* What a site is ranked by; NaN: not known. */
+double report_site_value(const struct report_site *s, enum report_order order);
+
+/* The 95 % interval of a sum. Both are NaN if it is not known, and the value if the sum is exact. */
+struct report_interval report_sum_interval(struct place_sum sum);
 
 /* The renderers. -1 if memory is short or the output failed. */
 int report_json(const struct report *r, FILE *out);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "report.h"
+#include "utf8.h"
 
 struct json {
     bool failed;
@@ -42,34 +43,13 @@ static void put_count(struct json *j, cJSON *object, const char *key, uint64_t v
     put(j, object, key, value == REPORT_UNKNOWN ? cJSON_CreateNull() : cJSON_CreateNumber((double)value));
 }
 
-/* Bytes of the UTF-8 character at s, or 0 if it is none (RFC 3629: no overlong forms, no surrogates). */
-static size_t utf8_length(const unsigned char *s)
-{
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] >= 0x90))
-        return 0;
-    return n;
-}
-
 static void put_text(struct json *j, cJSON *object, const char *key, const char *text)
 {
     if (!text) {
         put(j, object, key, cJSON_CreateNull());
         return;
     }
-    char *clean = malloc(3 * strlen(text) + 1), *out = clean;
-    for (const unsigned char *s = (const unsigned char *)text; clean && *s;) {
-        size_t n = utf8_length(s);
-        memcpy(out, n ? (const char *)s : "\xef\xbf\xbd", n ? n : 3);
-        out += n ? n : 3;
-        s += n ? n : 1;
-    }
-    if (clean)
-        *out = '\0';
+    char *clean = utf8_clean(text);
     put(j, object, key, clean ? cJSON_CreateString(clean) : NULL);
     free(clean);
 }
@@ -121,6 +101,18 @@ static void put_gaps(struct json *j, cJSON *trace, const struct gaps *gaps)
     }
 }
 
+static void put_sampling(struct json *j, cJSON *process, const struct sampling *s)
+{
+    if (!s->count)
+        return;
+    cJSON *list = put(j, process, "sampling", cJSON_CreateArray());
+    for (uint32_t i = 0; i < s->count; i++) {
+        cJSON *from = put(j, list, NULL, cJSON_CreateObject());
+        put_number(j, from, "at_s", (double)s->from[i].at_ns / 1e9);
+        put_count(j, from, "interval_bytes", 1ull << s->from[i].shift);
+    }
+}
+
 static void put_trace(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *trace = put(j, root, "trace", cJSON_CreateObject());
@@ -145,6 +137,7 @@ static void put_trace(struct json *j, cJSON *root, const struct report *r)
         put_text(j, out, "ended", p->ended);
         if (p->go)
             put_text(j, out, "runtime", "go");
+        put_sampling(j, out, &p->sampling);
     }
 }
 
@@ -152,6 +145,9 @@ static void put_overhead(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *overhead = put(j, root, "overhead", cJSON_CreateObject());
     put_number(j, overhead, "shim_cpu_s", r->shim_cpu_s);
+    put_number(j, overhead, "heap_cpu_s", r->heap_cpu_s);
+    put_number(j, overhead, "io_cpu_s", r->io_cpu_s);
+    put_number(j, overhead, "recorder_cpu_s", r->recorder_cpu_s);
     put_number(j, overhead, "process_cpu_s", r->process_cpu_s);
     put_number(j, overhead, "share", r->shim_share);
 }
@@ -222,25 +218,94 @@ static void put_faults(struct json *j, cJSON *out, uint32_t flags)
             put_text(j, list, NULL, name[bit]);
 }
 
+static const char *const sum_name[PLACE_FIGURES] = {
+    [PLACE_LIVE_BYTES] = "live_bytes",
+    [PLACE_LIVE_OBJECTS] = "live_objects",
+    [PLACE_ALLOC_COUNT] = "allocations",
+    [PLACE_ALLOC_BYTES] = "allocated_bytes",
+    [PLACE_TEMPORARY_COUNT] = "temporary_allocations",
+    [PLACE_TEMPORARY_BYTES] = "temporary_bytes",
+    [PLACE_PEAK_BYTES] = "peak_bytes",
+};
+
+/* Sums are counts, also as estimates. Of those the intervals follow; null where all are exact. */
+static void put_sums(struct json *j, cJSON *out, const struct place_sum sum[PLACE_FIGURES])
+{
+    bool exact = true;
+    for (size_t i = 0; i < PLACE_FIGURES; i++) {
+        put_count(j, out, sum_name[i], (uint64_t)round(fmax(0, sum[i].value)));
+        exact &= sum[i].variance == 0;
+    }
+    cJSON *intervals = put(j, out, "ci95", exact ? cJSON_CreateNull() : cJSON_CreateObject());
+    for (size_t i = 0; !exact && i < PLACE_FIGURES; i++) {
+        struct report_interval interval = report_sum_interval(sum[i]);
+        cJSON *ci = put(j, intervals, sum_name[i], cJSON_CreateArray());
+        put_number(j, ci, NULL, interval.low);
+        put_number(j, ci, NULL, interval.high);
+    }
+}
+
+static void put_stack(struct json *j, cJSON *out, const struct report_site *s)
+{
+    cJSON *stack = put(j, out, "stack", cJSON_CreateArray());
+    for (size_t i = 0; i < s->frames; i++)
+        put_text(j, stack, NULL, s->frame[i].text);
+    cJSON *frames = put(j, out, "frames", cJSON_CreateArray());
+    for (size_t i = 0; i < s->frames; i++) {
+        const struct report_frame *f = &s->frame[i];
+        cJSON *frame = put(j, frames, NULL, cJSON_CreateObject());
+        put_text(j, frame, "function", f->named ? f->function : NULL);
+        put_text(j, frame, "file", f->file);
+        put(j, frame, "line", f->line > 0 ? cJSON_CreateNumber(f->line) : cJSON_CreateNull());
+        put_text(j, frame, "module", f->module);
+        put(j, frame, "inlined", cJSON_CreateBool(f->inlined));
+        put(j, frame, "jit", cJSON_CreateBool(f->jit));
+    }
+    put_faults(j, out, s->flags);
+}
+
+static void put_sites(struct json *j, cJSON *memory, const struct report *r)
+{
+    const struct report_sites *s = &r->sites;
+    const double second = r->duration_s > 0 ? r->duration_s : NAN;
+    cJSON *list = put(j, memory, "sites", cJSON_CreateArray());
+    for (size_t i = 0; i < s->count; i++) {
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_sums(j, out, s->site[i].sum);
+        put_number(j, out, "allocations_per_s", s->site[i].sum[PLACE_ALLOC_COUNT].value / second);
+        put_number(j, out, "allocated_bytes_per_s", s->site[i].sum[PLACE_ALLOC_BYTES].value / second);
+        put_number(j, out, "growth_mb_per_hour", growth_mb_per_hour(s->site[i].growth_bytes_per_s));
+        put_stack(j, out, &s->site[i]);
+    }
+    cJSON *top = put(j, memory, "top", cJSON_CreateObject());
+    for (enum report_order order = 0; order < REPORT_ORDER_COUNT; order++) {
+        cJSON *indexes = put(j, top, report_order_name[order], cJSON_CreateArray());
+        for (size_t i = 0; i < s->tops[order]; i++)
+            put_count(j, indexes, NULL, s->top[order][i]);
+    }
+    put_sums(j, put(j, memory, "all_sites", cJSON_CreateObject()), s->total);
+}
+
+static void put_changed(struct json *j, cJSON *stacks, const struct report_sites *s)
+{
+    cJSON *list = put(j, stacks, "changed_files", cJSON_CreateArray());
+    for (size_t i = 0; i < s->changes; i++) {
+        const struct symbol_change *c = &s->changed[i];
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_text(j, out, "path", c->path);
+        put_text(j, out, "build_id", c->recorded);
+        put_text(j, out, "build_id_now", c->now[0] ? c->now : NULL);
+        put(j, out, "gone", cJSON_CreateBool(c->gone));
+    }
+}
+
 static void put_memory(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *memory = put(j, root, "memory", cJSON_CreateObject());
     put_range(j, put(j, memory, "live_heap_mb", cJSON_CreateObject()), r->live_heap, 1e-6);
     put_range(j, put(j, memory, "rss_mb", cJSON_CreateObject()), r->rss, 1e-6);
     put_interval(j, memory, "growth_mb_per_hour", r->growth, growth_mb_per_hour(1));
-    cJSON *list = put(j, memory, "sites", cJSON_CreateArray());
-    for (size_t i = 0; i < r->sites; i++) {
-        const struct report_site *in = &r->site[i];
-        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
-        put_count(j, out, "live_bytes", in->live_bytes);
-        put_count(j, out, "live_objects", in->live_objects);
-        put_count(j, out, "allocations", in->allocations);
-        put_number(j, out, "growth_mb_per_hour", growth_mb_per_hour(in->growth_bytes_per_s));
-        cJSON *stack = put(j, out, "stack", cJSON_CreateArray());
-        for (size_t f = 0; f < in->frames; f++)
-            put_text(j, stack, NULL, in->frame[f]);
-        put_faults(j, out, in->flags);
-    }
+    put_sites(j, memory, r);
 }
 
 static void put_descriptors(struct json *j, cJSON *root, const struct report *r)
@@ -300,6 +365,7 @@ int report_json(const struct report *r, FILE *out)
     cJSON *stacks = put(&j, root, "stacks", cJSON_CreateObject());
     put_count(&j, stacks, "checked", r->stack_checks);
     put_count(&j, stacks, "wrong", r->stack_mismatches);
+    put_changed(&j, stacks, &r->sites);
     put_routes(&j, root, "routes", r, false);
     put_routes(&j, root, "upstream_routes", r, true);
     put_rest(&j, root, r);

@@ -8,117 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "escape.h"
+#include "page.h"
 #include "report.h"
+#include "report_text.h"
 #include "units.h"
 
-#define WIDTH 80
+#define SAMPLINGS_SHOWN 5 /* processes, and changes of each */
 #define NAME_WIDTH 27
 #define ROUTES_SHOWN 20
-#define SITES_SHOWN 5
-#define FRAMES_SHOWN 8
 #define UNSEEN_SHOWN 10
 #define GAPS_SHOWN 5
-
-struct page {
-    FILE *out;
-    bool colour;
-};
-
-static void paint(const struct page *p, const char *code)
-{
-    if (p->colour)
-        fprintf(p->out, "\033[%sm", code);
-}
-
-static void heading(const struct page *p, const char *text)
-{
-    putc('\n', p->out);
-    paint(p, "1");
-    fprintf(p->out, "%s", text);
-    paint(p, "0");
-}
-
-/* The escaped form of a text, or NULL if memory is short; to be freed. */
-static char *escaped(const char *text)
-{
-    char *result = NULL;
-    size_t bytes = 0;
-    FILE *f = open_memstream(&result, &bytes);
-    if (!f)
-        return NULL;
-    escape_print(f, text, strlen(text));
-    if (fclose(f)) {
-        free(result);
-        return NULL;
-    }
-    return result;
-}
-
-/* Columns of the text: bytes that do not continue a UTF-8 character. */
-static size_t columns(const char *s)
-{
-    size_t n = 0;
-    for (; *s; s++)
-        n += (*s & 0xc0) != 0x80;
-    return n;
-}
-
-static const char *skip_columns(const char *s, size_t n)
-{
-    for (; *s && n; n--)
-        do
-            s++;
-        while ((*s & 0xc0) == 0x80);
-    return s;
-}
-
-/* A name in a column of the given width. */
-static void print_name(FILE *out, const char *name, size_t width)
-{
-    char *text = escaped(name);
-    size_t n = text ? columns(text) : 0;
-    if (text && n <= width) {
-        fprintf(out, "%s%*s", text, (int)(width - n), "");
-    } else if (text) {
-        size_t head = (width - 2) / 2, tail = width - 2 - head;
-        fprintf(out, "%.*s..%s", (int)(skip_columns(text, head) - text), text, skip_columns(text, n - tail));
-    }
-    free(text);
-}
-
-/* A text in lines of WIDTH columns; the first begins at `column`, the others at `indent`. A word that no line can hold is
- * broken. */
-static void print_wrapped(FILE *out, const char *raw, size_t column, size_t indent)
-{
-    char *text = escaped(raw), *save = NULL;
-    bool fresh = true;
-    for (char *word = text ? strtok_r(text, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
-        size_t n = columns(word);
-        if (!fresh && column + 1 + n > WIDTH) {
-            fprintf(out, "\n%*s", (int)indent, "");
-            column = indent;
-            fresh = true;
-        }
-        for (; n > WIDTH - column && n > WIDTH - indent; n = columns(word), column = indent) {
-            const char *end = skip_columns(word, WIDTH - column);
-            fprintf(out, "%.*s\n%*s", (int)(end - word), word, (int)indent, "");
-            word += end - word;
-        }
-        fprintf(out, "%s%s", fresh ? "" : " ", word);
-        column += n + !fresh;
-        fresh = false;
-    }
-    putc('\n', out);
-    free(text);
-}
 
 /* --- sections --- */
 
 static void print_head(const struct page *p, const struct report *r)
 {
     char duration[UNITS_MAX], loaded[UNITS_MAX], events[UNITS_MAX], pid[64] = "";
-    char *path = escaped(r->path), *exe = r->processes && r->process[0].exe ? escaped(r->process[0].exe) : NULL;
+    char *path = page_escaped(r->path), *exe = r->processes && r->process[0].exe ? page_escaped(r->process[0].exe) : NULL;
     if (r->processes)
         snprintf(pid, sizeof pid, " pid %u", r->process[0].pid);
     fprintf(p->out, "perfshim report of %s\n", path ? path : "-");
@@ -138,39 +44,39 @@ static void print_detail(const struct page *p, const struct report *r)
     char bound[UNITS_MAX], kept[UNITS_MAX], last[UNITS_MAX], all[UNITS_MAX], requests[UNITS_MAX], text[512];
     if (!d->trimmed)
         return;
-    heading(p, "DETAIL\n  ");
+    page_heading(p, "DETAIL\n  ");
     snprintf(text, sizeof text,
              "the trace was kept below %s, so there is detail of the last %s of %s only: routes, kept bytes, connections and "
              "attribution are of these; memory, call stacks, descriptors, threads, losses and cost are of the whole run, in "
              "which %s requests were answered", units_bytes(bound, (double)d->bound_bytes), units_clock(last, d->seconds),
              units_clock(all, r->duration_s), units_count(requests, (double)d->requests));
-    print_wrapped(p->out, text, 2, 2);
+    page_wrapped(p->out, text, 2, 2);
     if (d->known_from_s > 0) {
         snprintf(text, sizeof text, "the recorder was started anew: objects, call stacks and descriptors are known from %s on only",
                  units_clock(last, d->known_from_s));
         fputs("  ", p->out);
-        print_wrapped(p->out, text, 2, 2);
+        page_wrapped(p->out, text, 2, 2);
     }
     if (d->bound_held)
         return;
     snprintf(text, sizeof text, "the bound could not be held: what is never dropped takes %s (gauges, stacks, processes, live "
              "objects)", units_bytes(kept, (double)d->kept_bytes));
     fputs("  ", p->out);
-    print_wrapped(p->out, text, 2, 2);
+    page_wrapped(p->out, text, 2, 2);
 }
 
 static void print_verdicts(const struct page *p, const struct report *r)
 {
     static const char *const colour[VERDICT_KINDS] = {"32", "33", "1;31", "36"};
-    heading(p, "VERDICTS\n");
+    page_heading(p, "VERDICTS\n");
     for (size_t i = 0; i < REPORT_VERDICTS; i++) {
         const struct verdict *v = &r->verdict[i];
         fputs("  ", p->out);
-        paint(p, colour[v->kind]);
+        page_paint(p, colour[v->kind]);
         fprintf(p->out, "%-13s", verdict_kind_name[v->kind]);
-        paint(p, "0");
+        page_paint(p, "0");
         fprintf(p->out, "%-12s ", v->name);
-        print_wrapped(p->out, v->reason, 28, 28);
+        page_wrapped(p->out, v->reason, 28, 28);
     }
 }
 
@@ -189,7 +95,7 @@ static void for_routes(const struct page *p, const struct report *r, bool upstre
     size_t shown = 0, n = routes_shown(r, upstream);
     for (size_t i = 0; i < r->routes && shown < ROUTES_SHOWN; i++)
         if (r->route[i].upstream == upstream) {
-            print_name(p->out, r->route[i].name, NAME_WIDTH);
+            page_name(p->out, r->route[i].name, NAME_WIDTH);
             row(p->out, &r->route[i]);
             shown++;
         }
@@ -225,10 +131,10 @@ static void print_status(const struct page *p, const struct report *r)
         if (route->upstream || route->status_class[0] + route->status_class[2] == route->requests)
             continue;
         if (!any)
-            heading(p, "ROUTES: ANSWERS OTHER THAN 2xx\n");
+            page_heading(p, "ROUTES: ANSWERS OTHER THAN 2xx\n");
         any = true;
         shown++;
-        print_name(p->out, route->name, NAME_WIDTH);
+        page_name(p->out, route->name, NAME_WIDTH);
         for (int class = 1; class <= 5; class++)
             if (route->status_class[class])
                 fprintf(p->out, "  %dxx %s", class, units_count(count, (double)route->status_class[class]));
@@ -240,10 +146,10 @@ static void print_routes(const struct page *p, const struct report *r)
 {
     char last[UNITS_MAX];
     if (routes_shown(r, false)) {
-        heading(p, "ROUTES: LATENCY            ");
+        page_heading(p, "ROUTES: LATENCY            ");
         fprintf(p->out, "%10s%8s%7s%7s%7s%7s%7s\n", "requests", "req/s", "p50", "p90", "p99", "p99.9", "max");
         for_routes(p, r, false, latency_row);
-        heading(p, "ROUTES: WORK, PER REQUEST  ");
+        page_heading(p, "ROUTES: WORK, PER REQUEST  ");
         fprintf(p->out, "%7s%9s%9s%9s%9s%10s\n", "errors", "1st byte", "response", "allocs", "bytes", "kept");
         for_routes(p, r, false, work_row);
         fputs("Latency: from the request's first byte read to the response's last byte written;\n"
@@ -252,11 +158,11 @@ static void print_routes(const struct page *p, const struct report *r)
             fprintf(p->out, "Of the last %s only: see DETAIL.\n", units_clock(last, r->detail.seconds));
         print_status(p, r);
     } else {
-        heading(p, "ROUTES\n");
+        page_heading(p, "ROUTES\n");
         fputs("  none: no request of a known protocol was answered\n", p->out);
     }
     if (routes_shown(r, true)) {
-        heading(p, "UPSTREAM (as client)       ");
+        page_heading(p, "UPSTREAM (as client)       ");
         fprintf(p->out, "%10s%8s%7s%7s%7s%7s%7s\n", "requests", "req/s", "p50", "p90", "p99", "p99.9", "max");
         for_routes(p, r, true, latency_row);
     }
@@ -271,33 +177,22 @@ static void print_range(const struct page *p, const char *name, const struct rep
             unit(final, range->final), unit(peak, range->peak), difference > 0 ? "+" : "", unit(change, difference));
 }
 
-static void print_site(const struct page *p, const struct report_site *s)
+/* What sites show is estimated; of all together it is known. */
+static void print_sampling(const struct page *p, const struct report_sampling *s)
 {
-    char bytes[UNITS_MAX], objects[UNITS_MAX], allocations[UNITS_MAX], growth[UNITS_MAX];
-    fprintf(p->out, "  %s live, objects: %s of %s allocated, growing %s/hour\n",
-            units_bytes(bytes, (double)s->live_bytes), units_count(objects, (double)s->live_objects), units_count(allocations, (double)s->allocations),
-            units_bytes(growth, s->growth_bytes_per_s * 3600));
-    for (size_t f = 0; f < s->frames && f < FRAMES_SHOWN; f++) {
-        fputs("      ", p->out);
-        print_name(p->out, s->frame[f], columns(s->frame[f]) < WIDTH - 6 ? columns(s->frame[f]) : WIDTH - 6);
-        putc('\n', p->out);
-    }
-    if (s->frames > FRAMES_SHOWN)
-        fprintf(p->out, "      and %zu more frames\n", s->frames - FRAMES_SHOWN);
-    if (s->flags & STACK_CUT)
-        fputs("      (cut: the stack is deeper)\n", p->out);
-    if (s->flags & STACK_BROKEN)
-        fputs("      (broken off: who called this could not be found)\n", p->out);
-    if (s->flags & STACK_GUESSED)
-        fputs("      (partly guessed: some of this code does not describe its frames)\n", p->out);
-    if (!s->frames)
-        fputs("      no call stack was recorded\n", p->out);
+    char bytes[UNITS_MAX];
+
+    if (isnan(s->allocated_bytes))
+        fprintf(p->out, "  drawn         call stacks have estimates: not each allocation was recorded\n");
+    else
+        fprintf(p->out, "  drawn         call stacks have estimates: %.3g times (%.3g to %.3g) the %s allocated\n",
+                s->bytes_ratio.value, s->bytes_ratio.low, s->bytes_ratio.high, units_bytes(bytes, s->allocated_bytes));
 }
 
 static void print_memory(const struct page *p, const struct report *r)
 {
     char value[UNITS_MAX], low[UNITS_MAX], high[UNITS_MAX];
-    heading(p, "MEMORY\n");
+    page_heading(p, "MEMORY\n");
     print_range(p, "live heap", &r->live_heap, units_bytes);
     print_range(p, "resident", &r->rss, units_bytes);
     if (isnan(r->growth.value)) {
@@ -313,14 +208,9 @@ static void print_memory(const struct page *p, const struct report *r)
     if (!isnan(r->attributed_share))
         fprintf(p->out, "  attributed    %s of the allocated bytes to requests\n",
                 units_percent(value, r->attributed_share));
-    if (r->sites)
-        heading(p, "WHAT IS LIVE, BY CALL STACK\n");
-    for (size_t i = 0; i < r->sites_by_bytes && i < SITES_SHOWN; i++)
-        print_site(p, &r->site[i]);
-    if (r->sites > r->sites_by_bytes)
-        heading(p, "WHAT GROWS BESIDES\n");
-    for (size_t i = r->sites_by_bytes; i < r->sites; i++)
-        print_site(p, &r->site[i]);
+    if (r->sampling.sampled)
+        print_sampling(p, &r->sampling);
+    report_text_sites(p, r);
 }
 
 /* What no event tells of: how many, and the first few by name. */
@@ -333,13 +223,13 @@ static void print_unseen(const struct page *p, const struct report *r)
                 (unsigned long long)(r->descriptors_seen + r->descriptors_unseen));
     for (size_t i = 0; r->unseen && i < r->unseen->count && shown < UNSEEN_SHOWN; i++) {
         const struct unseen_row *row = &r->unseen->rows[i];
-        char line[256], *what = row->gone ? NULL : escaped(row->what);
+        char line[256], *what = row->gone ? NULL : page_escaped(row->what);
         if (!what)
             continue;
         snprintf(line, sizeof line, "pid %lu descriptor %llu: %s", (unsigned long)row->pid, (unsigned long long)row->fd,
                  what);
         fputs("                ", p->out);
-        print_wrapped(p->out, line, 16, 18);
+        page_wrapped(p->out, line, 16, 18);
         free(what);
         shown++;
     }
@@ -350,7 +240,7 @@ static void print_unseen(const struct page *p, const struct report *r)
 static void print_descriptors(const struct page *p, const struct report *r)
 {
     char accepted[UNITS_MAX], closed[UNITS_MAX];
-    heading(p, "DESCRIPTORS\n");
+    page_heading(p, "DESCRIPTORS\n");
     print_range(p, "open", &r->descriptors, units_count);
     char line[1024] = "";
     size_t used = 0;
@@ -360,7 +250,7 @@ static void print_descriptors(const struct page *p, const struct report *r)
                                      (unsigned long long)r->descriptors_by_kind[k], desc_kind_name[k]);
     if (used) {
         fputs("  by kind       ", p->out);
-        print_wrapped(p->out, line, 16, 16);
+        page_wrapped(p->out, line, 16, 16);
     }
     print_unseen(p, r);
     fprintf(p->out, "  connections   %s accepted, %s closed, %llu open at most, %llu at the end\n",
@@ -379,7 +269,7 @@ static void print_gaps(const struct page *p, const struct gaps *gaps)
                  units_duration(length, (double)(g->to_ns - g->from_ns)), units_clock(from, (double)g->from_ns / 1e9),
                  units_count(events, (double)g->events), g->why);
         fputs("  ", p->out);
-        print_wrapped(p->out, line, 2, 4);
+        page_wrapped(p->out, line, 2, 4);
     }
     if (gaps->count > GAPS_SHOWN)
         fprintf(p->out, "  and %llu more gaps\n", (unsigned long long)(gaps->count - GAPS_SHOWN));
@@ -400,7 +290,7 @@ static bool print_go_programs(const struct page *p, const struct report *r)
         snprintf(line, sizeof line, "network calls and heap of %s, a Go program: it makes them without libc",
                  r->process[i].exe ? r->process[i].exe : "?");
         fputs("  ", p->out);
-        print_wrapped(p->out, line, 2, 4);
+        page_wrapped(p->out, line, 2, 4);
         any = true;
     }
     return any;
@@ -422,7 +312,7 @@ static void print_losses(const struct page *p, const struct report *r)
                {r->unknown_frees, "frees of objects not seen allocated"}};
     char count[UNITS_MAX];
     bool any = false;
-    heading(p, "LOST\n");
+    page_heading(p, "LOST\n");
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
         if (row[i].n) {
             fprintf(p->out, "  %s %s\n", units_count(count, (double)row[i].n), row[i].what);
@@ -437,17 +327,44 @@ static void print_losses(const struct page *p, const struct report *r)
         fputs("  nothing\n", p->out);
 }
 
+/* Of the processes whose allocations were not all recorded, the first few. */
+static void print_samplings(const struct page *p, const struct report *r)
+{
+    size_t told = 0;
+
+    for (size_t i = 0; i < r->processes && told < SAMPLINGS_SHOWN; i++) {
+        const struct sampling *s = &r->process[i].sampling;
+        char line[512], at[UNITS_MAX], interval[UNITS_MAX];
+        size_t used = (size_t)snprintf(line, sizeof line, "heap detail of pid %" PRIu32 ":", r->process[i].pid);
+        if (s->count < 2 && !(s->count && s->from[0].shift))
+            continue;
+        for (uint32_t c = 0; c < s->count; c++) {
+            if (c >= SAMPLINGS_SHOWN && c + 1 < s->count)
+                continue;
+            if (s->from[c].shift)
+                snprintf(interval, sizeof interval, "one in %s", units_bytes(at, (double)(1ull << s->from[c].shift)));
+            used += (size_t)snprintf(line + used, sizeof line - used, "%s %s from %s", c ? (c > SAMPLINGS_SHOWN ? ", ...," : ",") : "",
+                                     s->from[c].shift ? interval : "all", units_clock(at, (double)s->from[c].at_ns / 1e9));
+        }
+        fputs("  ", p->out);
+        page_wrapped(p->out, line, 2, 4);
+        told++;
+    }
+}
+
 static void print_cost(const struct page *p, const struct report *r)
 {
-    char hooks[UNITS_MAX], recorder[UNITS_MAX], process[UNITS_MAX], share[UNITS_MAX], stalled[UNITS_MAX];
-    heading(p, "WHAT RECORDING COST\n");
-    fprintf(p->out, "  hooks %s CPU (within the program), recorder %s CPU (beside it)\n",
-            units_duration(hooks, r->hooks_cpu_s * 1e9), units_duration(recorder, r->recorder_cpu_s * 1e9));
+    char heap[UNITS_MAX], io[UNITS_MAX], recorder[UNITS_MAX], process[UNITS_MAX], share[UNITS_MAX], stalled[UNITS_MAX];
+    page_heading(p, "WHAT RECORDING COST\n");
+    fprintf(p->out, "  CPU: heap hooks %s, other hooks %s; the recorder beside it %s\n",
+            units_duration(heap, r->heap_cpu_s * 1e9), units_duration(io, r->io_cpu_s * 1e9),
+            units_duration(recorder, r->recorder_cpu_s * 1e9));
     fprintf(p->out, "  together %s of the program's %s CPU", units_percent(share, r->shim_share),
             units_duration(process, r->process_cpu_s * 1e9));
     if (r->stalled_s > 0)
         fprintf(p->out, "; waits for a full ring %s", units_duration(stalled, r->stalled_s * 1e9));
     putc('\n', p->out);
+    print_samplings(p, r);
     if (r->stack_checks)
         fprintf(p->out, "  stack memo: %" PRIu64 " verified, %" PRIu64 " wrong\n", r->stack_checks, r->stack_mismatches);
 }

@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "idmap.h"
-
-#define FIRST_INTERVAL_NS 15625000 /* 1/64 s: a run of half a second has 32 samples */
 #define BLOCK_FRAMES 8192
 #define FRAMES_MAX 1024 /* deeper stacks are cut */
 
@@ -22,28 +19,8 @@ struct frame_block {
     uint64_t frames[BLOCK_FRAMES];
 };
 
-struct site_table {
-    struct site *sites;
-    size_t count, room;
-    struct idmap by_stack;
-    struct frame_block *blocks;
-    size_t samples;
-    int64_t interval_ns;
-};
-
-struct site_table *site_table_new(void)
-{
-    struct site_table *t = calloc(1, sizeof *t);
-
-    if (t)
-        t->interval_ns = FIRST_INTERVAL_NS;
-    return t;
-}
-
 void site_table_free(struct site_table *t)
 {
-    if (!t)
-        return;
     while (t->blocks) {
         struct frame_block *next = t->blocks->next;
         free(t->blocks);
@@ -51,11 +28,13 @@ void site_table_free(struct site_table *t)
     }
     idmap_reset(&t->by_stack);
     free(t->sites);
-    free(t);
+    *t = (struct site_table){0};
 }
 
 static uint32_t site_add(struct site_table *t, uint64_t stack, uint32_t proc)
 {
+    if (t->count == SITE_NONE)
+        return SITE_NONE;
     if (t->count == t->room) {
         size_t room = t->room ? t->room + t->room / 2 : 64;
         struct site *grown = realloc(t->sites, room * sizeof *grown);
@@ -120,27 +99,17 @@ int site_define(struct site_table *t, uint64_t stack, uint32_t proc, uint32_t fl
     return 0;
 }
 
-size_t site_count(const struct site_table *t)
-{
-    return t->count;
-}
-
-struct site *site_at(const struct site_table *t, uint32_t index)
-{
-    return &t->sites[index];
-}
-
 /* Keeps samples 1, 3, 5... of each site: those whose times are multiples of the doubled interval. */
 static void samples_thin(struct site_table *t)
 {
     for (size_t s = 0; s < t->count; s++) {
-        uint64_t *sample = t->sites[s].sample;
+        double *sample = t->sites[s].sample;
         for (size_t i = 0; i < SITE_SAMPLES / 2; i++)
             sample[i] = sample[2 * i + 1];
         memset(sample + SITE_SAMPLES / 2, 0, SITE_SAMPLES / 2 * sizeof *sample);
     }
     t->samples = SITE_SAMPLES / 2;
-    t->interval_ns *= 2;
+    t->interval_shift++;
 }
 
 int64_t site_sample(struct site_table *t, int64_t time_ns)
@@ -151,18 +120,13 @@ int64_t site_sample(struct site_table *t, int64_t time_ns)
             continue;
         }
         for (size_t s = 0; s < t->count; s++)
-            t->sites[s].sample[t->samples] = t->sites[s].live_bytes;
+            t->sites[s].sample[t->samples] = t->sites[s].sums.live_bytes;
         t->samples++;
     }
     return site_sample_ns(t, t->samples);
 }
 
-size_t site_samples(const struct site_table *t)
-{
-    return t->samples;
-}
-
 int64_t site_sample_ns(const struct site_table *t, size_t i)
 {
-    return (int64_t)(i + 1) * t->interval_ns;
+    return (int64_t)(i + 1) * ((int64_t)SITE_INTERVAL_NS << t->interval_shift);
 }

@@ -11,6 +11,12 @@
  * id below /usr/lib/debug); then "module+0x1234"; then the bare address. A file that is missing, no regular file, or
  * does not map the offset as code (it was replaced since) counts as having no symbols. libdw asks a debuginfod server
  * only where the user has named one in DEBUGINFOD_URLS.
+ *
+ * Where the trace has the build id of a file, only a file with that very id is asked for names: the one at its path, or else
+ * one that is found by its id, below /usr/lib/debug or from a debuginfod server. So two builds of one program in one run are two files.
+ *
+ * What a JIT made lies in no file, or in one without a name, and in each process at another address. So there the name itself is
+ * the place in code: all that have one name are one place, of one file that stands for all JITs.
  */
 #include "symbols.h"
 
@@ -18,23 +24,49 @@
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
 #include <inttypes.h>
-#include <libiberty/demangle.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "cuindex.h"
+#include "demangle.h"
 #include "idmap.h"
+#include "jitmap.h"
+#include "symindex.h"
 
 #define FILES_MAX 65535 /* a file's index is 16 bits of the cache's key */
 #define FRAMES_MAX 64   /* inlined into each other at one address */
+#define NESTING_MAX 256 /* of scopes */
+#define SCOPES_MAX (1u << 16) /* beside each other */
+#define SEGMENTS_MAX 4  /* of one file that are code */
+#define NAMES_MAX (1u << 20) /* of code of JITs */
 #define OFFSET_MAX ((1ull << 48) - 1)
+#define CLOCK_SLACK_NS 2000000000 /* clocks are set, and times of files are coarse */
+
+enum { FILE_NONE, FILE_JIT, FILES_RESERVED };
+
+#define MAP_NONE (IDMAP_NONE - 1)
+
+struct segment {
+    uint64_t start, end, file_offset;
+};
 
 struct symbol_file {
     char *path;
+    uint8_t build_id[BUILD_ID_MAX]; /* as recorded */
+    uint32_t build_id_bytes;        /* 0: not known */
+    uint8_t now[BUILD_ID_MAX];      /* of what is at the path */
+    uint32_t now_bytes;
+    bool changed, gone;
     Dwfl *dwfl; /* NULL: no symbols */
     Dwfl_Module *module;
     GElf_Addr bias; /* of addresses in the session to those in the file */
+    struct cuindex units;
+    struct symindex symbols;
+    struct segment segment[SEGMENTS_MAX];
+    size_t segments;
 };
 
 struct answer {
@@ -43,17 +75,39 @@ struct answer {
 };
 
 struct symbols {
-    struct symbol_file *files;
+    struct symbols_jit jit;
+    struct jitmap **maps; /* of processes' JITs */
+    size_t map_count;
+    char **names; /* of their code */
+    size_t name_count, name_room;
+    struct idmap name_of;      /* by hash, or the next number that is free */
+    struct symbol_file *files; /* the first two stand for none and for all JITs */
     size_t file_count;
     struct answer *answers;
     size_t answer_count, answer_room;
-    struct idmap answer_of; /* by file index and offset */
-    struct idmap bare_of;   /* by address: of no module */
+    struct idmap answer_of; /* by file and offset */
+    struct idmap bare_of;   /* by address: of no file */
+    struct idmap file_of;   /* by module, as a pointer to its path */
+    struct idmap map_of;    /* by serial of the process; MAP_NONE: it has no list */
 };
 
 struct symbols *symbols_new(void)
 {
-    return calloc(1, sizeof(struct symbols));
+    struct symbols *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->files = calloc(FILES_RESERVED, sizeof *s->files);
+    s->file_count = FILES_RESERVED;
+    if (s->files)
+        return s;
+    free(s);
+    return NULL;
+}
+
+void symbols_read_jit(struct symbols *s, const struct symbols_jit *jit)
+{
+    s->jit = *jit;
 }
 
 void symbols_free(struct symbols *s)
@@ -61,16 +115,32 @@ void symbols_free(struct symbols *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->file_count; i++) {
+        cuindex_reset(&s->files[i].units);
+        symindex_reset(&s->files[i].symbols);
         dwfl_end(s->files[i].dwfl);
         free(s->files[i].path);
     }
+    for (size_t i = 0; i < s->map_count; i++)
+        jitmap_free(s->maps[i]);
+    for (size_t i = 0; i < s->name_count; i++)
+        free(s->names[i]);
     for (size_t i = 0; i < s->answer_count; i++) {
-        for (size_t f = 0; f < s->answers[i].count; f++)
-            free(s->answers[i].frames[f].text);
+        for (size_t f = 0; f < s->answers[i].count; f++) {
+            struct symbol_frame *frame = &s->answers[i].frames[f];
+            if (frame->function != frame->text)
+                free(frame->function);
+            free(frame->text);
+            free(frame->file);
+        }
         free(s->answers[i].frames);
     }
     idmap_reset(&s->answer_of);
     idmap_reset(&s->bare_of);
+    idmap_reset(&s->file_of);
+    idmap_reset(&s->map_of);
+    idmap_reset(&s->name_of);
+    free(s->maps);
+    free(s->names);
     free(s->answers);
     free(s->files);
     free(s);
@@ -85,46 +155,236 @@ static const char *base_name(const char *path)
 
 /* --- files --- */
 
-static void file_open(struct symbol_file *f)
+static const Dwfl_Callbacks callbacks = {.find_elf = dwfl_build_id_find_elf,
+                                         .find_debuginfo = dwfl_standard_find_debuginfo,
+                                         .section_address = dwfl_offline_section_address};
+
+static void file_close(struct symbol_file *f)
 {
-    static const Dwfl_Callbacks callbacks = {.find_elf = dwfl_build_id_find_elf,
-                                             .find_debuginfo = dwfl_standard_find_debuginfo,
-                                             .section_address = dwfl_offline_section_address};
+    dwfl_end(f->dwfl);
+    f->dwfl = NULL;
+    f->module = NULL;
+}
+
+static bool is_file(const char *path)
+{
     struct stat st;
 
-    if (f->path[0] != '/' || stat(f->path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < EI_NIDENT)
-        return; /* files of /proc are regular too, have no size, and some of them block whoever reads */
+    /* files of /proc are regular too, have no size, and some of them block whoever reads */
+    return path[0] == '/' && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= EI_NIDENT;
+}
+
+/* What is at the path now. */
+static void open_path(struct symbol_file *f, const char *path)
+{
+    const unsigned char *id;
+    GElf_Addr address;
+
+    f->dwfl = is_file(path) ? dwfl_begin(&callbacks) : NULL;
+    if (!f->dwfl)
+        return;
+    dwfl_report_begin(f->dwfl);
+    f->module = dwfl_report_elf(f->dwfl, path, path, -1, 0, true);
+    dwfl_report_end(f->dwfl, NULL, NULL);
+    if (!f->module || !dwfl_module_getelf(f->module, &f->bias)) {
+        file_close(f);
+        return;
+    }
+    int bytes = dwfl_module_build_id(f->module, &id, &address);
+    if (bytes > 0 && bytes <= BUILD_ID_MAX) {
+        memcpy(f->now, id, (size_t)bytes);
+        f->now_bytes = (uint32_t)bytes;
+    }
+}
+
+/* The file of that build id, wherever it is. */
+static void open_build_id(struct symbol_file *f)
+{
     f->dwfl = dwfl_begin(&callbacks);
     if (!f->dwfl)
         return;
     dwfl_report_begin(f->dwfl);
-    f->module = dwfl_report_elf(f->dwfl, f->path, f->path, -1, 0, true);
+    f->module = dwfl_report_module(f->dwfl, f->path, 0, OFFSET_MAX);
+    if (f->module && dwfl_module_report_build_id(f->module, f->build_id, f->build_id_bytes, 0) < 0)
+        f->module = NULL;
     dwfl_report_end(f->dwfl, NULL, NULL);
-    if (!f->module || !dwfl_module_getelf(f->module, &f->bias)) {
-        dwfl_end(f->dwfl);
-        f->dwfl = NULL;
+    if (!f->module || !dwfl_module_getelf(f->module, &f->bias))
+        file_close(f);
+}
+
+static bool same_id(const struct symbol_file *f, const uint8_t *id, uint32_t bytes)
+{
+    return f->build_id_bytes == bytes && memcmp(f->build_id, id, bytes) == 0;
+}
+
+/* The kernel marks the path of a file that has lost its name. What has that name now may be the same build all the same. */
+static void open_deleted(struct symbol_file *f)
+{
+    static const char mark[] = " (deleted)";
+    size_t n = strlen(f->path), m = sizeof mark - 1;
+
+    if (f->build_id_bytes && n > m && strcmp(f->path + n - m, mark) == 0) {
+        char *path = strndup(f->path, n - m);
+        if (path)
+            open_path(f, path);
+        free(path);
     }
 }
 
-/* The index of the file, opened if it is new; -1 if there are too many or memory is short. */
-static long file_index(struct symbols *s, const char *path)
+static void file_open(struct symbol_file *f)
 {
-    for (size_t i = 0; i < s->file_count; i++)
-        if (!strcmp(s->files[i].path, path))
-            return (long)i;
+    open_path(f, f->path);
+    if (!f->dwfl)
+        open_deleted(f);
+    if (!f->build_id_bytes || (f->dwfl && same_id(f, f->now, f->now_bytes)))
+        return;
+    f->gone = !f->dwfl;
+    file_close(f);
+    open_build_id(f);
+    f->changed = !f->dwfl;
+}
+
+/* The index of a new file; 0 if there are too many or memory is short. */
+static uint32_t file_add(struct symbols *s, const char *path)
+{
     if (s->file_count == FILES_MAX)
-        return -1;
+        return 0;
     struct symbol_file *grown = realloc(s->files, (s->file_count + 1) * sizeof *grown);
     if (!grown)
-        return -1;
+        return 0;
     s->files = grown;
     struct symbol_file *f = &s->files[s->file_count];
     *f = (struct symbol_file){.path = strdup(path)};
-    if (!f->path)
-        return -1;
-    file_open(f);
-    return (long)s->file_count++;
+    return f->path ? (uint32_t)s->file_count++ : 0;
 }
+
+static uint32_t module_open(struct symbols *s, const struct module *m)
+{
+    for (size_t i = FILES_RESERVED; i < s->file_count; i++) {
+        const struct symbol_file *f = &s->files[i];
+        if (strcmp(f->path, m->path) == 0 && same_id(f, m->build_id, m->build_id_bytes))
+            return (uint32_t)i;
+    }
+    uint32_t file = file_add(s, m->path);
+    if (file) {
+        struct symbol_file *f = &s->files[file];
+        f->build_id_bytes = m->build_id_bytes;
+        memcpy(f->build_id, m->build_id ? m->build_id : f->now, m->build_id_bytes);
+        file_open(f);
+    }
+    return file;
+}
+
+/* Remembers where the file was mapped, unless that part of it was before. */
+static void note_segment(struct symbol_file *f, const struct module *m)
+{
+    for (size_t i = 0; i < f->segments; i++)
+        if (f->segment[i].file_offset == m->file_offset)
+            return;
+    if (f->segments < SEGMENTS_MAX)
+        f->segment[f->segments++] = (struct segment){m->start, m->end, m->file_offset};
+}
+
+/* The file of a module, opened if it is new; 0: none. */
+static uint32_t module_file(struct symbols *s, const struct module *m)
+{
+    uint64_t key = (uint64_t)(uintptr_t)m->path;
+    uint32_t known = idmap_get(&s->file_of, key);
+
+    if (known != IDMAP_NONE)
+        return known;
+    uint32_t file = module_open(s, m);
+    if (file)
+        note_segment(&s->files[file], m);
+    idmap_put(&s->file_of, key, file); /* if it fails, it is looked for again */
+    return file;
+}
+
+/* --- code of JITs --- */
+
+static struct jitmap *read_jit(const struct symbols *s, const struct process *p)
+{
+    struct jitmap_source source = {.directory = s->jit.directory, .pid = p->pid, .owner = {s->jit.owner, geteuid()},
+                                   .from_ns = INT64_MIN, .to_ns = INT64_MAX};
+    if (!s->jit.directory)
+        return NULL;
+    if (!s->jit.any_time) {
+        int64_t start_ns = s->jit.start_wall_ns < INT64_MAX / 4 ? (int64_t)s->jit.start_wall_ns : INT64_MAX / 4;
+        source.from_ns = start_ns + p->start_ns - CLOCK_SLACK_NS;
+        if (p->how != HOW_running)
+            source.to_ns = start_ns + p->end_ns + CLOCK_SLACK_NS;
+    }
+    return jitmap_read(&source);
+}
+
+/* The list of a process; NULL: it has none. */
+static const struct jitmap *jit_of(struct symbols *s, const struct process *p)
+{
+    uint32_t known = idmap_get(&s->map_of, p->serial);
+
+    if (known != IDMAP_NONE)
+        return known == MAP_NONE ? NULL : s->maps[known];
+    struct jitmap *map = read_jit(s, p), **grown = map ? realloc(s->maps, (s->map_count + 1) * sizeof *grown) : NULL;
+    if (grown)
+        s->maps = grown;
+    if (!grown || idmap_put(&s->map_of, p->serial, (uint32_t)s->map_count) < 0) {
+        jitmap_free(map);
+        idmap_put(&s->map_of, p->serial, MAP_NONE); /* if it fails, it is looked for again */
+        return NULL;
+    }
+    return s->maps[s->map_count++] = map;
+}
+
+static uint64_t hash_text(const char *text)
+{
+    uint64_t h = 0xcbf29ce484222325;
+
+    for (; *text; text++)
+        h = (h ^ (uint8_t)*text) * 0x100000001b3;
+    return h;
+}
+
+/* The number of a name, the same for equal ones. -1 if there are too many or memory is short. */
+static long name_number(struct symbols *s, const char *name)
+{
+    uint64_t key = hash_text(name);
+
+    for (uint32_t known; (known = idmap_get(&s->name_of, key)) != IDMAP_NONE; key++)
+        if (strcmp(s->names[known], name) == 0)
+            return known;
+    if (s->name_count == s->name_room) {
+        size_t room = 2 * s->name_room + 64;
+        char **grown = room <= NAMES_MAX ? realloc(s->names, room * sizeof *grown) : NULL;
+        if (!grown)
+            return -1;
+        s->names = grown;
+        s->name_room = room;
+    }
+    s->names[s->name_count] = strdup(name);
+    if (!s->names[s->name_count])
+        return -1;
+    if (idmap_put(&s->name_of, key, (uint32_t)s->name_count) < 0) {
+        free(s->names[s->name_count]);
+        return -1;
+    }
+    return (long)s->name_count++;
+}
+
+/* The number of the name that the process's JIT has for the code at the address. -1: none. */
+static long jit_name(struct symbols *s, const struct process *p, uint64_t address)
+{
+    char text[1100];
+    bool again = false;
+    const struct jitmap *map = p ? jit_of(s, p) : NULL;
+    const char *name = map ? jitmap_name(map, address, &again) : NULL;
+
+    if (!name)
+        return -1;
+    snprintf(text, sizeof text, again ? "%s (or what stood there before)" : "%s", name);
+    return name_number(s, text);
+}
+
+/* --- addresses and names --- */
 
 /* The virtual address of an offset in the file. False if the file does not map it as code. */
 static bool file_address(const struct symbol_file *f, uint64_t offset, GElf_Addr *address)
@@ -146,26 +406,24 @@ static bool file_address(const struct symbol_file *f, uint64_t offset, GElf_Addr
     return false;
 }
 
-/* --- names --- */
-
-/* The name as its language writes it; to be freed. NULL if memory is short. */
-static char *demangle(const char *name)
-{
-    char *plain = NULL;
-
-    if (!strncmp(name, "_Z", 2) || !strncmp(name, "_R", 2))
-        plain = cplus_demangle(name, DMGL_AUTO | DMGL_PARAMS | DMGL_ANSI);
-    return plain ? plain : strdup(name);
-}
-
-static char *die_name(Dwarf_Die *die)
+/* As the linker knows it; NULL: DWARF does not tell. */
+static const char *linkage_name(Dwarf_Die *die)
 {
     Dwarf_Attribute attribute;
-    const char *name = NULL;
 
     if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) ||
         dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute))
-        name = dwarf_formstring(&attribute);
+        return dwarf_formstring(&attribute);
+    return NULL;
+}
+
+/* Of an inlined function there is no symbol: symbol is NULL. */
+static char *die_name(Dwarf_Die *die, const char *symbol)
+{
+    const char *name = linkage_name(die);
+
+    if (!name && symbol && symbol[0] == '_' && (symbol[1] == 'Z' || symbol[1] == 'R'))
+        name = symbol; /* says more: a lambda is called operator() in DWARF */
     if (!name)
         name = dwarf_diename(die);
     return name ? demangle(name) : NULL;
@@ -206,82 +464,99 @@ static struct place place_of_call(Dwarf_Die *unit, Dwarf_Die *inlined)
 
 /* --- frames --- */
 
-/* Takes name over. Does nothing if it is NULL, or the frames are full. */
-static void frame_add(struct answer *a, char *name, struct place place, bool inlined)
+/* Takes the name over, and says whether that is one. Does nothing if it is NULL, or the frames are full. */
+static void frame_add(struct answer *a, char *name, struct place place, struct symbol_frame like)
 {
-    char *text = name;
-
     if (!name || a->count == FRAMES_MAX) {
         free(name);
         return;
     }
+    like.text = like.function = name;
     if (place.file && place.line > 0) {
-        if (asprintf(&text, "%s %s:%d", name, base_name(place.file), place.line) < 0)
-            text = name;
-        else
-            free(name);
+        char *text;
+        like.line = place.line;
+        like.file = strdup(place.file);
+        if (asprintf(&text, "%s %s:%d", name, base_name(place.file), place.line) >= 0)
+            like.text = text;
     }
-    a->frames[a->count++] = (struct symbol_frame){text, inlined};
+    a->frames[a->count++] = like;
 }
 
-/* The compilation unit that holds an address of the session, and what to take off to have it as DWARF does. The index
- * that libdw searches is .debug_aranges, which clang leaves out: then all units are asked. */
-static Dwarf_Die *find_unit(const struct symbol_file *f, GElf_Addr address, Dwarf_Addr *bias)
+static const struct place nowhere = {NULL, 0};
+
+/* The scope within this one that holds pc: an inlined function or a block. */
+static bool inner_scope(Dwarf_Die *scope, Dwarf_Addr pc)
 {
-    Dwarf_Die *unit = dwfl_module_addrdie(f->module, address, bias);
+    Dwarf_Die die;
+    int tag;
 
-    if (unit)
-        return unit;
-    while ((unit = dwfl_module_nextcu(f->module, unit, bias)))
-        if (dwarf_haspc(unit, address - *bias) > 0)
-            return unit;
-    return NULL;
-}
-
-/* The frames that DWARF knows at an address: from the innermost scope outwards to the function. Each is at the place
- * where the one inside it was called, the innermost at the place of the address itself. */
-static void dwarf_frames(const struct symbol_file *f, GElf_Addr address, struct answer *a)
-{
-    Dwarf_Addr bias;
-    Dwarf_Die *unit = find_unit(f, address + f->bias, &bias);
-    Dwarf_Die *scopes = NULL, *parents = NULL;
-
-    if (!unit || dwarf_getscopes(unit, address + f->bias - bias, &scopes) <= 0)
-        return;
-    struct place place = place_of(unit, address + f->bias - bias);
-    int n = dwarf_getscopes_die(&scopes[0], &parents);
-    for (int i = 0; i < n; i++) {
-        int tag = dwarf_tag(&parents[i]);
-        if (tag == DW_TAG_inlined_subroutine) {
-            frame_add(a, die_name(&parents[i]), place, true);
-            place = place_of_call(unit, &parents[i]);
-        } else if (tag == DW_TAG_subprogram) {
-            frame_add(a, die_name(&parents[i]), place, false);
-            break;
+    if (dwarf_child(scope, &die) != 0)
+        return false;
+    for (unsigned i = 0; i < SCOPES_MAX; i++) {
+        tag = dwarf_tag(&die);
+        if ((tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block || tag == DW_TAG_try_block ||
+             tag == DW_TAG_catch_block) && dwarf_haspc(&die, pc) > 0) {
+            *scope = die;
+            return true;
         }
+        if (dwarf_siblingof(&die, &die) != 0)
+            break;
     }
-    if (n > 0)
-        free(parents);
-    free(scopes);
+    return false;
 }
 
-static void file_frames(const struct symbol_file *f, uint64_t offset, struct answer *a)
+/* The function and what is inlined into it at pc, outermost first; gives how many. */
+static size_t functions_at(Dwarf_Die *function, Dwarf_Addr pc, Dwarf_Die chain[FRAMES_MAX])
+{
+    Dwarf_Die scope = *function;
+    size_t n = 0;
+
+    chain[n++] = scope;
+    for (unsigned depth = 0; depth < NESTING_MAX && n < FRAMES_MAX && inner_scope(&scope, pc); depth++)
+        if (dwarf_tag(&scope) == DW_TAG_inlined_subroutine)
+            chain[n++] = scope;
+    return n;
+}
+
+/* The frames that DWARF knows at an address, innermost first: each is at the place where the one inside it was called, the innermost
+ * at the place of the address itself. That place is given also where no function is known. */
+static struct place dwarf_frames(struct symbol_file *f, GElf_Addr address, struct answer *a)
+{
+    Dwarf_Addr bias, pc;
+    Dwarf_Die unit, function, chain[FRAMES_MAX];
+
+    if (!cuindex_unit(&f->units, f->module, address + f->bias, &unit, &bias))
+        return nowhere;
+    pc = address + f->bias - bias;
+    struct place place = place_of(&unit, pc);
+    if (!cuindex_function(&f->units, &unit, pc, &function))
+        return place;
+    for (size_t n = functions_at(&function, pc, chain); n-- > 0;) {
+        const char *symbol = n > 0 ? NULL : symindex_name(&f->symbols, f->module, address + f->bias);
+        frame_add(a, die_name(&chain[n], symbol), place, (struct symbol_frame){.inlined = n > 0, .named = true});
+        if (n > 0)
+            place = place_of_call(&unit, &chain[n]);
+    }
+    return place;
+}
+
+static void file_frames(struct symbol_file *f, uint64_t offset, struct answer *a)
 {
     GElf_Addr address = 0;
     char *text = NULL;
 
     if (file_address(f, offset, &address)) {
-        dwarf_frames(f, address, a);
+        struct place place = dwarf_frames(f, address, a);
         if (!a->count || a->frames[a->count - 1].inlined) {
-            const char *name = dwfl_module_addrname(f->module, address + f->bias);
+            const char *name = symindex_name(&f->symbols, f->module, address + f->bias);
             if (name)
-                frame_add(a, demangle(name), (struct place){NULL, 0}, false);
+                frame_add(a, demangle(name), place, (struct symbol_frame){.named = true});
         }
     } else {
         address = offset;
     }
     if (!a->count && asprintf(&text, "%s+0x%" PRIx64, base_name(f->path), (uint64_t)address + 1) >= 0)
-        frame_add(a, text, (struct place){NULL, 0}, false);
+        frame_add(a, text, nowhere, (struct symbol_frame){.named = false});
 }
 
 /* --- answers --- */
@@ -306,53 +581,118 @@ static const struct answer *answer_keep(struct symbols *s, struct idmap *map, ui
     return &s->answers[s->answer_count++];
 }
 
-static const struct module *module_at(const struct process *p, uint64_t address)
+struct symbol_place symbols_place(struct symbols *s, const struct process *p, uint64_t return_address)
 {
-    for (size_t i = p ? p->module_count : 0; i-- > 0;) /* the newest first: its place may have been used before */
-        if (address >= p->modules[i].start && address < p->modules[i].end)
-            return &p->modules[i];
-    return NULL;
+    uint64_t address = return_address ? return_address - 1 : 0;
+    const struct module *module = process_module(p, address);
+    uint64_t offset = module ? address - module->start + module->file_offset : 0;
+    uint32_t file = module && offset <= OFFSET_MAX ? module_file(s, module) : FILE_NONE;
+
+    if (file && s->files[file].dwfl)
+        return (struct symbol_place){file, offset};
+    long name = jit_name(s, p, address); /* some JITs keep their code in files without a name */
+    if (name >= 0)
+        return (struct symbol_place){FILE_JIT, (uint64_t)name};
+    return (struct symbol_place){file, file ? offset : return_address};
 }
 
-static const struct answer *answer_of(struct symbols *s, const struct process *p, uint64_t return_address)
+static void find_frames(struct symbols *s, struct symbol_place place, struct answer *found)
+{
+    char *text = NULL;
+
+    if (place.file == FILE_JIT) {
+        frame_add(found, strdup(s->names[place.offset]), nowhere, (struct symbol_frame){.named = true, .jit = true});
+    } else if (place.file != FILE_NONE) {
+        file_frames(&s->files[place.file], place.offset, found);
+    } else if (asprintf(&text, "0x%" PRIx64, place.offset) >= 0) {
+        frame_add(found, text, nowhere, (struct symbol_frame){.named = false});
+    }
+}
+
+static const struct answer *answer_of(struct symbols *s, struct symbol_place place)
 {
     struct symbol_frame frames[FRAMES_MAX];
     struct answer found = {frames, 0};
-    uint64_t address = return_address ? return_address - 1 : 0, key = return_address;
-    const struct module *module = module_at(p, address);
-    uint64_t offset = module ? address - module->start + module->file_offset : 0;
-    long file = module && offset <= OFFSET_MAX ? file_index(s, module->path) : -1;
-    struct idmap *map = file < 0 ? &s->bare_of : &s->answer_of;
-    char *text = NULL;
-
-    if (file >= 0)
-        key = (uint64_t)file << 48 | offset;
+    struct idmap *map = place.file ? &s->answer_of : &s->bare_of;
+    uint64_t key = place.file ? (uint64_t)place.file << 48 | place.offset : place.offset;
     uint32_t known = idmap_get(map, key);
+
     if (known != IDMAP_NONE)
         return &s->answers[known];
-    if (file >= 0)
-        file_frames(&s->files[file], offset, &found);
-    else if (asprintf(&text, "0x%" PRIx64, return_address) >= 0)
-        frame_add(&found, text, (struct place){NULL, 0}, false);
+    find_frames(s, place, &found);
     const struct answer *kept = answer_keep(s, map, key, &found);
-    for (size_t i = 0; !kept && i < found.count; i++)
+    for (size_t i = 0; !kept && i < found.count; i++) {
+        if (frames[i].function != frames[i].text)
+            free(frames[i].function);
         free(frames[i].text);
+        free(frames[i].file);
+    }
     return kept;
 }
 
-size_t symbols_resolve(struct symbols *s, const struct process *p, uint64_t return_address, struct symbol_frame *out,
-                       size_t max)
+size_t symbols_at(struct symbols *s, struct symbol_place place, struct symbol_frame *out, size_t max)
 {
     static char unknown[] = "?";
-    const struct answer *a = max ? answer_of(s, p, return_address) : NULL;
+    const struct answer *a = max ? answer_of(s, place) : NULL;
     size_t n = a && a->count < max ? a->count : max;
 
     if (!max)
         return 0;
     if (!a || !a->count) {
-        out[0] = (struct symbol_frame){unknown, false};
+        out[0] = (struct symbol_frame){.text = unknown, .function = unknown};
         return 1;
     }
     memcpy(out, a->frames, n * sizeof *out);
     return n;
+}
+
+size_t symbols_resolve(struct symbols *s, const struct process *p, uint64_t return_address, struct symbol_frame *out,
+                       size_t max)
+{
+    return symbols_at(s, symbols_place(s, p, return_address), out, max);
+}
+
+/* --- about files --- */
+
+struct symbol_mapping symbols_mapping(const struct symbols *s, struct symbol_place place)
+{
+    const struct symbol_file *f = &s->files[place.file];
+    struct symbol_mapping out = {.path = NULL};
+
+    if (place.file < FILES_RESERVED)
+        return out;
+    out.path = f->path;
+    out.build_id = f->build_id_bytes ? f->build_id : NULL;
+    out.build_id_bytes = f->build_id_bytes;
+    for (size_t i = 0; i < f->segments; i++) {
+        const struct segment *g = &f->segment[i];
+        if (place.offset < g->file_offset || place.offset - g->file_offset >= g->end - g->start)
+            continue;
+        out.start = g->start;
+        out.end = g->end;
+        out.file_offset = g->file_offset;
+        break;
+    }
+    return out;
+}
+
+static void print_id(char *out, const uint8_t *id, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < bytes; i++)
+        snprintf(out + 2 * i, 3, "%02x", id[i]);
+    out[2 * bytes] = '\0';
+}
+
+bool symbols_changed(const struct symbols *s, size_t i, struct symbol_change *out)
+{
+    for (size_t file = FILES_RESERVED; file < s->file_count; file++) {
+        const struct symbol_file *f = &s->files[file];
+        if (!f->changed || i-- > 0)
+            continue;
+        *out = (struct symbol_change){.path = f->path, .gone = f->gone};
+        print_id(out->recorded, f->build_id, f->build_id_bytes);
+        print_id(out->now, f->now, f->now_bytes);
+        return true;
+    }
+    return false;
 }

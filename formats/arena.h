@@ -27,14 +27,14 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 5
+#define ARENA_LAYOUT 6
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
 
-enum arena_heap_mode { HEAP_OFF, HEAP_LEDGER, HEAP_EXACT };
+enum arena_heap_mode { HEAP_OFF, HEAP_LEDGER, HEAP_EXACT, HEAP_SAMPLED, HEAP_AUTO };
 
 /*
  * The recorder's own notes, so that one that takes over from one that died knows what is in the file already. They are
@@ -99,6 +99,9 @@ struct arena_header {
     uint32_t capture_bytes; /* payload copied from one call */
     uint32_t max_stall_ms;
     uint32_t heap_mode; /* enum arena_heap_mode */
+    uint32_t heap_shift; /* of the interval (sample.h) that processes begin with */
+    uint32_t clock_cost_ticks; /* between two readings of the clock, one right after the other */
+    uint32_t budget;     /* HEAP_AUTO: percent of a process's processor time for heap detail */
     uint32_t stack_depth;
     uint32_t min_wait_us; /* of waits for anything but descriptors */
     uint32_t quiet;
@@ -148,7 +151,7 @@ struct arena_ledger {
 struct arena_ended {
     uint64_t serial; /* of the process */
     struct arena_ledger ledger;
-    uint64_t cost_heap, cost_io, lost;
+    uint64_t cost_heap, cost_detail, cost_io, lost;
 };
 
 /* Of a process, in a run whose file is kept below a size. */
@@ -166,6 +169,7 @@ struct arena_proc {
     _Atomic int32_t status;
     _Atomic uint64_t cpu_ns;       /* processor time when it said that it exits; 0: it did not */
     _Atomic uint64_t start_ticks;
+    _Atomic uint32_t heap_shift; /* of the interval (sample.h); set by the recorder (budget.c) */
     uint32_t flags; /* PROCESS_* of event.h */
     char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */
     struct arena_ended ended;      /* the recorder's alone */
@@ -196,11 +200,15 @@ struct arena_thread {
     /* producer: counted by plain single-instruction adds (ledger.h), read by the recorder as gauges */
     _Alignas(64) struct arena_ledger ledger;
     struct arena_ledger reported; /* what the last event that carries a ledger change had seen */
+    int64_t bytes_to_sample;      /* sampler.h: until the next allocation that is recorded */
+    uint64_t sample_seed;
+    uint32_t shift;               /* of the interval under which they were drawn */
 
     /* producer, rare */
     _Alignas(64) uint64_t lost_events;
     uint64_t stalled_ticks;
     uint64_t cost_heap_ticks, cost_io_ticks; /* estimated cost of the hooks, extrapolated from the timed share */
+    uint64_t cost_detail_ticks; /* of cost_heap_ticks, that of calls that were recorded one by one */
     uint64_t stack_checks, stack_mismatches; /* stacks taken from the memo and walked too; those that were wrong */
 
     /* consumer */
@@ -223,10 +231,26 @@ struct arena_thread {
 struct arena_record {
     uint16_t type;
     uint16_t words;
-    uint32_t data_bytes;
+    uint32_t detail; /* bytes of data behind the fields */
     uint64_t time;
     uint64_t field[];
 };
+#define ARENA_RECORD_WORDS 2 /* without fields */
+
+/*
+ * Heap events are by far the most, so they are shorter: an alloc of ARENA_ALLOC_WORDS has its pointer, and its size and stack in
+ * one word, and in detail the rest; a free of ARENA_FREE_WORDS has its pointer, and in detail its op. An alloc that does not fit
+ * is an ordinary record.
+ */
+#define ARENA_ALLOC_WORDS 4
+#define ARENA_FREE_WORDS 3
+#define ARENA_ALLOC_SIZE_BITS 32
+#define ARENA_ALLOC_OP_BITS 10
+#define ARENA_ALLOC_SHIFT_BITS 6
+#define ARENA_ALLOC_SLACK_BITS 16
+#define ARENA_ALLOC_DETAIL(op, shift, slack)                                                                              \
+    ((uint32_t)(op) | (uint32_t)(shift) << ARENA_ALLOC_OP_BITS |                                                          \
+     (uint32_t)(slack) << (ARENA_ALLOC_OP_BITS + ARENA_ALLOC_SHIFT_BITS))
 
 /* Fields: the first block of the thread's next ring, and how many blocks. */
 #define ARENA_SWITCH 0xffff

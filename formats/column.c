@@ -30,10 +30,8 @@ struct column_writer {
 
 #define ROOM_EVENTS 64 /* made room for at a time, so that the columns are looked at once for so many events */
 
-static bool buffer_reserve(struct buffer *b, size_t more)
+static __attribute__((noinline)) bool buffer_grow(struct buffer *b, size_t more)
 {
-    if (b->size - b->used >= more)
-        return true;
     size_t size = b->size ? b->size * 2 : 256;
     while (size - b->used < more)
         size *= 2;
@@ -45,7 +43,12 @@ static bool buffer_reserve(struct buffer *b, size_t more)
     return true;
 }
 
-static void buffer_varint(struct buffer *b, uint64_t v) /* room is reserved */
+static inline bool buffer_reserve(struct buffer *b, size_t more)
+{
+    return b->size - b->used >= more || buffer_grow(b, more);
+}
+
+static inline void buffer_varint(struct buffer *b, uint64_t v) /* room is reserved */
 {
     b->used = (size_t)(varint_put(b->start + b->used, v) - b->start);
 }
@@ -94,56 +97,168 @@ static bool reserve_event(struct column_writer *w, const struct event *e, const 
     return buffer_reserve(&w->types, 1) && buffer_reserve(&w->time, VARINT_MAX_BYTES);
 }
 
-static uint64_t code(enum field_coding coding, uint64_t v, uint64_t *previous)
+static inline __attribute__((always_inline)) size_t put_field(struct buffer *column, enum field_coding coding, uint64_t v,
+                                                              uint64_t *previous)
 {
-    if (coding == CODING_PLAIN)
-        return v;
-    uint64_t base = coding == CODING_DELTA ? *previous : 0;
-    *previous = v;
-    return zigzag_encode((int64_t)(v - base));
+    size_t before = column->used;
+
+    if (coding != CODING_PLAIN) {
+        uint64_t base = coding == CODING_DELTA ? *previous : 0;
+        *previous = v;
+        v = zigzag_encode((int64_t)(v - base));
+    }
+    if (coding == CODING_PLAIN && v < 0x80) /* most are, again and again */
+        column->start[column->used++] = (uint8_t)v;
+    else
+        buffer_varint(column, v);
+    return column->used - before;
+}
+
+/* Is made anew for each type, as the events of the host all pass through it: what is coded how is known to the compiler. */
+static inline __attribute__((always_inline)) void put_fields(struct column_writer *w, const struct event *e, unsigned type,
+                                                             const enum field_coding *coding, unsigned fields)
+{
+    size_t bytes = 0;
+
+#pragma GCC unroll 20
+    for (unsigned f = 0; f < fields; f++)
+        bytes += put_field(&w->field[type][f], coding[f], e->u.field[f], &w->previous[type][f]);
+    w->bytes += bytes;
+}
+
+static void put_data(struct column_writer *w, const struct event *e)
+{
+    struct buffer *column = &w->data[e->type];
+    size_t before = column->used;
+
+    buffer_varint(column, e->data_bytes);
+    if (e->data_bytes)
+        memcpy(column->start + column->used, e->data, e->data_bytes);
+    column->used += e->data_bytes;
+    w->bytes += column->used - before;
+}
+
+static void put_time(struct column_writer *w, uint64_t time)
+{
+    size_t before = w->time.used;
+
+    if (w->events == 0)
+        w->first_ticks = w->min_ticks = w->max_ticks = w->last_ticks = time;
+    buffer_varint(&w->time, zigzag_encode((int64_t)(time - w->last_ticks)));
+    w->bytes += w->time.used - before;
+    w->last_ticks = time;
+    if (time > w->max_ticks)
+        w->max_ticks = time;
+    if (time < w->min_ticks)
+        w->min_ticks = time;
 }
 
 bool column_writer_add(struct column_writer *w, const struct event *e)
 {
-    if (e->type >= EVENT_TYPES || !event_table[e->type].name)
-        return false;
-    const struct event_info *info = &event_table[e->type];
     size_t room = TRACE_CHUNK_MAX_RAW - TRACE_CHUNK_MAX_RAW / 16;
-    if (w->events >= TRACE_CHUNK_MAX_EVENTS || w->bytes + e->data_bytes + 32 * VARINT_MAX_BYTES > room ||
-        !reserve_event(w, e, info))
+
+    if (e->type >= EVENT_TYPES || !event_table[e->type].name || w->events >= TRACE_CHUNK_MAX_EVENTS ||
+        w->bytes + e->data_bytes + 32 * VARINT_MAX_BYTES > room || !reserve_event(w, e, &event_table[e->type]))
         return false;
-
-    if (w->events == 0)
-        w->first_ticks = w->min_ticks = w->max_ticks = w->last_ticks = e->time;
-    size_t before = w->time.used;
     w->types.start[w->types.used++] = (uint8_t)e->type;
-    buffer_varint(&w->time, zigzag_encode((int64_t)(e->time - w->last_ticks)));
-    w->bytes += 1 + w->time.used - before;
-    w->last_ticks = e->time;
-    if (e->time > w->max_ticks)
-        w->max_ticks = e->time;
-    if (e->time < w->min_ticks)
-        w->min_ticks = e->time;
-
-    for (unsigned f = 0; f < info->fields; f++) {
-        struct buffer *column = &w->field[e->type][f];
-        before = column->used;
-        buffer_varint(column, code(info->field[f].coding, e->u.field[f], &w->previous[e->type][f]));
-        w->bytes += column->used - before;
+    w->bytes++;
+    put_time(w, e->time);
+    switch (e->type) {
+#define F(name, coding, show) CODING_##coding,
+#define EVENT(number, name, data, fields)                                                                              \
+    case number: {                                                                                                     \
+        static const enum field_coding coding[] = {fields};                                                            \
+        put_fields(w, e, number, coding, sizeof coding / sizeof *coding);                                              \
+        break;                                                                                                         \
     }
-    if (info->has_data) {
-        struct buffer *column = &w->data[e->type];
-        before = column->used;
-        buffer_varint(column, e->data_bytes);
-        if (e->data_bytes)
-            memcpy(column->start + column->used, e->data, e->data_bytes);
-        column->used += e->data_bytes;
-        w->bytes += column->used - before;
+#include "events.def"
+#undef EVENT
+#undef F
     }
+    if (event_table[e->type].has_data)
+        put_data(w, e);
     w->occurs[e->type] = true;
     w->room[e->type]--;
     w->events++;
     return true;
+}
+
+#define RUN_EVENTS 512
+
+/* What column_run_alloc and column_run_free know of the two types. */
+#define F(name, coding, show) CODING_##coding,
+#define EVENT(number, name, data, fields)                                                                              \
+    static const enum field_coding name##_coding[] __attribute__((unused)) = {fields};
+#include "events.def"
+#undef EVENT
+#undef F
+_Static_assert(sizeof alloc_coding / sizeof *alloc_coding == 6 && sizeof free_coding / sizeof *free_coding == 2,
+               "column.h writes all their fields");
+
+static void run_columns(struct column_writer *w, struct column_run *run, void (*visit)(struct buffer *b, uint8_t **p))
+{
+    visit(&w->types, &run->types);
+    visit(&w->time, &run->time);
+    for (unsigned f = 0; f < sizeof run->alloc / sizeof *run->alloc; f++)
+        visit(&w->field[EVENT_alloc][f], &run->alloc[f]);
+    for (unsigned f = 0; f < sizeof run->free / sizeof *run->free; f++)
+        visit(&w->field[EVENT_free][f], &run->free[f]);
+}
+
+static void column_open(struct buffer *b, uint8_t **p)
+{
+    *p = buffer_reserve(b, RUN_EVENTS * VARINT_MAX_BYTES) ? b->start + b->used : NULL;
+}
+
+static void column_close(struct buffer *b, uint8_t **p) { b->used = (size_t)(*p - b->start); }
+
+static size_t run_bytes(const struct column_writer *w)
+{
+    size_t bytes = w->types.used + w->time.used;
+
+    for (unsigned f = 0; f < event_table[EVENT_alloc].fields; f++)
+        bytes += w->field[EVENT_alloc][f].used;
+    for (unsigned f = 0; f < event_table[EVENT_free].fields; f++)
+        bytes += w->field[EVENT_free][f].used;
+    return bytes;
+}
+
+bool column_run_begin(struct column_run *run, struct column_writer *w, uint64_t first_ticks)
+{
+    size_t most = RUN_EVENTS * (2 + event_table[EVENT_alloc].fields) * VARINT_MAX_BYTES;
+
+    if (w->events > TRACE_CHUNK_MAX_EVENTS - RUN_EVENTS || w->bytes + most > TRACE_CHUNK_MAX_RAW - TRACE_CHUNK_MAX_RAW / 16)
+        return false;
+    if (w->events == 0)
+        w->first_ticks = w->min_ticks = w->max_ticks = w->last_ticks = first_ticks;
+    *run = (struct column_run){.writer = w, .left = RUN_EVENTS, .last_ticks = w->last_ticks, .min_ticks = w->min_ticks,
+                               .max_ticks = w->max_ticks, .alloc_ptr = w->previous[EVENT_alloc][0],
+                               .free_ptr = w->previous[EVENT_free][0]};
+    run_columns(w, run, column_open);
+    bool room = run->types && run->time;
+    for (unsigned f = 0; f < sizeof run->alloc / sizeof *run->alloc; f++)
+        room &= run->alloc[f] != NULL;
+    for (unsigned f = 0; f < sizeof run->free / sizeof *run->free; f++)
+        room &= run->free[f] != NULL;
+    return room;
+}
+
+void column_run_end(struct column_run *run)
+{
+    struct column_writer *w = run->writer;
+    size_t before = run_bytes(w), events = w->types.used;
+
+    run_columns(w, run, column_close);
+    w->room[EVENT_alloc] = w->room[EVENT_free] = 0;
+    w->occurs[EVENT_alloc] |= w->field[EVENT_alloc][0].used != 0;
+    w->occurs[EVENT_free] |= w->field[EVENT_free][0].used != 0;
+    w->events += (uint32_t)(w->types.used - events);
+    w->bytes += run_bytes(w) - before;
+    w->last_ticks = run->last_ticks;
+    w->min_ticks = run->min_ticks;
+    w->max_ticks = run->max_ticks;
+    w->previous[EVENT_alloc][0] = run->alloc_ptr;
+    w->previous[EVENT_free][0] = run->free_ptr;
 }
 
 uint32_t column_writer_events(const struct column_writer *w) { return w->events; }
@@ -224,6 +339,16 @@ static bool take_column(struct column_cursor *from, struct column_cursor *column
     return true;
 }
 
+static __attribute__((noinline)) bool take_long_varint(struct column_cursor *column, uint64_t *v)
+{
+    const uint8_t *p = varint_get(column->p, column->end, v);
+
+    if (!p)
+        return false;
+    column->p = p;
+    return true;
+}
+
 static inline bool take_varint(struct column_cursor *column, uint64_t *v)
 {
     const uint8_t *p = column->p;
@@ -233,11 +358,7 @@ static inline bool take_varint(struct column_cursor *column, uint64_t *v)
         column->p = p + 1;
         return true;
     }
-    p = varint_get(p, column->end, v);
-    if (!p)
-        return false;
-    column->p = p;
-    return true;
+    return take_long_varint(column, v);
 }
 
 static bool known_type(unsigned t) { return t < EVENT_TYPES && event_table[t].name; }
@@ -298,26 +419,66 @@ const char *column_reader_open(struct column_reader *r, const uint8_t *content, 
     return NULL;
 }
 
-static bool take_field(struct column_reader *r, unsigned type, unsigned f, uint64_t *v)
-{
-    uint64_t coded;
+/* --- fields, by their coding --- */
 
-    if (f >= r->fields[type]) {
-        *v = EVENT_UNKNOWN;
-        return true;
-    }
-    if (!take_varint(&r->field[type][f], &coded))
+static inline bool take_PLAIN(struct column_cursor *column, uint64_t *previous, uint64_t *v)
+{
+    (void)previous;
+    return take_varint(column, v);
+}
+
+static inline bool take_SIGNED(struct column_cursor *column, uint64_t *previous, uint64_t *v)
+{
+    (void)previous;
+    if (!take_varint(column, v))
         return false;
-    switch (event_table[type].field[f].coding) {
-    case CODING_PLAIN:
-        *v = coded;
-        break;
-    case CODING_SIGNED:
-        *v = (uint64_t)zigzag_decode(coded);
-        break;
-    case CODING_DELTA:
-        *v = r->previous[type][f] += (uint64_t)zigzag_decode(coded);
-        break;
+    *v = (uint64_t)zigzag_decode(*v);
+    return true;
+}
+
+static inline bool take_DELTA(struct column_cursor *column, uint64_t *previous, uint64_t *v)
+{
+    if (!take_varint(column, v))
+        return false;
+    *v = *previous += (uint64_t)zigzag_decode(*v);
+    return true;
+}
+
+/* All fields of an event of which the file has each: straight code for each row of the table. */
+static bool take_fields(struct column_reader *r, unsigned type, uint64_t *v)
+{
+    struct column_cursor *column = r->field[type];
+    uint64_t *previous = r->previous[type];
+
+    switch (type) {
+#define F(name, coding, show) && take_##coding(column++, previous++, v++)
+#define EVENT(number, name, data, fields) case number: return true fields;
+#include "events.def"
+#undef EVENT
+#undef F
+    }
+    return false;
+}
+
+/* The same where the file is older than some of its fields. */
+static bool take_older_fields(struct column_reader *r, unsigned type, uint64_t *v)
+{
+    const struct event_info *info = &event_table[type];
+
+    for (unsigned f = 0; f < info->fields; f++) {
+        struct column_cursor *column = &r->field[type][f];
+        uint64_t *previous = &r->previous[type][f];
+        bool taken = true;
+        if (f >= r->fields[type])
+            v[f] = EVENT_UNKNOWN;
+        else if (info->field[f].coding == CODING_PLAIN)
+            taken = take_PLAIN(column, previous, &v[f]);
+        else if (info->field[f].coding == CODING_SIGNED)
+            taken = take_SIGNED(column, previous, &v[f]);
+        else
+            taken = take_DELTA(column, previous, &v[f]);
+        if (!taken)
+            return false;
     }
     return true;
 }
@@ -327,9 +488,9 @@ static int read_event(struct column_reader *r, struct event *e)
     const struct event_info *info = &event_table[e->type];
     uint64_t bytes;
 
-    for (unsigned f = 0; f < info->fields; f++)
-        if (!take_field(r, e->type, f, &e->u.field[f]))
-            return -1;
+    if (r->fields[e->type] == info->fields ? !take_fields(r, e->type, e->u.field)
+                                           : !take_older_fields(r, e->type, e->u.field))
+        return -1;
     if (!info->has_data)
         return 1;
     struct column_cursor *column = &r->data[e->type];
@@ -362,10 +523,11 @@ int column_reader_peek(struct column_reader *r, uint64_t *time)
 
 int column_reader_next(struct column_reader *r, struct event *e)
 {
-    int got = column_reader_peek(r, &e->time);
+    int got = r->due ? 1 : column_reader_peek(r, &e->time);
 
     if (got <= 0)
         return got;
+    e->time = r->last_time;
     e->type = *r->types++;
     r->due = false;
     e->data = NULL;

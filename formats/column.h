@@ -19,6 +19,7 @@
 #define PERFSHIM_COLUMN_H
 
 #include "event.h"
+#include "varint.h"
 
 /* --- writing --- */
 
@@ -31,6 +32,60 @@ void column_writer_free(struct column_writer *w);
 /* Adds an event; e->data is copied. False, with nothing added, if memory is short, the type is unknown, or the chunk is
  * full (TRACE_CHUNK_MAX_*): finish it and try again. */
 bool column_writer_add(struct column_writer *w, const struct event *e);
+
+/*
+ * Heap events are nearly all events there are, so they can be added many at a time, past all that is general: after
+ * column_run_begin, at most `left` of them by column_run_alloc and column_run_free, then column_run_end, and nothing else in between.
+ */
+struct column_run {
+    struct column_writer *writer;
+    uint32_t left;
+    uint8_t *types, *time;
+    uint8_t *alloc[sizeof(struct event_alloc) / sizeof(uint64_t)], *free[sizeof(struct event_free) / sizeof(uint64_t)];
+    uint64_t last_ticks, min_ticks, max_ticks, alloc_ptr, free_ptr;
+};
+
+/* False if memory is short or the chunk is full. first_ticks: the first event's time, if it is the chunk's first. */
+bool column_run_begin(struct column_run *run, struct column_writer *w, uint64_t first_ticks);
+void column_run_end(struct column_run *run);
+
+static inline void column_run_time(struct column_run *run, uint8_t type, uint64_t ticks)
+{
+    *run->types++ = type;
+    run->time = varint_put(run->time, zigzag_encode((int64_t)(ticks - run->last_ticks)));
+    run->last_ticks = ticks;
+    run->min_ticks = ticks < run->min_ticks ? ticks : run->min_ticks;
+    run->max_ticks = ticks > run->max_ticks ? ticks : run->max_ticks;
+}
+
+/* Numbers that are mostly small. */
+static inline uint8_t *column_run_small(uint8_t *p, uint64_t v)
+{
+    if (__builtin_expect(v >= 0x80, 0))
+        return varint_put(p, v);
+    *p = (uint8_t)v;
+    return p + 1;
+}
+
+static inline void column_run_alloc(struct column_run *run, uint64_t ticks, struct event_alloc a)
+{
+    column_run_time(run, EVENT_alloc, ticks);
+    run->alloc[0] = varint_put(run->alloc[0], zigzag_encode((int64_t)(a.ptr - run->alloc_ptr)));
+    run->alloc_ptr = a.ptr;
+    run->alloc[1] = varint_put(run->alloc[1], a.size);
+    run->alloc[2] = column_run_small(run->alloc[2], a.slack);
+    run->alloc[3] = varint_put(run->alloc[3], a.stack);
+    run->alloc[4] = column_run_small(run->alloc[4], a.op);
+    run->alloc[5] = column_run_small(run->alloc[5], a.shift);
+}
+
+static inline void column_run_free(struct column_run *run, uint64_t ticks, struct event_free f)
+{
+    column_run_time(run, EVENT_free, ticks);
+    run->free[0] = varint_put(run->free[0], zigzag_encode((int64_t)(f.ptr - run->free_ptr)));
+    run->free_ptr = f.ptr;
+    run->free[1] = column_run_small(run->free[1], f.op);
+}
 
 uint32_t column_writer_events(const struct column_writer *w); /* added since the last finish */
 size_t column_writer_bytes(const struct column_writer *w);    /* about what finish will give */
@@ -50,7 +105,7 @@ struct column_reader {
     const uint8_t *types, *types_end;
     struct column_cursor time;
     uint64_t last_time;
-    bool due; /* last_time is already that of the event at types */
+    bool due; /* last_time is already that of the event at types, whose type is known */
     struct column_cursor field[EVENT_TYPES][EVENT_FIELDS];
     struct column_cursor data[EVENT_TYPES];
     uint64_t previous[EVENT_TYPES][EVENT_FIELDS];

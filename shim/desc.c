@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "frame.h"
 #include "ledger.h"
 #include "ops.h"
 #include "raw.h"
@@ -243,7 +244,7 @@ bool desc_is_open(int fd) { return shim.filtered ? desc_known(fd) != 0 : raw2(SY
 /* Writes a desc_open event for an entry that is in place. */
 static void write_open(struct arena_thread *t, const struct desc *d, const struct desc_opened *o)
 {
-    uint32_t stack = stack_id(t);
+    uint32_t stack = stack_id(t, FRAME_HERE());
     uint64_t now = clock_ticks();
     uint64_t *field = record_begin(t, EVENT_desc_open, 11, (unsigned)o->address_bytes, now);
 
@@ -397,7 +398,7 @@ void desc_dup(struct arena_thread *t, int fd, int new_fd, uint32_t op)
         recheck(t, new_fd);
         return;
     }
-    uint32_t stack = stack_id(t);
+    uint32_t stack = stack_id(t, FRAME_HERE());
     number_set(new_fd, atomic_load(&d->next));
     uint64_t *field = record_begin(t, EVENT_desc_dup, 5, 0, clock_ticks());
     if (!field)

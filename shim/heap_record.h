@@ -16,8 +16,9 @@
 #include "frame.h"
 #include "thread.h"
 
-/* An allocation that was made, a free that is about to be made. Not for NULL, nor for blocks of the bootstrap. */
-void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op);
+/* An allocation that was made, a free that is about to be made; both between enter and leave, and after the first that is over.
+ * Not for NULL, nor for blocks of the bootstrap. frame: of the hook, or of a function of the shim that it called. */
+void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op, uintptr_t frame);
 void heap_note_free(struct arena_thread *t, void *p, unsigned op);
 
 /* A block of before usable bytes has another size now, at the same address. */
@@ -44,9 +45,10 @@ static inline void heap_leave(struct arena_thread *t, void *p, size_t size, unsi
 {
     if (__builtin_expect(!t, 0))
         return;
-    t->in_heap = 0;
     if (p)
-        heap_note_alloc(t, p, size, op);
+        heap_note_alloc(t, p, size, op, FRAME_HERE());
+    else
+        t->in_heap = 0;
 }
 
 /* malloc and free under the name of another call, for calls that the host's libraries do not have (hook_heap.c). */

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "event.h"
+#include "frame.h"
 #include "ops.h"
 #include "real.h"
 #include "ring.h"
@@ -31,7 +32,7 @@ static void record_code(const char *path, unsigned op)
 
     if (!t)
         return;
-    uint32_t stack = stack_id(t);
+    uint32_t stack = stack_id(t, FRAME_HERE());
     unsigned bytes = path ? (unsigned)strnlen(path, PATH_BYTES) : 0;
     uint64_t *field = record_begin(t, EVENT_code, 2, bytes, clock_ticks());
     if (field) {

@@ -11,6 +11,7 @@
 #include "heap_record.h"
 #include "ops.h"
 #include "real.h"
+#include "usable.h"
 
 #define BOOTSTRAP_BYTES 65536
 static _Alignas(16) uint8_t bootstrap[BOOTSTRAP_BYTES];
@@ -191,15 +192,11 @@ void free_aligned_sized(void *p, size_t align, size_t size)
 /* The real call is made once, whatever is known; a NULL for size > 0 means that the old block stands as it was. */
 static void *resize(struct arena_thread *t, void *old, size_t size, unsigned op)
 {
-    size_t usable = shim.heap_mode == HEAP_OFF ? 0 : heap_usable_size(t, old);
+    size_t usable = shim.heap_mode == HEAP_OFF ? 0 : usable_size(old);
 
     heap_note_free(t, old, op);
     void *p = real.realloc(old, size);
-    t->in_heap = 0;
-    if (p)
-        heap_note_alloc(t, p, size, op);
-    else if (size)
-        heap_note_alloc(t, old, usable, op);
+    heap_leave(t, p || !size ? p : old, p ? size : usable, op);
     return p;
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "event.h"
+#include "frame.h"
 #include "ops.h"
 #include "raw.h"
 #include "real.h"
@@ -20,7 +21,7 @@ static void record_map(struct arena_thread *t, const void *caller, const struct 
 {
     bool in_heap = t->in_heap || real_is_allocator(caller);
     uint64_t flags = m->flags | (in_heap ? MAPPING_IN_HEAP : 0);
-    uint32_t stack = in_heap ? 0 : stack_id(t);
+    uint32_t stack = in_heap ? 0 : stack_id(t, FRAME_HERE());
     uint64_t *field = record_begin(t, EVENT_map, 7, 0, clock_ticks());
 
     if (!field)

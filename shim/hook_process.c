@@ -7,6 +7,7 @@
 
 #include "desc.h"
 #include "event.h"
+#include "frame.h"
 #include "launch.h"
 #include "ops.h"
 #include "process_record.h"
@@ -581,7 +582,7 @@ static int note_thread(struct arena_thread *t, int result, unsigned op)
     if (!t)
         return result;
     int saved_errno = errno;
-    uint32_t stack = stack_id(t);
+    uint32_t stack = stack_id(t, FRAME_HERE());
     uint64_t *field = record_begin(t, EVENT_thread_create, 3, 0, clock_ticks());
     if (field) {
         field[0] = (uint64_t)(int64_t)-result;

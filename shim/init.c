@@ -30,6 +30,8 @@ void shim_use_arena(struct arena_header *a)
     shim.pool = (void *)((uint8_t *)a + a->pool_offset);
     shim.blocks = (uint8_t *)a + a->blocks_offset;
     shim.heap_mode = a->heap_mode;
+    shim.clock_cost_ticks = a->clock_cost_ticks;
+    shim.all_frees = a->heap_mode == HEAP_EXACT;
     shim.capture_bytes = a->capture_bytes;
     shim.min_wait_ns = (uint64_t)a->min_wait_us * 1000;
     clock_uses_tsc = a->clock == 1;
@@ -123,7 +125,7 @@ void shim_start(void)
     desc_start();
     ident_start();
     thread_watch_ends();
-    if (shim.heap_mode == HEAP_EXACT)
+    if (shim.heap_mode >= HEAP_EXACT)
         stack_start();
     atomic_store_explicit(&shim.phase, SHIM_ON, memory_order_release);
     fork_watch();

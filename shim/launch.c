@@ -69,6 +69,18 @@ static bool recorder_path(char *out, size_t size, const struct settings *s)
     return true;
 }
 
+/* What a timed stretch of nothing takes: the least of some. */
+static uint32_t clock_cost(void)
+{
+    uint64_t least = UINT32_MAX;
+
+    for (int i = 0; i < 64; i++) {
+        uint64_t from = clock_ticks(), took = clock_ticks() - from;
+        least = took < least ? took : least;
+    }
+    return (uint32_t)least;
+}
+
 static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct settings *s)
 {
     uint64_t ring = 65536;
@@ -82,6 +94,8 @@ static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct
     a->layout = ARENA_LAYOUT;
     bool tsc = s->number[SETTING_CLOCK] == CLOCK_AUTO ? clock_tsc_is_sound() : s->number[SETTING_CLOCK] == CLOCK_TSC;
     a->clock = tsc ? TRACE_CLOCK_TSC : TRACE_CLOCK_RAW_NS;
+    clock_uses_tsc = tsc;
+    a->clock_cost_ticks = clock_cost();
     raw3(SYS_getrandom, (long)seed, sizeof seed, 0);
     memcpy(&a->run_id, seed, sizeof seed);
     a->run_id ^= clock_read_tsc();
@@ -95,7 +109,9 @@ static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct
     a->bytes = a->blocks_offset + (uint64_t)a->blocks * a->block_bytes;
     a->capture_bytes = (uint32_t)(s->number[SETTING_CAPTURE] < ring / 4 ? s->number[SETTING_CAPTURE] : ring / 4);
     a->max_stall_ms = (uint32_t)s->number[SETTING_MAX_STALL];
-    a->heap_mode = (uint32_t)s->number[SETTING_HEAP];
+    a->heap_mode = (uint32_t)s->number[SETTING_HEAP] & ((1u << SETTING_HEAP_SHIFT) - 1);
+    a->heap_shift = (uint32_t)s->number[SETTING_HEAP] >> SETTING_HEAP_SHIFT;
+    a->budget = (uint32_t)s->number[SETTING_BUDGET];
     a->stack_depth = (uint32_t)s->number[SETTING_STACK_DEPTH];
     a->min_wait_us = (uint32_t)s->number[SETTING_MIN_WAIT];
     a->quiet = (uint32_t)s->number[SETTING_QUIET];

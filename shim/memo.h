@@ -32,7 +32,7 @@ void memo_free(struct memo *m);
 uint64_t memo_find(struct memo *m, memo_frame frame, uint64_t generation);
 
 /* Keeps something (not 0) for the stack that begins here, if there is room. The checks are the n words that the walk went
- * by, in the order in which it went. */
-void memo_keep(struct memo *m, memo_frame frame, const struct memo_check *checks, uint32_t n, uint64_t kept);
+ * by, in the order in which it went. Up to readable_end, memory can be read as long as the memo is used; 0: not known. */
+void memo_keep(struct memo *m, memo_frame frame, uintptr_t readable_end, const struct memo_check *checks, uint32_t n, uint64_t kept);
 
 #endif

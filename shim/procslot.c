@@ -32,6 +32,7 @@ struct arena_proc *procslot_claim(uint32_t parent_serial)
         p->cpu_ns = 0;
         p->exe[0] = 0;
         p->start_ticks = clock_ticks();
+        p->heap_shift = shim.proc && parent_serial ? shim.proc->heap_shift : shim.arena->heap_shift;
         p->parent = parent_serial;
         p->serial = atomic_fetch_add(&shim.arena->next_proc, 1);
         return p;

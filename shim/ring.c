@@ -55,7 +55,7 @@ static void write_filler(uint8_t *at, uint64_t bytes)
     r->type = 0;
     r->words = (uint16_t)(bytes / 8);
     if (bytes >= sizeof *r)
-        r->data_bytes = 0;
+        r->detail = 0;
 }
 
 /* Writes the switch into the old ring; gives the position behind it, where the new ring begins. */

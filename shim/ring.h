@@ -68,10 +68,10 @@ static inline struct ring_place ring_place(const struct arena_thread *t)
     return p;
 }
 
-static inline uint64_t *record_begin(struct arena_thread *t, unsigned type, unsigned fields, unsigned data_bytes,
-                                     uint64_t time)
+/* A record of that many words, in which only the fields are to be filled. */
+static inline uint64_t *record_begin_words(struct arena_thread *t, unsigned type, unsigned words, uint32_t detail, uint64_t time)
 {
-    uint64_t bytes = sizeof(struct arena_record) + 8 * (uint64_t)fields + ((data_bytes + 7u) & ~7u);
+    uint64_t bytes = 8 * (uint64_t)words;
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
     struct ring_place p;
     uint64_t at, filler;
@@ -99,14 +99,20 @@ static inline uint64_t *record_begin(struct arena_thread *t, unsigned type, unsi
     if (__builtin_expect(filler != 0, 0)) {
         r->type = 0;
         r->words = (uint16_t)(filler / 8);
-        r->data_bytes = 0;
+        r->detail = 0;
         r = (struct arena_record *)(void *)p.ring;
     }
     r->type = (uint16_t)type;
-    r->words = (uint16_t)(bytes / 8);
-    r->data_bytes = data_bytes;
+    r->words = (uint16_t)words;
+    r->detail = detail;
     r->time = time;
     return r->field;
+}
+
+static inline uint64_t *record_begin(struct arena_thread *t, unsigned type, unsigned fields, unsigned data_bytes,
+                                     uint64_t time)
+{
+    return record_begin_words(t, type, ARENA_RECORD_WORDS + fields + (data_bytes + 7u) / 8, data_bytes, time);
 }
 
 static inline void record_commit(struct arena_thread *t)

@@ -9,15 +9,17 @@
 #include <string.h>
 
 #include "arena.h"
+#include "sample.h"
 #include "say.h"
 
 enum kind { PATH, SIZE, NUMBER, FLAG, HEAP, CLOCK };
 
-#define WORDS_MAX 4
+#define WORDS_MAX 5
+#define HEAP_STANDARD_SHIFT 19 /* of "sampled" alone: 512 KB, as the heap profilers of jemalloc and tcmalloc have it */
 
 /* The words of a kind; the value is the index. */
 static const char *const words[][WORDS_MAX] = {
-    [HEAP] = {[HEAP_OFF] = "off", [HEAP_LEDGER] = "ledger", [HEAP_EXACT] = "exact"},
+    [HEAP] = {[HEAP_OFF] = "off", [HEAP_LEDGER] = "ledger", [HEAP_EXACT] = "exact", [HEAP_SAMPLED] = "sampled", [HEAP_AUTO] = "auto"},
     [CLOCK] = {[CLOCK_AUTO] = "auto", [CLOCK_TSC] = "tsc", [CLOCK_RAW] = "raw"},
 };
 
@@ -73,12 +75,33 @@ static bool parse_word(enum kind kind, const char *text, uint64_t *value)
     return false;
 }
 
+/* A word, or "sampled:BYTES": the interval is rounded up to a power of two. */
+static bool parse_heap(const char *text, uint64_t *value)
+{
+    static const char sampled[] = "sampled:";
+    uint64_t bytes, shift = 0;
+
+    if (strncmp(text, sampled, sizeof sampled - 1) != 0) {
+        if (!parse_word(HEAP, text, value))
+            return false;
+        *value |= *value == HEAP_SAMPLED ? HEAP_STANDARD_SHIFT << SETTING_HEAP_SHIFT : 0;
+        return true;
+    }
+    if (!parse_number(text + sizeof sampled - 1, true, &bytes) || bytes < 1)
+        return false;
+    while (shift < SAMPLE_SHIFT_MAX && 1ull << shift < bytes)
+        shift++;
+    *value = HEAP_SAMPLED | shift << SETTING_HEAP_SHIFT;
+    return true;
+}
+
 static bool parse(const struct row *row, const char *text, uint64_t *value)
 {
     switch (row->kind) {
     case PATH:
         return true;
     case HEAP:
+        return parse_heap(text, value);
     case CLOCK:
         return parse_word(row->kind, text, value);
     default:

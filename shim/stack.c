@@ -204,7 +204,7 @@ static __attribute__((noinline)) uint64_t walk(struct arena_thread *t, struct wa
     if (!w->memo && ++w->taken == MEMO_AFTER_STACKS && !atomic_load(&unwind_no_syscalls))
         w->memo = memo_new();
     if (w->memo && (uint32_t)answer && w->complete && generation == unwind_generation())
-        memo_keep(w->memo, caller, w->checks, w->checks_n, answer);
+        memo_keep(w->memo, caller, unwind_readable_end(w, (uintptr_t)caller), w->checks, w->checks_n, answer);
     return answer;
 }
 
@@ -229,11 +229,11 @@ static uint64_t find_or_walk(struct arena_thread *t, struct walker *w, memo_fram
     return __builtin_expect(++w->taken % CHECK_EVERY == 0, 0) ? check(t, w, caller, answer) : answer;
 }
 
-uint32_t stack_id(struct arena_thread *t)
+uint32_t stack_id(struct arena_thread *t, uintptr_t frame)
 {
     if (!table || (t->in_shim && !frame_is_gone(t->shim_frame, FRAME_HERE())))
         return 0;
-    memo_frame caller = find_caller(__builtin_frame_address(0));
+    memo_frame caller = find_caller((memo_frame)frame);
     if (!caller)
         return 0;
     t->in_shim = 1;

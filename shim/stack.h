@@ -23,6 +23,6 @@ void stack_no_system_calls(void);
 void stack_thread_end(struct arena_thread *t);
 
 /* The id of the caller's stack without the shim's own frames; 0: none could be taken. Keeps errno. */
-uint32_t stack_id(struct arena_thread *t);
+uint32_t stack_id(struct arena_thread *t, uintptr_t frame);
 
 #endif

@@ -26,6 +26,9 @@ struct shim_state {
     _Atomic uint64_t *pool; /* the bitmap of blocks (pool.h) */
     uint8_t *blocks;
     uint32_t heap_mode; /* enum arena_heap_mode */
+    uint32_t clock_cost_ticks;
+    _Atomic uint32_t usable_is_read; /* the word before a block tells its size (usable.h) */
+    uint32_t all_frees; /* record every free: all allocations are, or it is not known which */
     uint32_t capture_bytes;
     uint64_t min_wait_ns;
     uint32_t heap_passes; /* the program's malloc is not the hook, but one in front of it */

@@ -14,6 +14,7 @@
 #include "ident.h"
 #include "procslot.h"
 #include "ring.h"
+#include "sampler.h"
 #include "stack.h"
 
 __thread struct arena_thread *thread_slot;
@@ -57,13 +58,14 @@ static void slot_init(struct arena_thread *t)
     t->depth = t->in_shim = t->growing = t->lossy = t->paused = t->cost_turn = 0;
     t->ledger = t->reported = (struct arena_ledger){0, 0, 0, 0};
     t->lost_events = 0;
-    t->stalled_ticks = t->cost_heap_ticks = t->cost_io_ticks = 0;
+    t->stalled_ticks = t->cost_heap_ticks = t->cost_detail_ticks = t->cost_io_ticks = 0;
     t->stack_checks = t->stack_mismatches = 0;
     atomic_store_explicit(&t->waiting, 0, memory_order_relaxed);
     t->tid = ident_thread();
     t->pid = atomic_load_explicit(&shim.proc->pid, memory_order_relaxed);
     t->proc = (uint32_t)(shim.proc - shim.procs);
     t->serial = atomic_fetch_add_explicit(&shim.arena->next_thread, 1, memory_order_relaxed);
+    sampler_begin(t);
     atomic_store_explicit(&t->state, ARENA_LIVE, memory_order_release);
 }
 

@@ -41,19 +41,25 @@ static inline struct arena_thread *hook_enter(void)
  * in which the thread lost its processor says nothing about the shim, so samples are cut at COST_MAX_TICKS.
  */
 #define COST_SHARE 64
-#define COST_MAX_TICKS 100000
+#define COST_MAX_TICKS 20000
 
-static inline uint64_t cost_begin(struct arena_thread *t)
+static inline bool cost_is_timed(struct arena_thread *t) { return __builtin_expect(++t->cost_turn % COST_SHARE == 0, 0); }
+
+static inline uint64_t cost_begin(struct arena_thread *t) { return cost_is_timed(t) ? clock_ticks() : 0; }
+
+/* What a timed stretch of work stands for. */
+static inline uint64_t cost_since(uint64_t begin)
 {
-    return __builtin_expect(++t->cost_turn % COST_SHARE == 0, 0) ? clock_ticks() : 0;
+    uint64_t took = clock_ticks() - begin;
+
+    took -= took < shim.clock_cost_ticks ? took : shim.clock_cost_ticks;
+    return COST_SHARE * (took < COST_MAX_TICKS ? took : COST_MAX_TICKS);
 }
 
 static inline void cost_end(uint64_t *total, uint64_t begin)
 {
-    if (__builtin_expect(begin != 0, 0)) {
-        uint64_t took = clock_ticks() - begin;
-        *total += COST_SHARE * (took < COST_MAX_TICKS ? took : COST_MAX_TICKS);
-    }
+    if (__builtin_expect(begin != 0, 0))
+        *total += cost_since(begin);
 }
 
 #endif

@@ -22,8 +22,12 @@
 
 struct cursor {
     uint32_t slot;
+    const uint8_t *ring;
+    uint64_t mask; /* a position's bits that are its place in the ring */
     uint64_t position, end, given_back;
-    uint64_t time; /* of the record at position */
+    uint64_t time;  /* of the record at position */
+    uint32_t words; /* it takes; each is read once, as its owner may be broken */
+    uint16_t type;
 };
 
 struct drain {
@@ -113,6 +117,10 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
 static void look_at(struct drain *d, struct guest *g, struct event *e)
 {
     switch (e->type) {
+    case EVENT_alloc:
+    case EVENT_free:
+        d->r->hosts[g->host].heap_events++; /* as in take_heap_run */
+        break;
     case EVENT_io:
         scrub_io(d, g, e);
         break;
@@ -148,21 +156,25 @@ static void look_at(struct drain *d, struct guest *g, struct event *e)
 
 /* --- rings --- */
 
-static uint64_t ring_bytes(const struct recorder *r, uint32_t slot) { return (uint64_t)r->guests[slot].run * r->block_bytes; }
-
-static const struct arena_record *record_at(const struct drain *d, const struct cursor *c)
+static void find_ring(const struct recorder *r, struct cursor *c)
 {
-    return (const void *)(d->r->blocks + (uint64_t)d->r->guests[c->slot].first_block * d->r->block_bytes +
-                          (c->position & (ring_bytes(d->r, c->slot) - 1)));
+    const struct guest *g = &r->guests[c->slot];
+
+    c->ring = r->blocks + (uint64_t)g->first_block * r->block_bytes;
+    c->mask = (uint64_t)g->run * r->block_bytes - 1;
 }
 
-/* How many words the record takes if it is sound, else 0. The length is read once: its owner may be broken. */
-static uint32_t record_words(const struct drain *d, const struct cursor *c, const struct arena_record *record)
+static inline const struct arena_record *record_at(const struct cursor *c)
 {
-    uint64_t ring = ring_bytes(d->r, c->slot), to_end = ring - (c->position & (ring - 1)), left = c->end - c->position;
-    uint32_t words = *(const volatile uint16_t *)&record->words;
+    return (const void *)(c->ring + (c->position & c->mask));
+}
 
-    return words && words <= ARENA_RECORD_MAX_WORDS && words * 8ull <= to_end && words * 8ull <= left ? words : 0;
+/* Whether a record of that many words can be at the cursor. */
+static inline bool is_sound(const struct cursor *c, uint32_t words)
+{
+    uint64_t to_end = c->mask + 1 - (c->position & c->mask), left = c->end - c->position;
+
+    return words && words <= ARENA_RECORD_MAX_WORDS && words * 8ull <= to_end && words * 8ull <= left;
 }
 
 static void give_back(struct drain *d, struct cursor *c)
@@ -195,6 +207,7 @@ static bool follow_switch(struct drain *d, struct cursor *c, const struct arena_
     hosts_free_ring(r, g);
     g->first_block = (uint32_t)first;
     g->run = (uint32_t)run;
+    find_ring(r, c);
     return true;
 }
 
@@ -202,22 +215,23 @@ static bool follow_switch(struct drain *d, struct cursor *c, const struct arena_
 static bool settle(struct drain *d, struct cursor *c)
 {
     while (c->position < c->end) {
-        const struct arena_record *record = record_at(d, c);
-        uint32_t words = record_words(d, c, record);
-        uint16_t type = *(const volatile uint16_t *)&record->type;
-        if (words == ARENA_SWITCH_BYTES / 8 && type == ARENA_SWITCH && follow_switch(d, c, record))
+        const struct arena_record *record = record_at(c);
+        c->words = *(const volatile uint16_t *)&record->words;
+        c->type = *(const volatile uint16_t *)&record->type;
+        bool sound = is_sound(c, c->words);
+        if (sound && c->type && c->type != ARENA_SWITCH && c->words >= ARENA_RECORD_WORDS) {
+            c->time = record->time;
+            return true;
+        }
+        if (sound && c->type == ARENA_SWITCH && c->words == ARENA_SWITCH_BYTES / 8 && follow_switch(d, c, record))
             continue;
-        if (!words || (type != 0 && words < 2)) { /* a single word at the ring's end has no time behind it */
+        if (!sound || c->type) { /* a single word at the ring's end has no time behind it */
             d->r->damaged_rings++;
             d->r->guests[c->slot].track.lost++;
             c->position = c->end;
             break;
         }
-        if (type != 0) {
-            c->time = record->time;
-            return true;
-        }
-        c->position += words * 8ull;
+        c->position += c->words * 8ull;
     }
     give_back(d, c);
     return false;
@@ -240,36 +254,132 @@ static struct track *take_bounded(struct drain *d, struct guest *g, struct event
     return &r->hosts[g->host].track;
 }
 
+/* The short records of heap events (arena.h). The fields are read once: their owner may be broken. */
+static inline struct event_alloc unpack_alloc(const struct arena_record *record, uint32_t detail)
+{
+    uint64_t size_and_stack = *(const volatile uint64_t *)&record->field[1];
+
+    return (struct event_alloc){
+        .ptr = record->field[0],
+        .size = size_and_stack & ((1ull << ARENA_ALLOC_SIZE_BITS) - 1),
+        .stack = size_and_stack >> ARENA_ALLOC_SIZE_BITS,
+        .op = detail & ((1u << ARENA_ALLOC_OP_BITS) - 1),
+        .shift = detail >> ARENA_ALLOC_OP_BITS & ((1u << ARENA_ALLOC_SHIFT_BITS) - 1),
+        .slack = detail >> (ARENA_ALLOC_OP_BITS + ARENA_ALLOC_SHIFT_BITS),
+    };
+}
+
+static inline struct event_free unpack_free(const struct arena_record *record, uint32_t detail)
+{
+    return (struct event_free){.ptr = record->field[0], .op = detail};
+}
+
+static bool unpack_short(const struct arena_record *record, uint32_t words, struct event *e)
+{
+    uint32_t detail = *(const volatile uint32_t *)&record->detail;
+
+    if (e->type == EVENT_free && words == ARENA_FREE_WORDS)
+        e->u.free = unpack_free(record, detail);
+    else if (e->type == EVENT_alloc && words == ARENA_ALLOC_WORDS)
+        e->u.alloc = unpack_alloc(record, detail);
+    else
+        return false;
+    return true;
+}
+
+/* False if the record makes no sense. */
+static bool unpack(const struct arena_record *record, uint32_t words, struct event *e)
+{
+    unsigned fields;
+
+    e->data = NULL;
+    e->data_bytes = 0;
+    if (unpack_short(record, words, e))
+        return true;
+    if (e->type >= 32 || !event_table[e->type].name)
+        return false;
+    fields = event_table[e->type].fields;
+    if (words < ARENA_RECORD_WORDS + fields)
+        return false;
+    uint32_t room = (words - ARENA_RECORD_WORDS - fields) * 8, data_bytes = *(const volatile uint32_t *)&record->detail;
+    memcpy(e->u.field, record->field, fields * sizeof *e->u.field);
+    e->data_bytes = data_bytes <= room ? data_bytes : room;
+    e->data = e->data_bytes ? (const uint8_t *)(record->field + fields) : NULL;
+    if (e->type == EVENT_io)
+        e->u.field[EVENT_FIELDS - 1] = (uintptr_t)e->data; /* scrub_io takes it from there */
+    return true;
+}
+
 static void take_record(struct drain *d, struct cursor *c)
 {
-    const struct arena_record *record = record_at(d, c);
-    uint32_t words = record_words(d, c, record);
+    const struct arena_record *record = record_at(c);
     struct guest *g = &d->r->guests[c->slot];
     struct track *track = &g->track;
     struct event e; /* not cleared: this is once for every event of the host */
 
-    e.time = record->time;
-    e.type = record->type;
-    c->position += words * 8ull;
+    e.time = c->time;
+    e.type = c->type;
+    c->position += c->words * 8ull;
     g->track.next.position = c->position;
     g->track.next.taken++;
-    if (!words || e.type >= 32 || !event_table[e.type].name || words < 2 + event_table[e.type].fields) {
+    if (!unpack(record, c->words, &e)) {
         track_skip(&g->track);
         return;
     }
-    unsigned fields = event_table[e.type].fields;
-    uint32_t room = (words - 2 - fields) * 8, data_bytes = record->data_bytes;
-    memcpy(e.u.field, record->field, fields * sizeof *e.u.field);
-    e.data_bytes = data_bytes <= room ? data_bytes : room;
-    e.data = e.data_bytes ? (const uint8_t *)(record->field + fields) : NULL;
-    if (e.type == EVENT_io)
-        e.u.field[EVENT_FIELDS - 1] = (uintptr_t)e.data; /* scrub_io takes it from there */
     g->last_ticks = e.time;
     look_at(d, g, &e);
     if (d->r->bound)
         track = take_bounded(d, g, &e);
     track_add(track, &e, d->now_ns);
     d->r->drained_events++;
+}
+
+/* A time far ahead is no time: its thread is broken. */
+static inline bool is_due(const struct drain *d, uint64_t time)
+{
+    return time <= d->until_ticks || time - d->until_ticks > FAR_AHEAD_TICKS;
+}
+
+#define SHORT_ALLOC (EVENT_alloc | ARENA_ALLOC_WORDS << 16)
+#define SHORT_FREE (EVENT_free | ARENA_FREE_WORDS << 16)
+
+/* Takes the record at the cursor and those behind it, as long as they are short ones of heap events, due, and there up to the ring's
+ * end: false if there are none that can be taken so. */
+static bool take_heap_run(struct drain *d, struct cursor *c)
+{
+    struct guest *g = &d->r->guests[c->slot];
+    uint64_t in_ring = c->mask + 1 - (c->position & c->mask), left = c->end - c->position;
+    const uint8_t *p = c->ring + (c->position & c->mask), *begin = p, *end = p + (left < in_ring ? left : in_ring);
+    uint64_t time = c->time;
+    uint32_t taken = 0;
+    struct column_run run;
+
+    if (!track_run_begin(&g->track, &run, c->time, d->now_ns))
+        return false;
+    for (; taken < run.left && (size_t)(end - p) >= ARENA_ALLOC_WORDS * 8; taken++) {
+        const struct arena_record *record = (const void *)p;
+        uint64_t head = *(const volatile uint64_t *)record, at = *(const volatile uint64_t *)&record->time;
+        if (!is_due(d, at))
+            break;
+        if ((uint32_t)head == SHORT_FREE)
+            column_run_free(&run, at, unpack_free(record, (uint32_t)(head >> 32)));
+        else if ((uint32_t)head == SHORT_ALLOC)
+            column_run_alloc(&run, at, unpack_alloc(record, (uint32_t)(head >> 32)));
+        else
+            break;
+        time = at;
+        p += (uint32_t)head == SHORT_FREE ? ARENA_FREE_WORDS * 8 : ARENA_ALLOC_WORDS * 8;
+    }
+    c->position += (uint64_t)(p - begin);
+    g->track.next.position = c->position;
+    g->track.next.taken += taken;
+    track_run_end(&g->track, &run, taken);
+    if (taken) {
+        g->last_ticks = time;
+        d->r->hosts[g->host].heap_events += taken;
+        d->r->drained_events += taken;
+    }
+    return taken != 0;
 }
 
 /* --- merge --- */
@@ -319,6 +429,7 @@ static void open_rings(struct drain *d)
             g->track.lost++;
             c.position = c.end = head & ~7ull;
         }
+        find_ring(r, &c);
         if (settle(d, &c))
             d->heap[d->live++] = c;
     }
@@ -349,14 +460,15 @@ static void tell_losses(struct drain *d)
     }
 }
 
-/* A ring that was looked at early may lack what came before a record of one that was looked at late: a free on another thread
- * than its allocation, a response on another than its request. So what is later than the first look waits. A time far ahead
- * is no time: its thread is broken. */
-static bool is_due(const struct drain *d, const struct cursor *c)
+/* The order among threads matters to the scrubber and to the live set of a bounded run; of heap events, which are the most,
+ * nobody else here wants it. */
+static inline bool may_go_ahead(const struct drain *d, const struct cursor *c)
 {
-    return c->time <= d->until_ticks || c->time - d->until_ticks > FAR_AHEAD_TICKS;
+    return (c->type == EVENT_alloc || c->type == EVENT_free) && !d->r->bound;
 }
 
+/* A ring that was looked at early may lack what came before a record of one that was looked at late: a free on another thread
+ * than its allocation, a response on another than its request. So what is later than the first look waits (is_due). */
 uint64_t drain_pass(struct drain *d, uint64_t now_ns)
 {
     uint64_t before = d->r->drained_events;
@@ -364,16 +476,17 @@ uint64_t drain_pass(struct drain *d, uint64_t now_ns)
     d->now_ns = now_ns;
     hosts_find_threads(d->r, now_ns);
     open_rings(d);
-    while (d->live > 0 && is_due(d, &d->heap[0])) {
+    while (d->live > 0 && is_due(d, d->heap[0].time)) {
         struct cursor *c = &d->heap[0];
         uint64_t until = next_best(d);
         bool more;
         do {
-            take_record(d, c);
+            if (!may_go_ahead(d, c) || !take_heap_run(d, c))
+                take_record(d, c);
             if (c->position - c->given_back >= GIVE_BACK_BYTES)
                 give_back(d, c);
             more = settle(d, c);
-        } while (more && c->time <= until && is_due(d, c));
+        } while (more && (c->time <= until || may_go_ahead(d, c)) && is_due(d, c->time));
         if (!more)
             *c = d->heap[--d->live];
         sift_down(d, 0);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "bound.h"
+#include "buildid.h"
 #include "recorder.h"
 
 #define MAPS_WAIT_NS 20000000 /* between two looks for new code */
@@ -66,6 +67,14 @@ static uint64_t count_descriptors(uint32_t pid)
     return n;
 }
 
+uint64_t gauge_own_cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 uint64_t gauge_cpu_ns(uint32_t pid)
 {
     struct timespec t;
@@ -86,24 +95,36 @@ bool gauge_knows_code(const struct host *h, uint64_t address)
     return false;
 }
 
-static void add_module(struct host *h, uint64_t start, uint64_t end, uint64_t file_offset, const char *path,
-                       uint64_t now_ns)
+static void tell_build_id(struct host *h, const struct buildid_mapping *m, uint64_t now_ns)
+{
+    uint8_t id[BUILDID_MAX];
+    struct event e = {.time = clock_ticks(), .type = EVENT_build_id, .data = id};
+
+    e.u.build_id.start = m->start;
+    e.data_bytes = (uint32_t)buildid_of_mapping(m, id);
+    if (e.data_bytes)
+        track_add(&h->track, &e, now_ns);
+}
+
+static void add_module(struct host *h, const struct buildid_mapping *m, uint64_t file_offset, uint64_t now_ns)
 {
     for (size_t i = 0; i < h->module_count; i++)
-        if (h->modules[i].start == start && h->modules[i].end == end)
+        if (h->modules[i].start == m->start && h->modules[i].end == m->end)
             return;
     struct module_range *grown = realloc(h->modules, (h->module_count + 1) * sizeof *grown);
     if (!grown)
         return;
     h->modules = grown;
-    h->modules[h->module_count++] = (struct module_range){start, end};
+    h->modules[h->module_count++] = (struct module_range){m->start, m->end};
     struct event e = {.time = clock_ticks(), .type = EVENT_module};
-    e.u.module.start = start;
-    e.u.module.end = end;
+    e.u.module.start = m->start;
+    e.u.module.end = m->end;
     e.u.module.file_offset = file_offset;
-    e.data = (const uint8_t *)path;
-    e.data_bytes = (uint32_t)strlen(path);
+    e.data = (const uint8_t *)m->path;
+    e.data_bytes = (uint32_t)strlen(m->path);
     track_add(&h->track, &e, now_ns);
+    if (m->path[0] == '/')
+        tell_build_id(h, m, now_ns);
 }
 
 /* One pass over the maps: code for the symbols, and how much anonymous memory there is. The gauge may be NULL. */
@@ -124,10 +145,9 @@ static void read_maps(struct host *h, struct event_gauge *g, uint64_t now_ns)
                    &inode, &name) < 5 || !name)
             continue;
         any = true;
-        if (permissions[2] == 'x' && line[name] == '/')
-            add_module(h, start, end, offset, line + name, now_ns);
-        else if (permissions[2] == 'x' && strcmp(line + name, "[vdso]") == 0)
-            add_module(h, start, end, offset, line + name, now_ns);
+        struct buildid_mapping mapping = {h->pid, start, end, inode, line + name};
+        if (permissions[2] == 'x' && (line[name] == '/' || strcmp(line + name, "[vdso]") == 0))
+            add_module(h, &mapping, offset, now_ns);
         if (strcmp(line + name, "[heap]") == 0)
             brk_heap += end - start;
         else if (inode == 0 && permissions[3] == 'p' && permissions[1] == 'w' && strncmp(line + name, "[stack", 6) != 0)
@@ -232,13 +252,11 @@ void gauge_clock(struct recorder *r, uint64_t now_ns)
 
 void gauge_recorder(struct recorder *r, uint64_t now_ns)
 {
-    struct timespec cpu;
     struct rusage usage;
     struct event e = {.time = clock_ticks(), .type = EVENT_recorder};
 
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     getrusage(RUSAGE_SELF, &usage);
-    e.u.recorder.cpu_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec + atomic_load(&r->arena->spent_cpu_ns);
+    e.u.recorder.cpu_ns = gauge_own_cpu_ns() + atomic_load(&r->arena->spent_cpu_ns);
     e.u.recorder.rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
     e.u.recorder.drained_events = r->drained_events;
     e.u.recorder.file_bytes = sink_bytes(r->sink);

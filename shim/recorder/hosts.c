@@ -204,6 +204,7 @@ static void thread_end(struct recorder *r, uint32_t slot, uint64_t now_ns)
     h->ended.ledger.free_count += end->free_count;
     h->ended.ledger.free_bytes += end->free_bytes;
     h->ended.cost_heap += end->cost_heap;
+    h->ended.cost_detail += t->cost_detail_ticks;
     h->ended.cost_io += end->cost_io;
     h->ended.lost += end->lost_events;
     r->procs[g->host].ended = h->ended;

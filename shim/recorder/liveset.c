@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ops.h"
+#include "sample.h"
 
 #define FIRST_CAPACITY 16
 #define SIZE_MAX_KEPT ((1ull << 40) - 1)
@@ -111,24 +112,26 @@ static struct liveset_site *site_of(struct liveset_run *run, uint32_t stack)
     return &run->sites[stack];
 }
 
-/* Objects name sites that are there. */
-static void gain(struct liveset_run *run, const struct liveset_object *object)
+static double weight_of(const struct liveset_object *object)
+{
+    return object->shift ? sample_weight(object->size, object->shift) : 1;
+}
+
+/* sign: 1 comes, -1 goes. Objects name sites that are there. */
+static void change(struct liveset_run *run, const struct liveset_object *object, double sign)
 {
     struct liveset_site *site = &run->sites[object->stack];
+    double size = (double)object->size, count = sign * weight_of(object);
 
-    site->live_bytes += object->size;
-    site->live_objects++;
+    site->live_bytes += count * size;
+    site->live_objects += count;
+    if (object->shift)
+        site->live_variance += sign * sample_variance(object->size, object->shift) * size * size;
     site->changed = true;
 }
 
-static void lose(struct liveset_run *run, const struct liveset_object *object)
-{
-    struct liveset_site *site = &run->sites[object->stack];
-
-    site->live_bytes -= object->size;
-    site->live_objects--;
-    site->changed = true;
-}
+static void gain(struct liveset_run *run, const struct liveset_object *object) { change(run, object, 1); }
+static void lose(struct liveset_run *run, const struct liveset_object *object) { change(run, object, -1); }
 
 static uint32_t to_units(const struct liveset_run *run, uint64_t ticks)
 {
@@ -148,18 +151,33 @@ static void aged(struct liveset_run *run, const struct liveset_object *object, u
 
 /* --- events --- */
 
+static bool count_alloc(struct liveset *s, struct liveset_site *site, const struct event_alloc *a, unsigned shift)
+{
+    double size = (double)a->size, count = shift ? sample_weight(a->size, shift) : 1;
+
+    s->sums.alloc_count += count;
+    s->sums.alloc_bytes += count * (size + (double)a->slack);
+    if (shift && !s->drawn) {
+        s->drawn = true;
+        s->sums.unknown_frees = 0;
+    }
+    if (!site)
+        return false;
+    site->alloc_count += count;
+    site->alloc_bytes += count * size;
+    if (shift)
+        site->alloc_variance += sample_variance(a->size, shift) * size * size;
+    return true;
+}
+
 static bool take_alloc(struct liveset *s, struct liveset_run *run, const struct event *e)
 {
     const struct event_alloc *a = &e->u.alloc;
     uint32_t stack = a->stack < run->stacks_max ? (uint32_t)a->stack : 0;
-    struct liveset_site *site = site_of(run, stack);
+    unsigned shift = sample_shift(a->shift);
 
-    s->sums.alloc_count++;
-    s->sums.alloc_bytes += a->size + a->slack;
-    if (!site)
+    if (!count_alloc(s, site_of(run, stack), a, shift))
         return false;
-    site->alloc_count++;
-    site->alloc_bytes += a->size;
     if (!a->ptr)
         return true;
     struct liveset_table *t = table_of(s, a->ptr);
@@ -175,6 +193,7 @@ static bool take_alloc(struct liveset *s, struct liveset_run *run, const struct 
                                       .size = a->size < SIZE_MAX_KEPT ? a->size : SIZE_MAX_KEPT,
                                       .slack = a->slack < SLACK_MAX_KEPT ? a->slack : SLACK_MAX_KEPT,
                                       .stack = stack,
+                                      .shift = shift,
                                       .birth = to_units(run, e->time)};
     gain(run, object);
     return true;
@@ -201,12 +220,13 @@ static bool take_free(struct liveset *s, struct liveset_run *run, const struct e
     uint64_t op = e->u.free.op;
     bool resized = op == OP_realloc || op == OP_reallocarray || op == OP_rallocx, enough = true;
 
-    s->sums.free_count++;
     if (!object || !object->ptr) {
-        s->sums.unknown_frees += !s->forked;
+        s->sums.free_count += !s->drawn;
+        s->sums.unknown_frees += !s->forked && !s->drawn;
         return true;
     }
-    s->sums.free_bytes += object->size + object->slack;
+    s->sums.free_count += weight_of(object);
+    s->sums.free_bytes += weight_of(object) * ((double)object->size + object->slack);
     lose(run, object);
     if (s->last_work && !resized && object->birth < to_units(run, s->last_work))
         enough = remember(s, object);
@@ -258,7 +278,7 @@ void liveset_end(struct liveset *s, struct liveset_run *run, bool exec)
         lose(run, object);
     for (size_t i = 0; !exec && i < s->freed_count; i++) {
         gain(run, &s->freed[i]);
-        s->sums.shutdown_bytes += s->freed[i].size;
+        s->sums.shutdown_bytes += weight_of(&s->freed[i]) * (double)s->freed[i].size;
     }
     all->alloc_count += s->sums.alloc_count;
     all->alloc_bytes += s->sums.alloc_bytes;

@@ -21,29 +21,35 @@
 /* Times of objects count units of 2^22 ticks from the start of the trace: of a counter of 4 GHz about 1 ms, so 52 days fit. */
 #define LIVESET_UNIT_SHIFT 22
 
+#define LIVESET_STACKS_MAX (1u << 26)
+
 struct liveset_object {
     uint64_t ptr; /* 0: the slot is empty */
     uint64_t size : 40, slack : 24; /* cut to what fits */
-    uint32_t stack, birth;
+    uint32_t stack : 26, shift : 6; /* shift: it was drawn with this (sample.h) */
+    uint32_t birth;
 };
 
-/* Sums of a call stack over all processes, bytes as asked for. */
+/* Sums of a call stack over all processes, bytes as asked for. A drawn object counts as all that it stands for: then these are
+ * estimates with these variances, else whole numbers. */
 struct liveset_site {
-    uint64_t live_bytes, live_objects, alloc_count, alloc_bytes;
-    uint64_t told_bytes; /* live bytes when they were last told */
+    double live_bytes, live_objects, alloc_count, alloc_bytes;
+    double live_variance, alloc_variance; /* of bytes */
+    double told_bytes; /* live bytes when they were last told */
     uint32_t freed_age;  /* the oldest that a freed object of it was, in units */
     bool changed;
 };
 
 struct liveset_sums {
-    uint64_t alloc_count, alloc_bytes, free_count, free_bytes; /* usable bytes */
-    uint64_t unknown_frees, shutdown_bytes;
+    double alloc_count, alloc_bytes, free_count, free_bytes; /* usable bytes */
+    double shutdown_bytes;
+    uint64_t unknown_frees;
 };
 
 /* Of the whole run: the sites, by the id of their stack, and the sums of processes that have ended. */
 struct liveset_run {
     uint64_t start_ticks;
-    uint32_t stacks_max; /* ids at or above are a broken host's, and count as 0 */
+    uint32_t stacks_max; /* at most LIVESET_STACKS_MAX; ids at or above are a broken host's, and count as 0 */
     struct liveset_site *sites;
     size_t site_count;
     struct liveset_sums ended;
@@ -62,6 +68,7 @@ struct liveset {
     struct liveset_object *freed; /* since last_work, and live at it */
     size_t freed_count, freed_room;
     uint64_t last_work; /* ticks; 0: it has not asked for work yet */
+    bool drawn;         /* its allocations are drawn, or were: frees of addresses that it does not know are ordinary */
     bool forked;        /* set by its owner: frees of addresses that it does not know are of its parent's objects */
     struct liveset_sums sums;
 };

@@ -22,6 +22,7 @@
 #define SLEEP_NS 25000000
 #define WATCH_NS 25000000
 #define GAUGE_NS 1000000000
+#define HURRY_BUSY 0.3 /* share of a processor from which the server needs it more than the file its size */
 #define FLUSH_NS TRACK_HASTY_NS
 
 static struct arena_header *map_arena(int fd)
@@ -79,6 +80,9 @@ static void write_preamble(struct recorder *r)
     add_text(r, EVENT_setting, (uint64_t)r->block_count * r->block_bytes, "rings");
     add_text(r, EVENT_setting, r->arena->max_stall_ms, "max_stall_ms");
     add_text(r, EVENT_setting, r->heap_mode, "heap");
+    add_text(r, EVENT_setting, r->arena->heap_shift, "heap_shift");
+    if (r->heap_mode == HEAP_AUTO)
+        add_text(r, EVENT_setting, r->arena->budget, "budget");
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
     add_text(r, EVENT_setting, r->arena->min_wait_us, "min_wait_us");
     if (r->bound)
@@ -195,6 +199,10 @@ static void run(struct recorder *r, struct drain *d, struct guard *g)
         serve_flush(r, d);
         atomic_store(&r->arena->alive_ticks, clock_ticks());
         look_for_code(r, now_ns);
+        if (now_ns - r->rates.now_ns >= BUDGET_NS) {
+            budget_watch(r, now_ns);
+            sink_hurry(r->sink, r->rates.busy > HURRY_BUSY);
+        }
         if (now_ns - watched_ns >= WATCH_NS) {
             watched_ns = now_ns;
             bool alive = hosts_watch(r, d, now_ns);

@@ -5,6 +5,7 @@
  *   drain.c  rings -> events, merged by time, scrubbed, into the tracks
  *   hosts.c  which processes and threads there are, from their first to their last event
  *   gauge.c  what /proc says of them, each second
+ *   budget.c  how much heap detail they can afford
  *   numbers.c  which descriptors they have open, and which of them no event told of
  *   main.c   the loop
  *
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "arena.h"
+#include "budget.h"
 #include "clock.h"
 #include "numbers.h"
 #include "scrub.h"
@@ -40,6 +42,8 @@ struct host {
     struct module_range *modules;
     size_t module_count;
     bool modules_wanted; /* a stack named code that we have not seen */
+    struct budget budget;
+    uint64_t heap_events; /* taken from its threads */
     uint32_t gauge_skip; /* seconds to let pass: its maps are costly to read */
     uint64_t maps_read_ns, maps_wait_ns; /* last look at its code, and how long until the next on demand */
 };
@@ -82,6 +86,7 @@ struct recorder {
     uint64_t taken_over; /* events that the worker before took and did not get into the file */
     uint64_t taken_over_from; /* time of the earliest event that they may have followed */
     uint64_t drained_events;
+    struct budget_rates rates;
     struct bound *bound;  /* NULL: the trace may have any size */
     uint64_t floor_ticks; /* events that are taken now stand at this time or later, in the order of their taking: see bound.c */
     uint64_t damaged_rings; /* times that a ring's content made no sense */
@@ -111,6 +116,7 @@ void hosts_last_words(struct recorder *r, uint64_t now_ns);
 
 /* gauge.c */
 void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns);
+uint64_t gauge_own_cpu_ns(void); /* of the recorder */
 uint64_t gauge_cpu_ns(uint32_t pid); /* of a process that was not reaped yet; else EVENT_UNKNOWN */
 void gauge_modules(struct recorder *r, uint32_t index, uint64_t now_ns);
 bool gauge_knows_code(const struct host *h, uint64_t address);

@@ -17,7 +17,9 @@
 #include "thin.h"
 #include "varint.h"
 
-#define LEVEL 1 /* of zstd: the columns did most of the work already, and the server wants the processor */
+#define UNHURRIED_LEVEL 1 /* of zstd: the columns did most of the work already */
+#define HURRIED_LEVEL (-3)  /* twice as fast, a sixth more bytes */
+#define TABLE_LOG 13 /* of its hash table: 32 KB leave the caches to the host */
 #define FRONT_BYTES (TRACE_SKIPPABLE_BYTES + TRACE_CHUNK_HEADER_BYTES)
 
 struct held {
@@ -69,7 +71,8 @@ struct sink *sink_new(struct arena_header *a, int fd)
         free(s);
         return NULL;
     }
-    ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel, LEVEL);
+    ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel, UNHURRIED_LEVEL);
+    ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_hashLog, TABLE_LOG);
     ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_checksumFlag, 1);
     return s;
 }
@@ -456,6 +459,11 @@ void sink_replaced(struct sink *s, uint64_t bytes)
 }
 
 uint64_t sink_bytes(const struct sink *s) { return s->end.file_bytes; }
+
+void sink_hurry(struct sink *s, bool hurry)
+{
+    ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel, hurry ? HURRIED_LEVEL : UNHURRIED_LEVEL);
+}
 
 void sink_close(struct sink *s)
 {

@@ -79,6 +79,9 @@ void sink_replaced(struct sink *s, uint64_t bytes);
 uint64_t sink_chunks(const struct sink *s); /* the next chunk's number */
 
 uint64_t sink_bytes(const struct sink *s); /* written so far */
+/* Compress faster and less, or as well as usual. */
+void sink_hurry(struct sink *s, bool hurry);
+
 void sink_close(struct sink *s);           /* lets the reserve go; the file stays open */
 
 #endif

@@ -5,7 +5,7 @@
  */
 #include "track.h"
 
-#define CHUNK_BYTES (256u << 10)
+#define CHUNK_BYTES (128u << 10)
 
 /* What was told by `lost` events that did not get into the file is to be told again. */
 static void take_back_words(struct track *t)
@@ -90,6 +90,24 @@ void track_add(struct track *t, const struct event *e, uint64_t now_ns)
     }
     t->hasty |= e->type == EVENT_stack;
     t->events++;
+    if (column_writer_bytes(t->writer) >= CHUNK_BYTES)
+        write_out(t);
+}
+
+bool track_run_begin(struct track *t, struct column_run *run, uint64_t first_ticks, uint64_t now_ns)
+{
+    if (!t->writer && !(t->writer = column_writer_new()))
+        return false;
+    if (column_writer_events(t->writer) == 0)
+        t->since_ns = now_ns;
+    return column_run_begin(run, t->writer, first_ticks);
+}
+
+void track_run_end(struct track *t, struct column_run *run, uint32_t events)
+{
+    column_run_end(run);
+    t->done = t->next;
+    t->events += events;
     if (column_writer_bytes(t->writer) >= CHUNK_BYTES)
         write_out(t);
 }

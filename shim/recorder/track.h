@@ -31,6 +31,10 @@ struct track {
 
 void track_add(struct track *t, const struct event *e, uint64_t now_ns);
 
+/* Heap events, many at a time (column.h): false if they cannot be added so now. At the end t->next has become true. */
+bool track_run_begin(struct track *t, struct column_run *run, uint64_t first_ticks, uint64_t now_ns);
+void track_run_end(struct track *t, struct column_run *run, uint32_t events);
+
 /* Nothing is added, but t->next has become true: a record was of no use. */
 void track_skip(struct track *t);
 

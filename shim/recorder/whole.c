@@ -18,6 +18,7 @@
 #include "ops.h"
 
 #define STACKS_MAX (1u << 24)
+_Static_assert(STACKS_MAX <= LIVESET_STACKS_MAX, "objects can name them");
 #define FORKED_KEPT 64
 #define TELL_FIRST_NS 1000000000
 #define TELL_SHARE 64      /* of the run's length between two tellings */
@@ -216,23 +217,32 @@ void whole_gauge(struct whole *w, uint32_t slot, uint64_t ticks, uint64_t now_ns
     track_add(&w->r->hosts[slot].track, &e, now_ns);
 }
 
+/* Of a sum; those of drawn objects that are gone may have left less than nothing. UNKNOWN has a meaning of its own. */
+static uint64_t whole_number(double sum)
+{
+    return sum < 0.5 ? 0 : sum < 0x1p63 ? (uint64_t)(sum + 0.5) : (uint64_t)1 << 63;
+}
+
 static void tell_site(struct whole *w, struct track *t, size_t stack, uint64_t ticks, uint64_t now_ns)
 {
     struct liveset_site *s = &w->run.sites[stack];
     struct event e = {.time = ticks, .type = EVENT_site};
 
-    e.u.site.stack = stack;
-    e.u.site.live_bytes = s->live_bytes;
-    e.u.site.live_objects = s->live_objects;
-    e.u.site.alloc_count = s->alloc_count;
-    e.u.site.alloc_bytes = s->alloc_bytes;
-    e.u.site.freed_age = (uint64_t)s->freed_age << LIVESET_UNIT_SHIFT;
+    e.u.site = (struct event_site){.stack = stack,
+                                   .live_bytes = whole_number(s->live_bytes),
+                                   .live_objects = whole_number(s->live_objects),
+                                   .alloc_count = whole_number(s->alloc_count),
+                                   .alloc_bytes = whole_number(s->alloc_bytes),
+                                   .freed_age = (uint64_t)s->freed_age << LIVESET_UNIT_SHIFT,
+                                   .live_variance = whole_number(s->live_variance),
+                                   .alloc_variance = whole_number(s->alloc_variance)};
     track_add(t, &e, now_ns);
 }
 
 void whole_tell_sites(struct whole *w, uint64_t now_ns)
 {
-    uint64_t apart_ns = (now_ns - w->started_ns) / TELL_SHARE, ticks = clock_ticks(), total = 0;
+    uint64_t apart_ns = (now_ns - w->started_ns) / TELL_SHARE, ticks = clock_ticks();
+    double total = 0;
 
     if (is_blind(w)) /* they would fall below what was told before */
         return;
@@ -243,7 +253,7 @@ void whole_tell_sites(struct whole *w, uint64_t now_ns)
         total += w->run.sites[i].live_bytes;
     for (size_t i = 0; i < w->run.site_count; i++) {
         struct liveset_site *s = &w->run.sites[i];
-        uint64_t most = s->live_bytes > s->told_bytes ? s->live_bytes : s->told_bytes;
+        double most = s->live_bytes > s->told_bytes ? s->live_bytes : s->told_bytes;
         if (!s->changed || most <= total / TELL_TOTAL)
             continue;
         s->changed = false;
@@ -259,12 +269,12 @@ static void put_resume(struct track *t, const struct liveset_sums *s, uint64_t e
     struct event e = {.time = ticks, .type = EVENT_resume};
 
     e.u.resume = (struct event_resume){.events = events,
-                                       .alloc_count = s->alloc_count,
-                                       .alloc_bytes = s->alloc_bytes,
-                                       .free_count = s->free_count,
-                                       .free_bytes = s->free_bytes,
+                                       .alloc_count = whole_number(s->alloc_count),
+                                       .alloc_bytes = whole_number(s->alloc_bytes),
+                                       .free_count = whole_number(s->free_count),
+                                       .free_bytes = whole_number(s->free_bytes),
                                        .unknown_frees = s->unknown_frees,
-                                       .shutdown_bytes = s->shutdown_bytes,
+                                       .shutdown_bytes = whole_number(s->shutdown_bytes),
                                        .last_work = last_work};
     track_add(t, &e, 0);
 }
@@ -278,7 +288,8 @@ static void put_object(const struct whole *w, struct track *t, const struct live
                                    .slack = o->slack,
                                    .stack = o->stack,
                                    .birth = liveset_ticks(&w->run, o->birth),
-                                   .flags = flags};
+                                   .flags = flags,
+                                   .shift = o->shift};
     track_add(t, &e, 0);
 }
 
@@ -332,7 +343,7 @@ bool whole_checkpoint(struct whole *w, uint64_t ticks)
 
     put_resume(&run, &w->run.ended, w->r->arena->bound.ended_events, 0, ticks);
     for (size_t i = 0; i < w->run.site_count; i++)
-        if (w->run.sites[i].alloc_count)
+        if (w->run.sites[i].alloc_count > 0)
             tell_site(w, &run, i, ticks, 0);
     track_flush(&run, 0, 0);
     bool whole = !run.lost;

@@ -149,6 +149,7 @@ static void tear_down(struct recorder *r)
     for (uint32_t i = 0; i < PROCS; i++) {
         track_flush(&r->hosts[i].track, 0, 0);
         free(r->hosts[i].modules);
+        numbers_free(&r->hosts[i].numbers);
     }
     track_flush(&r->run, 0, 0);
     scrub_free(r->scrub);
@@ -196,8 +197,11 @@ static void write_record(struct recorder *r, struct input *in)
         return;
     }
     unsigned fields = event_table[type].name ? event_table[type].fields : 3;
+    bool is_short = kind & 32 && (type == EVENT_alloc || type == EVENT_free);
+    if (is_short)
+        fields = (type == EVENT_alloc ? ARENA_ALLOC_WORDS : ARENA_FREE_WORDS) - ARENA_RECORD_WORDS;
     size_t data_bytes = event_table[type].has_data ? input_byte(in) : 0, at = head % ring_bytes;
-    size_t words = 2 + fields + (data_bytes + 7) / 8;
+    size_t words = ARENA_RECORD_WORDS + fields + (data_bytes + 7) / 8;
 
     if (at % 8 || ring_bytes - at < words * 8) { /* filler up to the end */
         if (at % 8 == 0)
@@ -208,7 +212,7 @@ static void write_record(struct recorder *r, struct input *in)
     struct arena_record *record = (void *)(ring + at);
     record->type = type;
     record->words = (uint16_t)words;
-    record->data_bytes = (uint32_t)data_bytes;
+    record->detail = (uint32_t)(is_short ? input_number(in) : data_bytes);
     record->time = input_number(in);
     for (unsigned f = 0; f < fields; f++)
         record->field[f] = input_number(in);

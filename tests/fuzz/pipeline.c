@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "analysis.h"
+#include "export.h"
 #include "report.h"
 
 static const char *store(const uint8_t *file, size_t bytes)
@@ -57,20 +58,42 @@ static void check_json(const struct report *r)
     free(text);
 }
 
+/* Each line of the one ends with a number; the other is there. */
+static void check_exports(struct analysis *a, struct symbols *symbols)
+{
+    struct places *places = places_new(a->heap, a->processes, symbols);
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+
+    MUST(places && out && export_folded(places, symbols, PLACE_ALLOC_COUNT, out) == 0);
+    fclose(out);
+    MUST(n == 0 || (text[n - 1] == '\n' && text[n - 2] >= '0' && text[n - 2] <= '9'));
+    free(text);
+    out = open_memstream(&text, &n);
+    MUST(out && export_pprof(places, symbols, &(struct export_run){0, 0, {0, 0}}, out) == 0);
+    fclose(out);
+    MUST(n > 18);
+    free(text);
+    places_free(places);
+}
+
 static void analyse(struct reader *reader, struct error *e)
 {
-    struct analysis *a = analysis_run(reader, e);
+    struct analysis *a = analysis_run_threads(reader, 1, e);
 
     if (!a) {
         MUST(e->text[0]);
         return;
     }
     struct symbols *symbols = symbols_new();
-    struct report *r = symbols ? report_build(a, symbols, "fuzz\n\033[31m\"\xff") : NULL;
+    struct report_options options = {.sites = 0};
+    struct report *r = symbols ? report_build(a, symbols, "fuzz\n\033[31m\"\xff", &options) : NULL;
     MUST(r != NULL);
     check_text(r);
     check_json(r);
     report_free(r);
+    check_exports(a, symbols);
     symbols_free(symbols);
     analysis_free(a);
 }

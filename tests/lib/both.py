@@ -50,17 +50,27 @@ def http_mix(port, requests, connections=4, rounds=25, host='127.0.0.1'):
     back as a Counter of (method, path, status, length, digest), and 'broken' for requests without an answer."""
     seen, lock = collections.Counter(), threading.Lock()
 
+    def exchange(connection, method, path, body):
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        content = response.read()
+        return method, path, response.status, len(content), hashlib.sha256(content).hexdigest()[:12]
+
     def load():
         connection = http.client.HTTPConnection(host, port, timeout=20)
         for _ in range(rounds):
-            for method, path, body in requests:
+            for request in requests:
+                reused = connection.sock is not None
                 try:
-                    connection.request(method, path, body)
-                    response = connection.getresponse()
-                    content = response.read()
-                    key = method, path, response.status, len(content), hashlib.sha256(content).hexdigest()[:12]
+                    try:
+                        key = exchange(connection, *request)
+                    except (ConnectionError, http.client.RemoteDisconnected):
+                        connection.close()
+                        if not reused: # else the server may have closed it while it was idle, and the request never came in
+                            raise
+                        key = exchange(connection, *request)
                 except (OSError, http.client.HTTPException) as error:
-                    key = method, path, 'broken', type(error).__name__
+                    key = *request[:2], 'broken', type(error).__name__
                     connection.close()
                 with lock:
                     seen[key] += 1

@@ -157,7 +157,7 @@ def same(tap, name, cmd, env=None, timeout=20, before=None, cwd=None, stdin=None
     may show. What it said is in shimmed.words. preload_by: the variable that carries the preload.
     """
     trace_path = out or os.path.join(open_directory(), 'trace.zst')
-    shim = {'PERFSHIM_OUT': trace_path, 'PERFSHIM_QUIET': quiet}
+    shim = {'PERFSHIM_OUT': trace_path, 'PERFSHIM_QUIET': quiet, 'PERFSHIM_HEAP': 'exact'}
     options = {'timeout': timeout, 'before': before, 'stdin': stdin or subprocess.DEVNULL, 'close_fds': close_fds}
     where = cwd if callable(cwd) else lambda: cwd
     bare = outcome(cmd, environment(env, bare_preload, {}, preload_by), cwd=where(), **options)

@@ -127,8 +127,9 @@ def wait_until(condition, timeout=10, step=0.02):
 
 
 def shim_environment(out, env=None):
-    """The environment for a host under the shim; env adds to it or overrides it, a value of None removes."""
-    merged = dict(os.environ, LD_PRELOAD=SHIM, PERFSHIM_OUT=out, PERFSHIM_QUIET='1')
+    """The environment for a host under the shim; env adds to it or overrides it, a value of None removes. The heap is recorded
+    exactly, so that what a test counts does not depend on how busy the machine is."""
+    merged = dict(os.environ, LD_PRELOAD=SHIM, PERFSHIM_OUT=out, PERFSHIM_QUIET='1', PERFSHIM_HEAP='exact')
     for name, value in (env or {}).items():
         merged[name] = value
     return {name: value for name, value in merged.items() if value is not None}
@@ -160,10 +161,11 @@ class Server:
     """A server in a process group of its own, under the shim unless shimmed is False.
 
     ready: a pattern that its standard output must show (group 1, if there is one, is its port), or None; without a
-    pattern the given port must accept a connection. trace: where it is recorded. A context manager that stops it.
+    pattern the given port must accept a connection. trace: where it is recorded. prefix: a command that runs it. A context
+    manager that stops it.
     """
 
-    def __init__(self, cmd, port=None, ready=None, env=None, out=None, shimmed=True, timeout=20, cwd=None):
+    def __init__(self, cmd, port=None, ready=None, env=None, out=None, shimmed=True, timeout=20, cwd=None, prefix=()):
         self.trace = out or os.path.join(work_dir(), 'trace.zst')
         self.port = port
         self.directory = work_dir()
@@ -171,7 +173,7 @@ class Server:
         environment = shim_environment(self.trace, env) if shimmed else dict(os.environ, **(env or {}))
         self._stdout = open(os.path.join(self.directory, 'stdout'), 'w+', errors='replace')
         self._stderr = open(os.path.join(self.directory, 'stderr'), 'w+', errors='replace')
-        self.process = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=self._stderr,
+        self.process = subprocess.Popen([*prefix, *cmd], stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=self._stderr,
                                         env=environment, cwd=cwd, start_new_session=True)
         self.pid = self.process.pid
         _servers.append(self)

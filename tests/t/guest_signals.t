@@ -39,5 +39,5 @@ case('overflows')
 for how in ('abort', 'kill', 'term'):
     case('ends', how)
 case('cancels', 'deferred', marked=True)
-case('cancels', 'asynchronous', marked=True)
+case('cancels', 'asynchronous', marked=True, lossless=False) # as a jump
 tap.done()

@@ -73,15 +73,16 @@ def told(trace):
     return sum(p['events'] for p in processes), sum(p['lost_events'] for p in processes)
 
 
-def lost_words(trace):
-    """How many `lost` events there are: the recorder's words among the threads' events."""
-    return len(re.findall(r'^\S+ \S+ lost ', perfanalyze('dump', trace).stdout, re.M))
+def words_besides(trace):
+    """Events that are not always the same in number: `lost`, the recorder's words among the threads' events; `stack`, which two
+    threads may write both when they meet a call stack at once."""
+    return len(re.findall(r'^\S+ \S+ (?:lost|stack) ', perfanalyze('dump', trace).stdout, re.M))
 
 
 def recorded_or_lost(trace):
     """Events that the program made."""
     events, lost = told(trace)
-    return events - lost_words(trace) + lost
+    return events - words_besides(trace) + lost
 
 
 def others(threads=2):

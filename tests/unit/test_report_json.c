@@ -41,7 +41,7 @@ static struct report_times no_times(void) { return (struct report_times){NAN, NA
 static struct report unknown_report(void)
 {
     struct report r = {.path = "/tmp/a \xff b", .duration_s = 12.5, .events = 1, .exit_code = 0};
-    r.hooks_cpu_s = r.recorder_cpu_s = r.process_cpu_s = r.shim_cpu_s = r.shim_share = NAN;
+    r.heap_cpu_s = r.io_cpu_s = r.recorder_cpu_s = r.process_cpu_s = r.shim_cpu_s = r.shim_share = NAN;
     r.live_heap = r.rss = r.descriptors = (struct report_range){NAN, NAN, NAN};
     r.growth = (struct report_interval){NAN, NAN, NAN};
     for (size_t i = 0; i < REPORT_VERDICTS; i++)
@@ -96,11 +96,19 @@ static void test_values(void **state)
     r.route = routes;
     r.routes = 2;
     r.growth = (struct report_interval){1e7, 9e6, 1.1e7};
-    r.site[0] = (struct report_site){.live_bytes = 100, .live_objects = 2, .allocations = 3, .growth_bytes_per_s = NAN,
-                                     .frame = {"make a.c:1", "main a.c:9"}, .frames = 2, .flags = STACK_CUT | STACK_GUESSED};
+    struct report_frame frames[] = {{.text = "make a.c:1", .function = "make", .file = "/src/a.c", .module = "/bin/a", .line = 1,
+                                     .inlined = true, .named = true},
+                                    {.text = "a+0x12", .function = "a+0x12"}};
+    struct report_site site = {.sum = {[PLACE_LIVE_BYTES] = {5000000001, 0}, [PLACE_ALLOC_COUNT] = {3.4, 4},
+                                       [PLACE_PEAK_BYTES] = {7, NAN}},
+                               .growth_bytes_per_s = NAN, .frame = frames, .frames = 2, .flags = STACK_CUT | STACK_GUESSED};
+    struct symbol_change changed = {.path = "/bin/a", .recorded = "0123"};
+    size_t first = 0;
+    r.sites = (struct report_sites){.site = &site, .count = 1, .changed = &changed, .changes = 1};
+    r.sites.top[REPORT_BY_peak] = &first;
+    r.sites.tops[REPORT_BY_peak] = 1;
     r.stack_checks = 7;
     r.stack_mismatches = 1;
-    r.sites = 1;
     r.descriptors_by_kind[KIND_tcp] = 4;
     r.verdict[0].kind = VERDICT_LEAK;
     r.exit_code = 1;
@@ -113,7 +121,21 @@ static void test_values(void **state)
     assert_true(at(root, "routes.0.kept_bytes_per_request.ci95.1")->valuedouble == 1070);
     assert_int_equal(cJSON_GetArraySize(at(root, "routes")), 1); /* what the host asked of others is no route of its own */
     assert_true(at(root, "memory.growth_mb_per_hour.value")->valuedouble == 36000);
-    assert_string_equal(at(root, "memory.sites.0.stack.1")->valuestring, "main a.c:9");
+    assert_string_equal(at(root, "memory.sites.0.stack.1")->valuestring, "a+0x12");
+    assert_true(at(root, "memory.sites.0.live_bytes")->valuedouble == 5000000001);
+    assert_true(at(root, "memory.sites.0.allocations")->valuedouble == 3);
+    /* of 3.4, variance 4: objects of weight w = 4/3.4, 3.4 + w z^2/2 -+ z sqrt(4 + w^2 z^2/4) */
+    assert_true(fabs(at(root, "memory.sites.0.ci95.allocations.0")->valuedouble - 1.135) < 0.001);
+    assert_true(fabs(at(root, "memory.sites.0.ci95.allocations.1")->valuedouble - 10.184) < 0.001);
+    assert_true(cJSON_IsNull(at(root, "memory.sites.0.ci95.peak_bytes.0")));
+    assert_true(cJSON_IsNull(at(root, "memory.all_sites.ci95")));
+    assert_string_equal(at(root, "memory.sites.0.frames.0.function")->valuestring, "make");
+    assert_true(cJSON_IsTrue(at(root, "memory.sites.0.frames.0.inlined")));
+    assert_true(cJSON_IsNull(at(root, "memory.sites.0.frames.1.function")));
+    assert_int_equal(cJSON_GetArraySize(at(root, "memory.top.peak")), 1);
+    assert_int_equal(cJSON_GetArraySize(at(root, "memory.top.live")), 0);
+    assert_string_equal(at(root, "stacks.changed_files.0.build_id")->valuestring, "0123");
+    assert_true(cJSON_IsNull(at(root, "stacks.changed_files.0.build_id_now")));
     assert_true(cJSON_IsNull(at(root, "memory.sites.0.growth_mb_per_hour")));
     assert_int_equal(cJSON_GetArraySize(at(root, "memory.sites.0.stack_faults")), 2);
     assert_string_equal(at(root, "memory.sites.0.stack_faults.1")->valuestring, "guessed");

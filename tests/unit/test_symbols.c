@@ -52,7 +52,7 @@ static int own_modules(void **state)
     while (fgets(line, sizeof line, maps) && p->module_count < 256) {
         int got = sscanf(line, "%lx-%lx %7s %lx %*s %*s %4000s", &start, &end, rights, &offset, path);
         if (got == 5 && rights[2] == 'x')
-            p->modules[p->module_count++] = (struct module){start, end, offset, strdup(path)};
+            p->modules[p->module_count++] = (struct module){start, end, offset, strdup(path), NULL, 0};
     }
     fclose(maps);
     outer_function();
@@ -130,9 +130,9 @@ static void survives_bad_modules(void **state)
     char garbage[] = "/tmp/perfshim-symbols-XXXXXX";
     int fd = mkstemp(garbage);
     struct module modules[] = {
-        {0x1000, 0x2000, 0x400, "/nonexistent/libgone.so"}, {0x2000, 0x3000, 0, garbage}, {0x3000, 0x4000, 0, "[vdso]"},
-        {0x4000, 0x5000, 0, "/proc"}, {0x5000, 0x6000, 0, ""}, {0x6000, 0x7000, UINT64_MAX - 5, "/bin/true"},
-        {0x7000, 0x8000, 0x10000000, "/bin/true"}, /* beyond its end: the file was replaced */
+        {0x1000, 0x2000, 0x400, "/nonexistent/libgone.so", NULL, 0}, {0x2000, 0x3000, 0, garbage, NULL, 0}, {0x3000, 0x4000, 0, "[vdso]", NULL, 0},
+        {0x4000, 0x5000, 0, "/proc", NULL, 0}, {0x5000, 0x6000, 0, "", NULL, 0}, {0x6000, 0x7000, UINT64_MAX - 5, "/bin/true", NULL, 0},
+        {0x7000, 0x8000, 0x10000000, "/bin/true", NULL, 0}, /* beyond its end: the file was replaced */
     };
     struct process p = {.modules = modules, .module_count = sizeof modules / sizeof modules[0]};
     struct symbols *s = symbols_new();

@@ -177,6 +177,8 @@ static uint32_t checks_of(const uintptr_t *words, const uint8_t *slots, uint32_t
     return n;
 }
 
+#define END_OF(array) ((uintptr_t)((array) + sizeof(array) / sizeof *(array)))
+
 static void test_memo(void **state)
 {
     uintptr_t words[WORDS] = {77, 4096};
@@ -188,7 +190,7 @@ static void test_memo(void **state)
     assert_non_null(m);
     assert_int_equal(memo_find(m, words, 1), 0);
     words[3] = 1234;
-    memo_keep(m, words, checks, checks_of(words, plain, 3, checks), 5);
+    memo_keep(m, words, END_OF(words), checks, checks_of(words, plain, 3, checks), 5);
     assert_int_equal(memo_find(m, words, 1), 5);
     words[0]++; /* an rbp that decided nothing */
     assert_int_equal(memo_find(m, words, 1), 5);
@@ -197,7 +199,7 @@ static void test_memo(void **state)
     words[1]--;
     words[3]++;
     assert_int_equal(memo_find(m, words, 1), 0);
-    memo_keep(m, words, checks, checks_of(words, by_rbp, 3, checks), 6); /* goes on elsewhere, and by rbp */
+    memo_keep(m, words, END_OF(words), checks, checks_of(words, by_rbp, 3, checks), 6); /* goes on elsewhere, and by rbp */
     assert_int_equal(memo_find(m, words, 1), 6);
     words[0]++;
     assert_int_equal(memo_find(m, words, 1), 0);
@@ -208,18 +210,18 @@ static void test_memo(void **state)
     assert_int_equal(memo_find(m, words, 1), 0);
     words[5]--;
     assert_int_equal(memo_find(m, words, 1), 5);
-    memo_keep(m, words, checks, checks_of(words, plain, 3, checks), 7); /* what was kept is replaced */
+    memo_keep(m, words, END_OF(words), checks, checks_of(words, plain, 3, checks), 7); /* what was kept is replaced */
     assert_int_equal(memo_find(m, words, 1), 7);
-    memo_keep(m, words, checks, checks_of(words, plain, 2, checks), 8); /* equal words that led elsewhere: not kept */
+    memo_keep(m, words, END_OF(words), checks, checks_of(words, plain, 2, checks), 8); /* equal words that led elsewhere: not kept */
     assert_int_equal(memo_find(m, words, 1), 7);
     assert_int_equal(memo_find(m, words, 2), 0); /* another generation */
     assert_int_equal(memo_find(m, words, 2), 0);
     checks[0] = (struct memo_check){(uintptr_t)words - 8, 0}; /* below the frame */
-    memo_keep(m, words, checks, 1, 9);
+    memo_keep(m, words, END_OF(words), checks, 1, 9);
     checks[0] = (struct memo_check){(uintptr_t)words + (1 << 20), 0}; /* too far above it */
-    memo_keep(m, words, checks, 1, 9);
+    memo_keep(m, words, END_OF(words), checks, 1, 9);
     assert_int_equal(memo_find(m, words, 2), 0);
-    memo_keep(m, words, checks, 0, 10); /* nothing but the frame */
+    memo_keep(m, words, END_OF(words), checks, 0, 10); /* nothing but the frame */
     assert_int_equal(memo_find(m, words, 2), 10);
     memo_free(m);
 }
@@ -235,9 +237,9 @@ static void test_memo_branches(void **state)
     (void)state;
     assert_non_null(m);
     assert_int_equal(memo_find(m, words, 1), 0);
-    memo_keep(m, words, checks, checks_of(words, first, 3, checks), 5);
+    memo_keep(m, words, END_OF(words), checks, checks_of(words, first, 3, checks), 5);
     words[2] = 7;
-    memo_keep(m, words, checks, checks_of(words, branch, 2, checks), 6);
+    memo_keep(m, words, END_OF(words), checks, checks_of(words, branch, 2, checks), 6);
     assert_int_equal(memo_find(m, words, 1), 6);
     words[2] = 1;
     words[3] = 7;
@@ -248,6 +250,37 @@ static void test_memo_branches(void **state)
     words[4] = 1;
     assert_int_equal(memo_find(m, words, 1), 5);
     memo_free(m);
+}
+
+/* Stacks that are met often, and differ at one word and then at another: what is found stays right, also when what was kept for one
+ * is replaced, and whether the words behind the frame may be read at any time or not. */
+static void test_memo_leaves(void **state)
+{
+    uintptr_t words[WORDS] = {77, 4096};
+    static const uint8_t slots[] = {3, 5, 9};
+    struct memo_check checks[8];
+
+    (void)state;
+    for (int readable = 0; readable < 2; readable++) {
+        struct memo *m = memo_new();
+        assert_non_null(m);
+        memo_find(m, words, 1);
+        for (uint64_t round = 0; round < 3000; round++) {
+            words[3] = round / 1000 ? round % 4 : 1;
+            words[9] = round % 3;
+            uint64_t expected = 1 + words[3] * 3 + words[9] + (round >= 2000 ? 100 : 0), got = memo_find(m, words, 1);
+            if (round >= 2000 && round < 2012) {
+                assert_int_equal(got, expected - 100);
+                got = 0;
+            }
+            if (!got)
+                memo_keep(m, words, readable ? END_OF(words) : 0, checks, checks_of(words, slots, 3, checks), expected);
+            else
+                assert_int_equal(got, expected);
+        }
+        assert_int_equal(memo_find(m, words, 2), 0);
+        memo_free(m);
+    }
 }
 
 /* A made-up walk: it goes on behind each word by as many words as that says, from the first word's slot. */
@@ -287,7 +320,7 @@ static void test_memo_of_many(void **state)
         if (got)
             assert_int_equal(got, expected);
         else
-            memo_keep(m, words, checks, n, expected);
+            memo_keep(m, words, END_OF(words), checks, n, expected);
         found += got != 0;
     }
     assert_true(found > 90000);
@@ -339,7 +372,7 @@ static void make_up(uint64_t seed)
 
 static uint64_t find_made(void) { return memo_find(made.memo, made.words, made.generation); }
 static void find_anew(void) { memo_find(made.memo, made.words, ++made.generation); }
-static void keep_made(void) { memo_keep(made.memo, made.words, made.checks, made.n, made.expected); }
+static void keep_made(void) { memo_keep(made.memo, made.words, END_OF(made.words), made.checks, made.n, made.expected); }
 
 /* Keeps so many stacks in a new memo. */
 static void fill(uint64_t stacks)
@@ -446,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_replaced_object),
         cmocka_unit_test(test_memo),
         cmocka_unit_test(test_memo_branches),
+        cmocka_unit_test(test_memo_leaves),
         cmocka_unit_test(test_memo_of_many),
         cmocka_unit_test(test_memo_bound),
         cmocka_unit_test(test_jumps_out_of_memo),

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frames become places in code, which costs no look into symbols. The places of a stack are its key: found by their hash, or where
+ * another has that by the next number.
+ */
+#include "places.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEPTH_MAX 1024
+
+static uint64_t hash_code(const struct symbol_place *code, size_t depth)
+{
+    uint64_t h = depth;
+
+    for (size_t i = 0; i < depth; i++)
+        h = (h ^ code[i].file ^ code[i].offset << 16) * 0x9e3779b97f4a7c15 + (h >> 29);
+    return h;
+}
+
+static bool same_code(const struct place *place, const struct symbol_place *code, size_t depth)
+{
+    for (size_t i = 0; place->depth == depth && i < depth; i++)
+        if (place->code[i].file != code[i].file || place->code[i].offset != code[i].offset)
+            return false;
+    return place->depth == depth;
+}
+
+/* The place of that code, made if new. The array has room for all. NULL if memory is short. */
+static struct place *find_place(struct places *p, struct idmap *by_code, const struct symbol_place *code, size_t depth)
+{
+    uint64_t key = hash_code(code, depth);
+
+    for (uint32_t known; (known = idmap_get(by_code, key)) != IDMAP_NONE; key++)
+        if (same_code(&p->place[known], code, depth))
+            return &p->place[known];
+    struct symbol_place *own = malloc((depth + 1) * sizeof *own);
+    if (!own || idmap_put(by_code, key, (uint32_t)p->count) < 0) {
+        free(own);
+        return NULL;
+    }
+    memcpy(own, code, depth * sizeof *own);
+    p->place[p->count] = (struct place){.code = own, .depth = depth, .growth_bytes_per_s = NAN};
+    return &p->place[p->count++];
+}
+
+static void add_site(struct places *p, struct place *place, const struct heap_site *s)
+{
+    const struct place_sum sum[PLACE_FIGURES] = {
+        [PLACE_LIVE_BYTES] = {(double)s->live_bytes, s->live_variance},
+        [PLACE_LIVE_OBJECTS] = {(double)s->live_objects, s->objects_variance},
+        [PLACE_ALLOC_COUNT] = {(double)s->alloc_count, s->count_variance},
+        [PLACE_ALLOC_BYTES] = {(double)s->alloc_bytes, s->alloc_variance},
+        [PLACE_TEMPORARY_COUNT] = {(double)s->temporary_count, s->count_variance > 0 ? NAN : 0},
+        [PLACE_TEMPORARY_BYTES] = {(double)s->temporary_bytes, s->alloc_variance > 0 ? NAN : 0},
+        [PLACE_PEAK_BYTES] = {(double)s->peak_bytes, s->alloc_variance > 0 ? NAN : 0},
+    };
+
+    for (size_t i = 0; i < PLACE_FIGURES; i++) {
+        place->sum[i].value += sum[i].value;
+        place->sum[i].variance += sum[i].variance;
+        p->total[i].value += sum[i].value;
+        p->total[i].variance += sum[i].variance;
+    }
+    place->flags |= s->flags;
+    if (!isnan(s->growth_bytes_per_s))
+        place->growth_bytes_per_s = s->growth_bytes_per_s + (isnan(place->growth_bytes_per_s) ? 0 : place->growth_bytes_per_s);
+}
+
+struct places *places_new(struct heap *h, const struct process_table *processes, struct symbols *symbols)
+{
+    const struct heap_site *sites;
+    size_t n = heap_top_sites(h, &sites, SIZE_MAX);
+    struct symbol_place code[DEPTH_MAX];
+    struct idmap by_code = {{0}};
+    struct places *p = calloc(1, sizeof *p);
+
+    if (p)
+        p->place = calloc(n + 1, sizeof *p->place);
+    bool failed = !p || !p->place;
+    for (size_t i = 0; !failed && i < n; i++) {
+        const struct process *process = process_find(processes, sites[i].proc);
+        size_t depth = sites[i].frame_count < DEPTH_MAX ? sites[i].frame_count : DEPTH_MAX;
+        if (!sites[i].alloc_count && !sites[i].live_objects)
+            continue; /* a stack of something else than memory */
+        for (size_t f = 0; f < depth; f++)
+            code[f] = symbols_place(symbols, process, sites[i].frames[f]);
+        struct place *place = find_place(p, &by_code, code, depth);
+        failed = !place || idmap_put(&p->by_stack, sites[i].stack, (uint32_t)(place - p->place)) < 0;
+        if (!failed)
+            add_site(p, place, &sites[i]);
+    }
+    idmap_reset(&by_code);
+    if (!failed)
+        return p;
+    places_free(p);
+    return NULL;
+}
+
+void places_free(struct places *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; p->place && i < p->count; i++)
+        free((void *)p->place[i].code);
+    idmap_reset(&p->by_stack);
+    free(p->place);
+    free(p);
+}
+
+const struct place *places_find(const struct places *p, uint64_t stack)
+{
+    uint32_t index = idmap_get(&p->by_stack, stack);
+
+    return index == IDMAP_NONE ? NULL : &p->place[index];
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sites of all processes, those with the same frames taken together: each process of a run has stack ids of its own, and the
+ * workers of one server allocate in the same places.
+ */
+#ifndef PERFSHIM_PLACES_H
+#define PERFSHIM_PLACES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "heap.h"
+#include "idmap.h"
+#include "process.h"
+#include "symbols.h"
+
+/* A sum, with the variance of its estimate where objects were sampled: 0: exact, NaN: not known. */
+struct place_sum {
+    double value, variance;
+};
+
+enum place_figure { /* what there is of each place, in the order in which it is shown */
+    PLACE_LIVE_BYTES,
+    PLACE_LIVE_OBJECTS,
+    PLACE_ALLOC_COUNT,
+    PLACE_ALLOC_BYTES,
+    PLACE_TEMPORARY_COUNT,
+    PLACE_TEMPORARY_BYTES,
+    PLACE_PEAK_BYTES,
+    PLACE_FIGURES
+};
+
+struct place {
+    const struct symbol_place *code; /* innermost first; borrowed */
+    size_t depth;   /* 0: no stack was recorded */
+    uint32_t flags; /* STACK_* */
+    struct place_sum sum[PLACE_FIGURES];
+    double growth_bytes_per_s; /* of the live bytes; NaN: not known */
+};
+
+struct places {
+    struct place *place;
+    size_t count;
+    struct place_sum total[PLACE_FIGURES];
+    struct idmap by_stack;
+};
+
+/* NULL if memory is short. Borrows from the symbols. */
+struct places *places_new(struct heap *h, const struct process_table *processes, struct symbols *symbols);
+void places_free(struct places *p);
+
+/* Where a stack (its id in the trace) is; NULL: nothing was allocated there. */
+const struct place *places_find(const struct places *p, uint64_t stack);
+
+#endif
