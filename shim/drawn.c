@@ -41,10 +41,12 @@ void drawn_add(const void *p)
     uint64_t at = (uintptr_t)p, bit = at >> 3 & (DRAWN_WORDS * 64 - 1);
     _Atomic uint64_t *region = region_of(at);
 
-    if (region)
+    if (region) {
         atomic_fetch_or_explicit(&region[bit / 64], 1ull << bit % 64, memory_order_relaxed);
-    else
+    } else {
         shim.all_frees = 1;
+        shim.heap_drawn = 0;
+    }
 }
 
 void drawn_remove(const void *p)

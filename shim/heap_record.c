@@ -61,12 +61,12 @@ static __attribute__((noinline)) void record_free(struct arena_thread *t, void *
     record_commit(t);
 }
 
-static __attribute__((noinline)) void sample(struct arena_thread *t, void *p, size_t size, size_t slack, unsigned op, uintptr_t frame)
+void heap_record_drawn(struct arena_thread *t, void *p, size_t size, size_t usable, unsigned op, uintptr_t frame)
 {
     unsigned shift = sampler_next(t);
 
     drawn_add(p);
-    record_alloc(t, p, size, slack, ARENA_ALLOC_DETAIL(op, shift, 0), frame);
+    record_alloc(t, p, size, usable - size, ARENA_ALLOC_DETAIL(op, shift, 0), frame);
 }
 
 /* The allocator is asked while in_heap is set: tcmalloc's malloc_usable_size allocates when it is first called. */
@@ -81,7 +81,7 @@ static inline __attribute__((always_inline)) void note_alloc(struct arena_thread
     if (shim.heap_mode == HEAP_EXACT)
         record_alloc(t, p, size, usable - size, ARENA_ALLOC_DETAIL(op, 0, 0), frame);
     else if (shim.heap_mode != HEAP_LEDGER && sampler_reaches(t, size))
-        sample(t, p, size, usable - size, op, frame);
+        heap_record_drawn(t, p, size, usable, op, frame);
 }
 
 /* A record was made if the ring is further than it was. */
@@ -102,7 +102,7 @@ static __attribute__((noinline)) void note_alloc_timed(struct arena_thread *t, v
     add_cost(t, from, reserved);
 }
 
-void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op, uintptr_t frame)
+void heap_record_alloc(struct arena_thread *t, void *p, size_t size, unsigned op, uintptr_t frame)
 {
     if (shim.heap_mode == HEAP_OFF)
         t->in_heap = 0;
@@ -138,7 +138,7 @@ static __attribute__((noinline)) void note_free_timed(struct arena_thread *t, vo
     add_cost(t, from, reserved);
 }
 
-void heap_note_free(struct arena_thread *t, void *p, unsigned op)
+void heap_record_free(struct arena_thread *t, void *p, unsigned op)
 {
     if (shim.heap_mode == HEAP_OFF)
         return;

@@ -13,13 +13,53 @@
 #ifndef PERFSHIM_HEAP_RECORD_H
 #define PERFSHIM_HEAP_RECORD_H
 
+#include "drawn.h"
 #include "frame.h"
+#include "ledger.h"
+#include "sampler.h"
 #include "thread.h"
+#include "usable.h"
 
 /* An allocation that was made, a free that is about to be made; both between enter and leave, and after the first that is over.
  * Not for NULL, nor for blocks of the bootstrap. frame: of the hook, or of a function of the shim that it called. */
-void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op, uintptr_t frame);
-void heap_note_free(struct arena_thread *t, void *p, unsigned op);
+void heap_record_alloc(struct arena_thread *t, void *p, size_t size, unsigned op, uintptr_t frame);
+void heap_record_free(struct arena_thread *t, void *p, unsigned op);
+
+/* A point fell on the allocation. */
+void heap_record_drawn(struct arena_thread *t, void *p, size_t size, size_t usable, unsigned op, uintptr_t frame);
+
+/* Allocations are drawn, blocks tell their sizes, and this call is not timed: then there is little to do. */
+static inline bool heap_is_quick(const struct arena_thread *t)
+{
+    return shim.heap_drawn && __builtin_expect((t->cost_turn + 1) % COST_SHARE != 0, 1);
+}
+
+static inline void heap_note_alloc(struct arena_thread *t, void *p, size_t size, unsigned op, uintptr_t frame)
+{
+    size_t usable = heap_is_quick(t) ? usable_read(p) : 0;
+
+    if (!usable) {
+        heap_record_alloc(t, p, size, op, frame);
+        return;
+    }
+    t->cost_turn++;
+    t->in_heap = 0;
+    ledger_alloc(t, usable);
+    if (__builtin_expect(sampler_reaches(t, size), 0))
+        heap_record_drawn(t, p, size, usable, op, frame);
+}
+
+static inline void heap_note_free(struct arena_thread *t, void *p, unsigned op)
+{
+    size_t usable = heap_is_quick(t) && !drawn_has(p) ? usable_read(p) : 0;
+
+    if (!usable) {
+        heap_record_free(t, p, op);
+        return;
+    }
+    t->cost_turn++;
+    ledger_free(t, usable);
+}
 
 /* A block of before usable bytes has another size now, at the same address. */
 void heap_resized(struct arena_thread *t, void *p, size_t before, size_t size, unsigned op);

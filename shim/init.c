@@ -17,6 +17,7 @@
 #include "stack.h"
 #include "state.h"
 #include "thread.h"
+#include "usable.h"
 
 struct shim_state shim;
 
@@ -32,6 +33,7 @@ void shim_use_arena(struct arena_header *a)
     shim.heap_mode = a->heap_mode;
     shim.clock_cost_ticks = a->clock_cost_ticks;
     shim.all_frees = a->heap_mode == HEAP_EXACT;
+    usable_settle();
     shim.capture_bytes = a->capture_bytes;
     shim.min_wait_ns = (uint64_t)a->min_wait_us * 1000;
     clock_uses_tsc = a->clock == 1;

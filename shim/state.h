@@ -28,6 +28,7 @@ struct shim_state {
     uint32_t heap_mode; /* enum arena_heap_mode */
     uint32_t clock_cost_ticks;
     _Atomic uint32_t usable_is_read; /* the word before a block tells its size (usable.h) */
+    _Atomic uint32_t heap_drawn;     /* and which allocations are recorded is drawn */
     uint32_t all_frees; /* record every free: all allocations are, or it is not known which */
     uint32_t capture_bytes;
     uint64_t min_wait_ns;

@@ -9,6 +9,8 @@
 
 static _Atomic int agreed; /* -1: never to be believed */
 
+void usable_settle(void) { shim.heap_drawn = shim.usable_is_read && shim.heap_mode >= HEAP_SAMPLED; }
+
 size_t usable_ask(void *p)
 {
     size_t usable = real.malloc_usable_size(p);
@@ -20,13 +22,15 @@ size_t usable_ask(void *p)
         atomic_store_explicit(&agreed, -1, memory_order_relaxed);
         return usable;
     }
-    size_t head = ((const size_t *)p)[-1];
-    if (head & USABLE_MAPPED)
+    size_t read = usable_read(p);
+    if (!read)
         return usable;
-    if ((head & ~(size_t)USABLE_FLAGS) - sizeof(size_t) != usable)
+    if (read != usable)
         atomic_store_explicit(&agreed, -1, memory_order_relaxed);
     else if (atomic_compare_exchange_strong_explicit(&agreed, &so_far, so_far + 1, memory_order_relaxed, memory_order_relaxed) &&
-             so_far + 1 == AGREEMENTS)
+             so_far + 1 == AGREEMENTS) {
         shim.usable_is_read = 1;
+        usable_settle();
+    }
     return usable;
 }

@@ -17,14 +17,23 @@
 /* What malloc_usable_size says; may turn on shim.usable_is_read. */
 size_t usable_ask(void *p);
 
+/* Sets shim.heap_drawn by what else is known. */
+void usable_settle(void);
+
+/* What the word before a block of glibc says; 0: the block is a mapping, and glibc must be asked. */
+static inline size_t usable_read(const void *p)
+{
+    size_t head;
+
+    __asm__("movq %1, %0" : "=r"(head) : "m"(*(const size_t *)((uintptr_t)p - sizeof head))); /* to the compiler a block begins at p */
+    return __builtin_expect(head & USABLE_MAPPED, 0) ? 0 : (head & ~(size_t)USABLE_FLAGS) - sizeof(size_t);
+}
+
 static inline size_t usable_size(void *p)
 {
-    if (__builtin_expect(shim.usable_is_read != 0, 1)) {
-        size_t head = ((const size_t *)p)[-1];
-        if (__builtin_expect(!(head & USABLE_MAPPED), 1))
-            return (head & ~(size_t)USABLE_FLAGS) - sizeof(size_t);
-    }
-    return usable_ask(p);
+    size_t usable = __builtin_expect(shim.usable_is_read != 0, 1) ? usable_read(p) : 0;
+
+    return __builtin_expect(usable != 0, 1) ? usable : usable_ask(p);
 }
 
 #endif
