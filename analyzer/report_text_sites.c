@@ -12,6 +12,7 @@
 
 #define FRAMES_SHOWN 8
 #define CHANGES_SHOWN 5
+#define TEMPORARY_NOTEWORTHY 0.01 /* of all allocations, at least */
 #define PEAK_NOTEWORTHY 1.1 /* times what is live at the end */
 
 struct lister {
@@ -148,6 +149,9 @@ static size_t rows_of(const struct report *r, enum report_order order)
         return 0;
     if (order == REPORT_BY_peak && !r->options.sorted &&
         !(r->sites.total[PLACE_PEAK_BYTES].value > PEAK_NOTEWORTHY * r->sites.total[PLACE_LIVE_BYTES].value))
+        return 0;
+    if (order == REPORT_BY_temporary && !r->options.sorted &&
+        !(r->sites.total[PLACE_TEMPORARY_COUNT].value >= TEMPORARY_NOTEWORTHY * r->sites.total[PLACE_ALLOC_COUNT].value))
         return 0;
     if (r->options.sites && (lists[order].rows || r->options.sorted))
         return r->options.sites;
