@@ -89,6 +89,9 @@ position = [text.stdout.find(word) for word in ('NORMAL', 'INCONCLUSIVE') if wor
 tap.ok(position and min(position) < text.stdout.find('GET /items/{id}'), 'verdicts come before routes', text.stdout)
 for route in ('GET /items/{id}', 'GET /search', 'POST /orders', 'GET /file', 'GET /nowhere'):
     tap.ok(route in text.stdout, f'{route} is in it')
+work = text.stdout[text.stdout.find('ROUTES: WORK'):text.stdout.find('ROUTES: ANSWERS')]
+tap.ok(re.search(r'^GET /nowhere +0 ', work, re.M) and 'errors: HTTP answers of status 5xx,' in work,
+       'a 404 is no error, and a footnote says what is', work)
 tap.ok('\x1b[' in on_terminal([PERFANALYZE, trace], {'TERM': 'xterm', 'NO_COLOR': ''}), 'colours on a terminal')
 tap.ok('\x1b[3' not in on_terminal([PERFANALYZE, trace], {'TERM': 'xterm', 'NO_COLOR': '1'}), 'none with NO_COLOR')
 
