@@ -118,6 +118,9 @@ tap.equal(dump.stdout.count('\n'), result['trace']['events'], 'dump: one line an
 info = perfanalyze('info', trace)
 tap.ok(info.returncode == 0 and str(shop.pid) in info.stdout and not too_wide(info.stdout), 'info names the process',
        info.stdout)
+for mode in ('off', 'ledger', 'exact', 'sampled', 'sampled:4K', 'auto'):
+    heap = perfanalyze('info', run_shimmed(['/bin/true'], env={'PERFSHIM_HEAP': mode}).trace).stdout
+    tap.equal(re.findall(r'^ *(?:settings +)?heap (.*)$', heap, re.M), [mode.split(':')[0]], f'heap {mode}: so does info')
 pipe = run(['/bin/sh', '-c', f'"{PERFANALYZE}" dump "{trace}" | head -n 1'])
 tap.ok(pipe.stdout.count('\n') == 1 and pipe.stderr == '', 'dump into a pipe that closes', pipe.stderr)
 full = run(['/bin/sh', '-c', f'"{PERFANALYZE}" "{trace}" >/dev/full'])
