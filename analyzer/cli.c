@@ -317,9 +317,9 @@ struct symbols *cli_symbols(const struct cli *c, const struct reader *r)
     struct stat trace;
 
     if (s && stat(c->file, &trace) == 0)
-        symbols_read_jit(s, &(struct symbols_jit){.directory = c->maps ? c->maps : "/tmp", .any_time = c->maps != NULL,
-                                                  .owner = trace.st_uid,
-                                                  .start_wall_ns = reader_file_header(r)->start_wall_ns});
+        symbols_read_jit(s, &(struct jitnames_lists){.directory = c->maps ? c->maps : "/tmp", .any_time = c->maps != NULL,
+                                                     .owner = trace.st_uid,
+                                                     .start_wall_ns = reader_file_header(r)->start_wall_ns});
     return s;
 }
 
