@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process's list is read when its code is asked about for the first time, and stays. Where the place of code was used again,
- * nobody knows which of the two a frame was in: its name says so.
+ * A process's lists are read when its code is asked about for the first time, and stay. Where the place of code was used
+ * again, nobody knows which of the two a frame was in: its name says so.
  */
 #include "jitnames.h"
 
@@ -10,57 +10,96 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "jitmap.h"
 #include "process.h"
 
 #define NAMES_MAX (1u << 20)
 #define CLOCK_SLACK_NS 2000000000 /* clocks are set, and times of files are coarse */
-#define MAP_NONE (IDMAP_NONE - 1)
+#define PROCESS_NONE (IDMAP_NONE - 1)
+
+static void process_clear(struct jitnames_process *lists)
+{
+    for (enum jitmap_format f = 0; f < JITMAP_FORMATS; f++)
+        jitmap_free(lists->map[f]);
+}
 
 void jitnames_reset(struct jitnames *n)
 {
-    for (size_t i = 0; i < n->map_count; i++)
-        jitmap_free(n->maps[i]);
+    for (size_t i = 0; i < n->process_count; i++)
+        process_clear(&n->processes[i]);
+    for (size_t i = 0; i < n->fault_count; i++)
+        free(n->faults[i].path);
     for (size_t i = 0; i < n->name_count; i++)
         free(n->names[i]);
-    idmap_reset(&n->map_of);
+    idmap_reset(&n->process_of);
     idmap_reset(&n->name_of);
-    free(n->maps);
+    free(n->processes);
+    free(n->faults);
     free(n->names);
-    *n = (struct jitnames){.maps = NULL};
+    *n = (struct jitnames){.names = NULL};
 }
 
-static struct jitmap *read_list(const struct jitnames *n, const struct process *p)
+/* A pid may have been several processes': what is wrong with its list is told once. If memory is short, it is not. */
+static void note_fault(struct jitnames *n, const char *path, const struct error *e)
 {
+    for (size_t i = 0; i < n->fault_count; i++)
+        if (strcmp(n->faults[i].path, path) == 0)
+            return;
+    struct jitnames_fault *grown = realloc(n->faults, (n->fault_count + 1) * sizeof *grown);
+    if (!grown)
+        return;
+    n->faults = grown;
+    n->faults[n->fault_count] = (struct jitnames_fault){strdup(path), *e};
+    n->fault_count += n->faults[n->fault_count].path != NULL;
+}
+
+static struct jitmap *read_list(struct jitnames *n, const struct jitmap_source *source, enum jitmap_format format)
+{
+    char path[JITMAP_PATH_BYTES];
+    struct error e = {.text = ""};
+    struct jitmap *map = jitmap_read(source, format, &e);
+
+    if (e.text[0] && jitmap_path(source, format, path) == 0)
+        note_fault(n, path, &e);
+    return map;
+}
+
+static struct jitnames_process read_lists(struct jitnames *n, const struct process *p)
+{
+    struct jitnames_process lists = {.map = {NULL}};
     struct jitmap_source source = {.directory = n->lists.directory, .pid = p->pid, .owner = {n->lists.owner, geteuid()},
                                    .from_ns = INT64_MIN, .to_ns = INT64_MAX};
     if (!n->lists.directory)
-        return NULL;
+        return lists;
     if (!n->lists.any_time) {
         int64_t start_ns = n->lists.start_wall_ns < INT64_MAX / 4 ? (int64_t)n->lists.start_wall_ns : INT64_MAX / 4;
         source.from_ns = start_ns + p->start_ns - CLOCK_SLACK_NS;
         if (p->how != HOW_running)
             source.to_ns = start_ns + p->end_ns + CLOCK_SLACK_NS;
     }
-    return jitmap_read(&source);
+    for (enum jitmap_format f = 0; f < JITMAP_FORMATS; f++)
+        lists.map[f] = read_list(n, &source, f);
+    return lists;
 }
 
-/* The list of a process; NULL: it has none. */
-static const struct jitmap *list_of(struct jitnames *n, const struct process *p)
+/* The lists of a process; NULL: it has none. */
+static const struct jitnames_process *lists_of(struct jitnames *n, const struct process *p)
 {
-    uint32_t known = idmap_get(&n->map_of, p->serial);
+    uint32_t known = idmap_get(&n->process_of, p->serial);
 
     if (known != IDMAP_NONE)
-        return known == MAP_NONE ? NULL : n->maps[known];
-    struct jitmap *map = read_list(n, p), **grown = map ? realloc(n->maps, (n->map_count + 1) * sizeof *grown) : NULL;
+        return known == PROCESS_NONE ? NULL : &n->processes[known];
+    struct jitnames_process lists = read_lists(n, p), *grown = NULL;
+    if (lists.map[JITMAP_DUMP] || lists.map[JITMAP_TEXT])
+        grown = realloc(n->processes, (n->process_count + 1) * sizeof *grown);
     if (grown)
-        n->maps = grown;
-    if (!grown || idmap_put(&n->map_of, p->serial, (uint32_t)n->map_count) < 0) {
-        jitmap_free(map);
-        idmap_put(&n->map_of, p->serial, MAP_NONE); /* if it fails, it is looked for again */
+        n->processes = grown;
+    if (!grown || idmap_put(&n->process_of, p->serial, (uint32_t)n->process_count) < 0) {
+        process_clear(&lists);
+        idmap_put(&n->process_of, p->serial, PROCESS_NONE); /* if it fails, it is looked for again */
         return NULL;
     }
-    return n->maps[n->map_count++] = map;
+    n->processes[n->process_count] = lists;
+    return &n->processes[n->process_count++];
 }
 
 static uint64_t hash_text(const char *text)
@@ -102,9 +141,11 @@ long jitnames_at(struct jitnames *n, const struct process *p, uint64_t address)
 {
     char text[1100];
     bool again = false;
-    const struct jitmap *map = p ? list_of(n, p) : NULL;
-    const char *name = map ? jitmap_name(map, address, &again) : NULL;
+    const struct jitnames_process *lists = p ? lists_of(n, p) : NULL;
+    const char *name = NULL;
 
+    for (enum jitmap_format f = 0; lists && !name && f < JITMAP_FORMATS; f++)
+        name = lists->map[f] ? jitmap_name(lists->map[f], address, &again) : NULL;
     if (!name)
         return -1;
     snprintf(text, sizeof text, again ? "%s (or what stood there before)" : "%s", name);

@@ -99,6 +99,11 @@ void symbols_read_jit(struct symbols *s, const struct jitnames_lists *lists)
     s->jit.lists = *lists;
 }
 
+const struct jitnames_fault *symbols_jit_fault(const struct symbols *s, size_t i)
+{
+    return i < s->jit.fault_count ? &s->jit.faults[i] : NULL;
+}
+
 void symbols_free(struct symbols *s)
 {
     if (!s)

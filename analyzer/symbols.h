@@ -21,6 +21,9 @@ void symbols_free(struct symbols *s);
 /* Where lists of JITs are. Without this call none is read. */
 void symbols_read_jit(struct symbols *s, const struct jitnames_lists *lists);
 
+/* Those that are there and were not read, or not to their end, as far as code was asked about. NULL behind the last one. */
+const struct jitnames_fault *symbols_jit_fault(const struct symbols *s, size_t i);
+
 /* A place in code: the same in all processes that have the same file mapped, wherever they have it. */
 struct symbol_place {
     uint32_t file;   /* 0: none, then offset is the address itself */
