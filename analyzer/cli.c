@@ -70,7 +70,7 @@ static const struct option_row options[] = {
      "of --folded: live (the default), allocated, temporary,\ngrowth (an hour) or peak", " live allocated temporary growth peak "},
     {"unit", 0, EXPORT, TEXT, offsetof(struct cli, unit), "UNIT", "of --folded: bytes (the default) or count", " bytes count "},
     {"pprof", 0, EXPORT, TEXT, offsetof(struct cli, pprof), "OUT", "write a profile for pprof (profile.proto, gzip)", NULL},
-    {"maps", 0, SITES, TEXT, offsetof(struct cli, maps), "DIR", "take the names of JIT code from DIR/perf-PID.map", NULL},
+    {"maps", 0, SITES, TEXT, offsetof(struct cli, maps), "DIR", "take the names of JIT code from DIR/perf-PID.map\nand DIR/jit-PID.dump", NULL},
     {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL, "exit with 3 if the trace is truncated or lost events", NULL},
     {"help", 'h', ALL, SWITCH, offsetof(struct cli, help), NULL, "print this help", NULL},
     {"version", 'V', ALL, SWITCH, offsetof(struct cli, version), NULL, "print the version", NULL},
@@ -317,10 +317,19 @@ struct symbols *cli_symbols(const struct cli *c, const struct reader *r)
     struct stat trace;
 
     if (s && stat(c->file, &trace) == 0)
-        symbols_read_jit(s, &(struct symbols_jit){.directory = c->maps ? c->maps : "/tmp", .any_time = c->maps != NULL,
-                                                  .owner = trace.st_uid,
-                                                  .start_wall_ns = reader_file_header(r)->start_wall_ns});
+        symbols_read_jit(s, &(struct jitnames_lists){.directory = c->maps ? c->maps : "/tmp", .any_time = c->maps != NULL,
+                                                     .owner = trace.st_uid,
+                                                     .start_wall_ns = reader_file_header(r)->start_wall_ns});
     return s;
+}
+
+void cli_symbols_end(struct symbols *s)
+{
+    const struct jitnames_fault *fault;
+
+    for (size_t i = 0; s && (fault = symbols_jit_fault(s, i)); i++)
+        error_print(&fault->error, fault->path);
+    symbols_free(s);
 }
 
 enum cli_exit cli_completeness(const struct cli *c, const struct reader *r, uint64_t lost_events)

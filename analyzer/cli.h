@@ -57,6 +57,9 @@ void cli_wait(const struct cli *c);
  * user who recorded or by this one while the process ran; those of --maps at any time. NULL if memory is short. */
 struct symbols *cli_symbols(const struct cli *c, const struct reader *r);
 
+/* Says on standard error which lists of JITs were not read, or not to their end, and frees the symbols; may be NULL. */
+void cli_symbols_end(struct symbols *s);
+
 /* For the end of a command that has read the whole trace: says on standard error what of it was left out as damaged, and
  * gives CLI_FINE, or with --strict CLI_INCOMPLETE if that or anything else is missing. */
 enum cli_exit cli_completeness(const struct cli *c, const struct reader *r, uint64_t lost_events);

@@ -119,7 +119,7 @@ static int export(const struct cli *c, struct reader *reader, struct error *e)
     if (code == 0)
         code = cli_completeness(c, reader, lost_events(a->processes));
     places_free(places);
-    symbols_free(symbols);
+    cli_symbols_end(symbols);
     analysis_free(a);
     return code;
 }

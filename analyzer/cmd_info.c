@@ -9,6 +9,7 @@
 
 #include "cli.h"
 #include "escape.h"
+#include "event.h"
 #include "merge.h"
 #include "process.h"
 #include "progress.h"
@@ -190,12 +191,22 @@ static void print_trimmed(const struct reader *r)
     }
 }
 
+static void print_setting(const struct setting *s)
+{
+    static const char heap[] = "heap";
+
+    if (s->name_bytes == sizeof heap - 1 && memcmp(s->name, heap, sizeof heap - 1) == 0 && s->value < HEAP_MODE_COUNT)
+        printf(" %s\n", heap_mode_name[s->value]);
+    else
+        printf(" %" PRIu64 "\n", s->value);
+}
+
 static void print_settings(const struct info *info)
 {
     for (size_t i = 0; i < info->setting_count; i++) {
         print_label(i == 0 ? "settings" : "");
         escape_print(stdout, info->settings[i].name, info->settings[i].name_bytes);
-        printf(" %" PRIu64 "\n", info->settings[i].value);
+        print_setting(&info->settings[i]);
     }
 }
 

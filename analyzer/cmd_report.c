@@ -48,7 +48,7 @@ static int report(const struct cli *c, struct reader *reader, struct error *e)
     int code = r ? print(c, reader, r, e) : error_set(e, ERROR_NO_OFFSET, "not enough memory");
     if (r)
         report_free(r);
-    symbols_free(symbols);
+    cli_symbols_end(symbols);
     analysis_free(a);
     return code;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The text is read in one piece, line feeds become ends of names, and the lines are sorted by where their code begins. Code
- * is freed and its place used anew without a word, so lines overlap: the last one written counts. To find all that cover an
- * address, each line knows how far those before it reach.
+ * A text is read in one piece, and line feeds become ends of names; of a jitdump the names are gathered, and each function
+ * or new place of one is a line. The lines are sorted by where their code begins. Code is freed and its place used anew
+ * without a word, so lines overlap: the last one written counts. To find all that cover an address, each line knows how far
+ * those before it reach.
  */
 #include "jitmap.h"
 
@@ -13,8 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "idmap.h"
+#include "jitdump.h"
+
 #define TEXT_MAX (64u << 20)
 #define NAME_MAX_BYTES 1023
+#define LINES_MAX (1u << 20) /* of a jitdump */
 #define LOOK_BACK 4096 /* lines; a map that needs more is no JIT's */
 
 struct line {
@@ -25,9 +30,12 @@ struct line {
 
 struct jitmap {
     char *text;
+    size_t text_bytes, text_room; /* of a jitdump's names */
     struct line *lines;
     size_t count, room;
 };
+
+_Static_assert(JITDUMP_NAME_MAX == NAME_MAX_BYTES, "names are as long in both");
 
 static bool is_trusted(int fd, const struct jitmap_source *s)
 {
@@ -38,6 +46,24 @@ static bool is_trusted(int fd, const struct jitmap_source *s)
     int64_t written_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     return written_ns >= s->from_ns && written_ns <= s->to_ns;
 }
+
+static bool line_add(struct jitmap *m, uint64_t start, uint64_t bytes, size_t name)
+{
+    if (m->count == m->room) {
+        size_t room = 2 * m->room + 256;
+        struct line *grown = realloc(m->lines, room * sizeof *grown);
+        if (!grown)
+            return false;
+        m->lines = grown;
+        m->room = room;
+    }
+    m->lines[m->count] = (struct line){.start = start, .end = start + bytes, .name = (uint32_t)name,
+                                       .order = (uint32_t)m->count};
+    m->count++;
+    return true;
+}
+
+/* --- text --- */
 
 static char *read_text(int fd)
 {
@@ -70,21 +96,80 @@ static bool take_line(struct jitmap *m, char *line)
 
     if (!bytes || *end != ' ' || !end[1] || start + bytes < start)
         return true;
-    if (m->count == m->room) {
-        size_t room = 2 * m->room + 256;
-        struct line *grown = realloc(m->lines, room * sizeof *grown);
-        if (!grown)
-            return false;
-        m->lines = grown;
-        m->room = room;
-    }
     if (strlen(end + 1) > NAME_MAX_BYTES)
         end[1 + NAME_MAX_BYTES] = '\0';
-    m->lines[m->count] = (struct line){.start = start, .end = start + bytes, .name = (uint32_t)(end + 1 - m->text),
-                                       .order = (uint32_t)m->count};
-    m->count++;
-    return true;
+    return line_add(m, start, bytes, (size_t)(end + 1 - m->text));
 }
+
+static bool read_map(struct jitmap *m, int fd)
+{
+    m->text = read_text(fd);
+    for (char *line = m->text, *next; line && *line; line = next) {
+        size_t n = strcspn(line, "\n");
+        next = line + n + (line[n] != '\0');
+        line[n] = '\0';
+        if (!take_line(m, line))
+            return false;
+    }
+    return m->text;
+}
+
+/* --- jitdumps --- */
+
+/* Where the copy of a name begins; SIZE_MAX if memory is short. */
+static size_t keep_name(struct jitmap *m, const char *name)
+{
+    size_t bytes = strlen(name) + 1, begin = m->text_bytes;
+
+    if (m->text_room - m->text_bytes < bytes) {
+        size_t room = 2 * m->text_room + 65536;
+        char *grown = realloc(m->text, room);
+        if (!grown)
+            return SIZE_MAX;
+        m->text = grown;
+        m->text_room = room;
+    }
+    memcpy(m->text + begin, name, bytes);
+    for (char *p = m->text + begin; (p = strchr(p, '\n'));)
+        *p = ' ';
+    m->text_bytes += bytes;
+    return begin;
+}
+
+/* A function that was moved is known in both places: stacks may have met it in the first. False if memory is short. */
+static bool take_code(struct jitmap *m, struct idmap *line_of, const struct jitdump_code *code)
+{
+    uint32_t known = code->moved ? idmap_get(line_of, code->index) : IDMAP_NONE;
+
+    if (!code->moved) {
+        size_t name = keep_name(m, code->name);
+        return name != SIZE_MAX && idmap_put(line_of, code->index, (uint32_t)m->count) == 0 &&
+               line_add(m, code->start, code->bytes, name);
+    }
+    if (known == IDMAP_NONE)
+        return true;
+    uint64_t bytes = m->lines[known].end - m->lines[known].start;
+    return code->start + bytes < code->start || line_add(m, code->start, bytes, m->lines[known].name);
+}
+
+static bool read_dump(struct jitmap *m, int fd, struct error *e)
+{
+    struct idmap line_of = {.map = {.slots = NULL}}; /* by index of the function */
+    struct jitdump_code code;
+    struct jitdump dump;
+    bool fits = jitdump_open(&dump, fd, e) == 0;
+
+    while (fits && m->count < LINES_MAX && m->text_bytes < TEXT_MAX && jitdump_next(&dump, &code, e) == 1)
+        fits = take_code(m, &line_of, &code);
+    if (fits && (m->count >= LINES_MAX || m->text_bytes >= TEXT_MAX) && dump.next < dump.end)
+        error_set(e, dump.next, "the jitdump tells of too much code: it is read up to here only");
+    if (!fits)
+        error_set(e, ERROR_NO_OFFSET, "memory is short: no names are taken from it"); /* unless that is told already */
+    idmap_reset(&line_of);
+    return fits;
+}
+
+/* --- both --- */
 
 static int by_start(const void *a, const void *b)
 {
@@ -95,43 +180,44 @@ static int by_start(const void *a, const void *b)
     return x->order < y->order ? -1 : 1;
 }
 
-static bool parse(struct jitmap *m)
+static void sort(struct jitmap *m)
 {
-    for (char *line = m->text, *next; *line; line = next) {
-        size_t n = strcspn(line, "\n");
-        next = line + n + (line[n] != '\0');
-        line[n] = '\0';
-        if (!take_line(m, line))
-            return false;
-    }
+    uint64_t reach = 0;
+
     if (m->count)
         qsort(m->lines, m->count, sizeof *m->lines, by_start);
-    uint64_t reach = 0;
     for (size_t i = 0; i < m->count; i++) {
         if (m->lines[i].end > reach)
             reach = m->lines[i].end;
         m->lines[i].reach = reach;
     }
-    return true;
 }
 
-struct jitmap *jitmap_read(const struct jitmap_source *source)
+int jitmap_path(const struct jitmap_source *source, enum jitmap_format format, char path[JITMAP_PATH_BYTES])
 {
-    char path[4096];
+    int n = snprintf(path, JITMAP_PATH_BYTES, format == JITMAP_DUMP ? "%s/jit-%u.dump" : "%s/perf-%u.map",
+                     source->directory, source->pid);
+    return n < JITMAP_PATH_BYTES ? 0 : -1;
+}
 
-    if (snprintf(path, sizeof path, "%s/perf-%u.map", source->directory, source->pid) >= (int)sizeof path)
+struct jitmap *jitmap_read(const struct jitmap_source *source, enum jitmap_format format, struct error *e)
+{
+    char path[JITMAP_PATH_BYTES];
+
+    if (jitmap_path(source, format, path) < 0)
         return NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return NULL;
     struct jitmap *m = is_trusted(fd, source) ? calloc(1, sizeof *m) : NULL;
-    if (m)
-        m->text = read_text(fd);
+    bool fits = m && (format == JITMAP_DUMP ? read_dump(m, fd, e) : read_map(m, fd));
     close(fd);
-    if (m && m->text && parse(m))
-        return m;
-    jitmap_free(m);
-    return NULL;
+    if (!fits) {
+        jitmap_free(m);
+        return NULL;
+    }
+    sort(m);
+    return m;
 }
 
 void jitmap_free(struct jitmap *m)
@@ -164,5 +250,5 @@ const char *jitmap_name(const struct jitmap *m, uint64_t address, bool *again)
         last = last && last->order > line->order ? last : line;
         *again |= other && strcmp(m->text + other->name, m->text + last->name) != 0;
     }
-    return last ? m->text + last->name : NULL;
+    return last && m->text[last->name] ? m->text + last->name : NULL;
 }

@@ -153,7 +153,8 @@ static void print_routes(const struct page *p, const struct report *r)
         fprintf(p->out, "%7s%9s%9s%9s%9s%10s\n", "errors", "1st byte", "response", "allocs", "bytes", "kept");
         for_routes(p, r, false, work_row);
         fputs("Latency: from the request's first byte read to the response's last byte written;\n"
-              "1st byte: median, from the request's last byte read to the response's first.\n", p->out);
+              "1st byte: median, from the request's last byte read to the response's first;\n"
+              "errors: HTTP answers of status 5xx, Redis replies that are errors as a whole.\n", p->out);
         if (r->detail.trimmed)
             fprintf(p->out, "Of the last %s only: see DETAIL.\n", units_clock(last, r->detail.seconds));
         print_status(p, r);

@@ -28,12 +28,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "cuindex.h"
 #include "demangle.h"
 #include "idmap.h"
-#include "jitmap.h"
+#include "jitnames.h"
 #include "symindex.h"
 
 #define FILES_MAX 65535 /* a file's index is 16 bits of the cache's key */
@@ -41,13 +40,9 @@
 #define NESTING_MAX 256 /* of scopes */
 #define SCOPES_MAX (1u << 16) /* beside each other */
 #define SEGMENTS_MAX 4  /* of one file that are code */
-#define NAMES_MAX (1u << 20) /* of code of JITs */
 #define OFFSET_MAX ((1ull << 48) - 1)
-#define CLOCK_SLACK_NS 2000000000 /* clocks are set, and times of files are coarse */
 
 enum { FILE_NONE, FILE_JIT, FILES_RESERVED };
-
-#define MAP_NONE (IDMAP_NONE - 1)
 
 struct segment {
     uint64_t start, end, file_offset;
@@ -75,12 +70,7 @@ struct answer {
 };
 
 struct symbols {
-    struct symbols_jit jit;
-    struct jitmap **maps; /* of processes' JITs */
-    size_t map_count;
-    char **names; /* of their code */
-    size_t name_count, name_room;
-    struct idmap name_of;      /* by hash, or the next number that is free */
+    struct jitnames jit;
     struct symbol_file *files; /* the first two stand for none and for all JITs */
     size_t file_count;
     struct answer *answers;
@@ -88,7 +78,6 @@ struct symbols {
     struct idmap answer_of; /* by file and offset */
     struct idmap bare_of;   /* by address: of no file */
     struct idmap file_of;   /* by module, as a pointer to its path */
-    struct idmap map_of;    /* by serial of the process; MAP_NONE: it has no list */
 };
 
 struct symbols *symbols_new(void)
@@ -105,9 +94,14 @@ struct symbols *symbols_new(void)
     return NULL;
 }
 
-void symbols_read_jit(struct symbols *s, const struct symbols_jit *jit)
+void symbols_read_jit(struct symbols *s, const struct jitnames_lists *lists)
 {
-    s->jit = *jit;
+    s->jit.lists = *lists;
+}
+
+const struct jitnames_fault *symbols_jit_fault(const struct symbols *s, size_t i)
+{
+    return i < s->jit.fault_count ? &s->jit.faults[i] : NULL;
 }
 
 void symbols_free(struct symbols *s)
@@ -120,10 +114,6 @@ void symbols_free(struct symbols *s)
         dwfl_end(s->files[i].dwfl);
         free(s->files[i].path);
     }
-    for (size_t i = 0; i < s->map_count; i++)
-        jitmap_free(s->maps[i]);
-    for (size_t i = 0; i < s->name_count; i++)
-        free(s->names[i]);
     for (size_t i = 0; i < s->answer_count; i++) {
         for (size_t f = 0; f < s->answers[i].count; f++) {
             struct symbol_frame *frame = &s->answers[i].frames[f];
@@ -137,10 +127,7 @@ void symbols_free(struct symbols *s)
     idmap_reset(&s->answer_of);
     idmap_reset(&s->bare_of);
     idmap_reset(&s->file_of);
-    idmap_reset(&s->map_of);
-    idmap_reset(&s->name_of);
-    free(s->maps);
-    free(s->names);
+    jitnames_reset(&s->jit);
     free(s->answers);
     free(s->files);
     free(s);
@@ -298,90 +285,6 @@ static uint32_t module_file(struct symbols *s, const struct module *m)
         note_segment(&s->files[file], m);
     idmap_put(&s->file_of, key, file); /* if it fails, it is looked for again */
     return file;
-}
-
-/* --- code of JITs --- */
-
-static struct jitmap *read_jit(const struct symbols *s, const struct process *p)
-{
-    struct jitmap_source source = {.directory = s->jit.directory, .pid = p->pid, .owner = {s->jit.owner, geteuid()},
-                                   .from_ns = INT64_MIN, .to_ns = INT64_MAX};
-    if (!s->jit.directory)
-        return NULL;
-    if (!s->jit.any_time) {
-        int64_t start_ns = s->jit.start_wall_ns < INT64_MAX / 4 ? (int64_t)s->jit.start_wall_ns : INT64_MAX / 4;
-        source.from_ns = start_ns + p->start_ns - CLOCK_SLACK_NS;
-        if (p->how != HOW_running)
-            source.to_ns = start_ns + p->end_ns + CLOCK_SLACK_NS;
-    }
-    return jitmap_read(&source);
-}
-
-/* The list of a process; NULL: it has none. */
-static const struct jitmap *jit_of(struct symbols *s, const struct process *p)
-{
-    uint32_t known = idmap_get(&s->map_of, p->serial);
-
-    if (known != IDMAP_NONE)
-        return known == MAP_NONE ? NULL : s->maps[known];
-    struct jitmap *map = read_jit(s, p), **grown = map ? realloc(s->maps, (s->map_count + 1) * sizeof *grown) : NULL;
-    if (grown)
-        s->maps = grown;
-    if (!grown || idmap_put(&s->map_of, p->serial, (uint32_t)s->map_count) < 0) {
-        jitmap_free(map);
-        idmap_put(&s->map_of, p->serial, MAP_NONE); /* if it fails, it is looked for again */
-        return NULL;
-    }
-    return s->maps[s->map_count++] = map;
-}
-
-static uint64_t hash_text(const char *text)
-{
-    uint64_t h = 0xcbf29ce484222325;
-
-    for (; *text; text++)
-        h = (h ^ (uint8_t)*text) * 0x100000001b3;
-    return h;
-}
-
-/* The number of a name, the same for equal ones. -1 if there are too many or memory is short. */
-static long name_number(struct symbols *s, const char *name)
-{
-    uint64_t key = hash_text(name);
-
-    for (uint32_t known; (known = idmap_get(&s->name_of, key)) != IDMAP_NONE; key++)
-        if (strcmp(s->names[known], name) == 0)
-            return known;
-    if (s->name_count == s->name_room) {
-        size_t room = 2 * s->name_room + 64;
-        char **grown = room <= NAMES_MAX ? realloc(s->names, room * sizeof *grown) : NULL;
-        if (!grown)
-            return -1;
-        s->names = grown;
-        s->name_room = room;
-    }
-    s->names[s->name_count] = strdup(name);
-    if (!s->names[s->name_count])
-        return -1;
-    if (idmap_put(&s->name_of, key, (uint32_t)s->name_count) < 0) {
-        free(s->names[s->name_count]);
-        return -1;
-    }
-    return (long)s->name_count++;
-}
-
-/* The number of the name that the process's JIT has for the code at the address. -1: none. */
-static long jit_name(struct symbols *s, const struct process *p, uint64_t address)
-{
-    char text[1100];
-    bool again = false;
-    const struct jitmap *map = p ? jit_of(s, p) : NULL;
-    const char *name = map ? jitmap_name(map, address, &again) : NULL;
-
-    if (!name)
-        return -1;
-    snprintf(text, sizeof text, again ? "%s (or what stood there before)" : "%s", name);
-    return name_number(s, text);
 }
 
 /* --- addresses and names --- */
@@ -590,7 +493,7 @@ struct symbol_place symbols_place(struct symbols *s, const struct process *p, ui
 
     if (file && s->files[file].dwfl)
         return (struct symbol_place){file, offset};
-    long name = jit_name(s, p, address); /* some JITs keep their code in files without a name */
+    long name = jitnames_at(&s->jit, p, address); /* some JITs keep their code in files without a name */
     if (name >= 0)
         return (struct symbol_place){FILE_JIT, (uint64_t)name};
     return (struct symbol_place){file, file ? offset : return_address};
@@ -601,7 +504,7 @@ static void find_frames(struct symbols *s, struct symbol_place place, struct ans
     char *text = NULL;
 
     if (place.file == FILE_JIT) {
-        frame_add(found, strdup(s->names[place.offset]), nowhere, (struct symbol_frame){.named = true, .jit = true});
+        frame_add(found, strdup(s->jit.names[place.offset]), nowhere, (struct symbol_frame){.named = true, .jit = true});
     } else if (place.file != FILE_NONE) {
         file_frames(&s->files[place.file], place.offset, found);
     } else if (asprintf(&text, "0x%" PRIx64, place.offset) >= 0) {

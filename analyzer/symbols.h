@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names for addresses: function, file and line, inlined frames, demangled C++ and Rust, through elfutils' libdw; names of code that a
- * JIT made, through its own list (jitmap.h).
+ * JIT made, through its own list (jitnames.h).
  */
 #ifndef PERFSHIM_SYMBOLS_H
 #define PERFSHIM_SYMBOLS_H
@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "jitnames.h"
 #include "process.h"
 
 struct symbols;
@@ -19,13 +19,10 @@ struct symbols *symbols_new(void); /* NULL if memory is short */
 void symbols_free(struct symbols *s);
 
 /* Where lists of JITs are. Without this call none is read. */
-struct symbols_jit {
-    const char *directory; /* borrowed */
-    bool any_time;         /* of the user's own choice: also those that were written before or after the process ran */
-    uid_t owner;           /* theirs must be this user or the one who analyses */
-    uint64_t start_wall_ns; /* CLOCK_REALTIME at the start of the trace */
-};
-void symbols_read_jit(struct symbols *s, const struct symbols_jit *jit);
+void symbols_read_jit(struct symbols *s, const struct jitnames_lists *lists);
+
+/* Those that are there and were not read, or not to their end, as far as code was asked about. NULL behind the last one. */
+const struct jitnames_fault *symbols_jit_fault(const struct symbols *s, size_t i);
 
 /* A place in code: the same in all processes that have the same file mapped, wherever they have it. */
 struct symbol_place {

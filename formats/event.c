@@ -2,6 +2,8 @@
 /* The tables of event.h, expanded from events.def. */
 #include "event.h"
 
+#include "arena.h"
+
 #define DATA true
 #define NO_DATA false
 
@@ -30,6 +32,11 @@ const char *const gap_reason_name[GAP_COUNT] = {
 #define R(name) #name,
     GAP_REASONS(R)
 #undef R
+};
+
+/* As in PERFSHIM_HEAP. */
+const char *const heap_mode_name[HEAP_MODE_COUNT] = {
+    [HEAP_OFF] = "off", [HEAP_LEDGER] = "ledger", [HEAP_EXACT] = "exact", [HEAP_SAMPLED] = "sampled", [HEAP_AUTO] = "auto",
 };
 
 const char *const process_how_name[HOW_COUNT] = {"running", "exit", "killed", "exec"};

@@ -81,6 +81,10 @@ enum desc_kind {
 };
 extern const char *const desc_kind_name[KIND_COUNT];
 
+/* The value of the setting "heap": what is recorded of allocations (enum arena_heap_mode). */
+#define HEAP_MODE_COUNT 5
+extern const char *const heap_mode_name[HEAP_MODE_COUNT];
+
 /* Flags of a process event. */
 #define PROCESS_GO 1u /* a Go program: its network calls pass no libc */
 

@@ -89,6 +89,9 @@ position = [text.stdout.find(word) for word in ('NORMAL', 'INCONCLUSIVE') if wor
 tap.ok(position and min(position) < text.stdout.find('GET /items/{id}'), 'verdicts come before routes', text.stdout)
 for route in ('GET /items/{id}', 'GET /search', 'POST /orders', 'GET /file', 'GET /nowhere'):
     tap.ok(route in text.stdout, f'{route} is in it')
+work = text.stdout[text.stdout.find('ROUTES: WORK'):text.stdout.find('ROUTES: ANSWERS')]
+tap.ok(re.search(r'^GET /nowhere +0 ', work, re.M) and 'errors: HTTP answers of status 5xx,' in work,
+       'a 404 is no error, and a footnote says what is', work)
 tap.ok('\x1b[' in on_terminal([PERFANALYZE, trace], {'TERM': 'xterm', 'NO_COLOR': ''}), 'colours on a terminal')
 tap.ok('\x1b[3' not in on_terminal([PERFANALYZE, trace], {'TERM': 'xterm', 'NO_COLOR': '1'}), 'none with NO_COLOR')
 
@@ -115,6 +118,9 @@ tap.equal(dump.stdout.count('\n'), result['trace']['events'], 'dump: one line an
 info = perfanalyze('info', trace)
 tap.ok(info.returncode == 0 and str(shop.pid) in info.stdout and not too_wide(info.stdout), 'info names the process',
        info.stdout)
+for mode in ('off', 'ledger', 'exact', 'sampled', 'sampled:4K', 'auto'):
+    heap = perfanalyze('info', run_shimmed(['/bin/true'], env={'PERFSHIM_HEAP': mode}).trace).stdout
+    tap.equal(re.findall(r'^ *(?:settings +)?heap (.*)$', heap, re.M), [mode.split(':')[0]], f'heap {mode}: so does info')
 pipe = run(['/bin/sh', '-c', f'"{PERFANALYZE}" dump "{trace}" | head -n 1'])
 tap.ok(pipe.stdout.count('\n') == 1 and pipe.stderr == '', 'dump into a pipe that closes', pipe.stderr)
 full = run(['/bin/sh', '-c', f'"{PERFANALYZE}" "{trace}" >/dev/full'])

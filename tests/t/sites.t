@@ -6,6 +6,7 @@ the file that was recorded and no other, separate debug files, debuginfod, the l
 import collections
 import http.server
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -202,5 +203,38 @@ else:
     finally:
         if os.path.lexists(f'/tmp/{name}'):
             os.unlink(f'/tmp/{name}')
+
+    # The same as a jitdump, which node puts where it runs.
+    dumps = work_dir()
+    node = run_shimmed(['node', '--perf-prof', '--interpreted-frames-native-stack', '-e', script], cwd=dumps)
+    tap.equal(node.returncode, 0, 'node runs with --perf-prof')
+    pid = report(node.trace)['trace']['processes'][0]['pid']
+    path = f'{dumps}/jit-{pid}.dump'
+
+    def dump_names():
+        result = perfanalyze('--json', '--sites', '1000', '--maps', dumps, node.trace)
+        found = json.loads(result.stdout)['memory']['sites']
+        return {f['function'] for s in found for f in s['frames'] if f['jit']}, result.stderr
+
+    def write(file, content):
+        with open(file, 'wb') as f:
+            f.write(content)
+
+    names, told = dump_names()
+    tap.ok(any('leaky' in n for n in names) and not told, "a jitdump names frames of node's JIT", (names, told))
+    whole = open(path, 'rb').read()
+    write(path, whole[:-5])
+    torn = perfanalyze('export', '--folded', '-', '--maps', dumps, node.trace)
+    tap.ok(torn.returncode == 0 and '_[j]' in torn.stdout and
+           re.match(f'perfanalyze: {path}: offset [0-9]+: the jitdump is broken or torn off here', torn.stderr),
+           'of a torn one the sound part counts', torn.stderr)
+    write(path, whole)
+    write(f'{dumps}/perf-{pid}.map', b'1 7fffffffffff by the text\n')
+    tap.equal(dump_names(), (names | {'by the text'}, ''), 'where a jitdump has no name, the text may have one')
+    write(path, whole[3::-1] + whole[4:])
+    swapped, told = dump_names()
+    tap.ok(swapped == {'by the text'} and told.count('\n') == 1 and
+           told.startswith(f'perfanalyze: {path}: offset 0: a jitdump of a machine with the other byte order'),
+           'one of the other byte order is refused', (swapped, told))
 
 tap.done()

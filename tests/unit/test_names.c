@@ -56,7 +56,7 @@ static struct jitmap *read_text(const char *text, size_t bytes)
     FILE *f = fopen(map_path(), "w");
 
     assert_true(f && fwrite(text, 1, bytes, f) == bytes && fclose(f) == 0);
-    struct jitmap *m = jitmap_read(&from);
+    struct jitmap *m = jitmap_read(&from, JITMAP_TEXT, NULL);
     unlink(map_path());
     return m;
 }
@@ -140,32 +140,32 @@ static void trusts_only_the_right_file(void **state)
     struct stat st;
 
     (void)state;
-    assert_null(jitmap_read(&from)); /* there is none */
+    assert_null(jitmap_read(&from, JITMAP_TEXT, NULL)); /* there is none */
     assert_int_equal(mkfifo(map_path(), 0600), 0); /* would block whoever opens it to read */
-    assert_null(jitmap_read(&from));
+    assert_null(jitmap_read(&from, JITMAP_TEXT, NULL));
     unlink(map_path());
     assert_int_equal(mkdir(map_path(), 0700), 0);
-    assert_null(jitmap_read(&from));
+    assert_null(jitmap_read(&from, JITMAP_TEXT, NULL));
     rmdir(map_path());
     snprintf(real, sizeof real, "%s/real", directory);
     FILE *f = fopen(real, "w");
     assert_true(f && fputs("10 10 a\n", f) >= 0 && fclose(f) == 0);
     assert_int_equal(symlink(real, map_path()), 0);
-    assert_null(jitmap_read(&from));
+    assert_null(jitmap_read(&from, JITMAP_TEXT, NULL));
     unlink(map_path());
     assert_int_equal(rename(real, map_path()), 0);
     from.owner[0] = from.owner[1] = geteuid() + 1;
-    assert_null(jitmap_read(&from));
+    assert_null(jitmap_read(&from, JITMAP_TEXT, NULL));
     from = source();
     assert_int_equal(stat(map_path(), &st), 0);
     int64_t written_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     from.from_ns = written_ns + 1;
-    assert_null(jitmap_read(&from));
+    assert_null(jitmap_read(&from, JITMAP_TEXT, NULL));
     from = source();
     from.to_ns = written_ns - 1;
-    assert_null(jitmap_read(&from));
+    assert_null(jitmap_read(&from, JITMAP_TEXT, NULL));
     from.from_ns = from.to_ns = written_ns;
-    struct jitmap *m = jitmap_read(&from);
+    struct jitmap *m = jitmap_read(&from, JITMAP_TEXT, NULL);
     assert_named(m, 0x10, "a", false);
     jitmap_free(m);
     unlink(map_path());
