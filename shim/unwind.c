@@ -420,7 +420,7 @@ void unwind_adopt(struct walker *w, uint32_t thread, uint32_t depth)
 {
     struct memo *memo = w->memo;
 
-    w->taken = 0;
+    w->walked = 0;
     w->own_low = w->own_high = w->hole = 0;
     w->depth = depth;
     w->checks = (struct memo_check *)&w->frames[depth];

@@ -22,7 +22,8 @@
 
 struct walker {
     uint32_t thread; /* serial of its thread */
-    uint32_t taken;  /* stacks */
+    uint32_t walked; /* stacks, while it had no memo */
+    uint32_t hits_to_check;
     struct memo *memo;
 
     /* the thread's own stack, as far as it is known to be readable; empty at first */
