@@ -425,7 +425,9 @@ void unwind_adopt(struct walker *w, uint32_t thread, uint32_t depth)
     w->depth = depth;
     w->checks = (struct memo_check *)&w->frames[depth];
     w->checks_end = w->checks + CHECKS_A_FRAME * depth;
-    if (memo && !atomic_load_explicit(&unwind_no_syscalls, memory_order_relaxed)) {
+    if (memo && atomic_load_explicit(&unwind_no_syscalls, memory_order_relaxed)) { /* it cannot be given back */
+        memo_forget(memo);
+    } else if (memo) {
         w->memo = NULL;
         atomic_signal_fence(memory_order_seq_cst);
         memo_free(memo);

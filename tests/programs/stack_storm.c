@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocates at the ends of random call trees, which come again often enough to be remembered: frames of many shapes, alloca, long and
- * short recursion, callbacks out of libc, setjmp and longjmp, coroutines whose stacks come and go at one address and that other threads
- * go on with, signals that interrupt anywhere and whose handlers allocate or jump away, threads that come and go on stacks of all sizes.
+ * Allocates at the ends of random call trees, which come again often enough to be remembered: frames of many shapes, many ways through
+ * the same ones, alloca, long and short recursion, callbacks out of libc, setjmp and longjmp, coroutines whose stacks come and go at one
+ * address and that other threads go on with, signals that interrupt anywhere and whose handlers allocate or jump away, threads that come
+ * and go on stacks of all sizes.
  *
  *   stack_storm THREADS ROUNDS [SEED]    so many rounds of so many threads. THREADS 0: only this thread, and no signal but its own, so
  *                                        that two runs do the same
@@ -27,6 +28,7 @@
 #define STACK_BYTES 131072
 #define GENERATORS 6
 #define HANDLER_STEPS 4
+#define LADDER 14
 
 struct storm { /* one thread's */
     uint64_t random;
@@ -179,6 +181,20 @@ NOINLINE void recursion(struct storm *s, uint64_t path, int more)
     levels = 0;
     go(s, path / 64, more);
     KEEP_FRAME();
+}
+
+/* Two ways at each of many levels, all frames at the same places: more than any few words can tell apart. */
+NOINLINE void ladder(struct storm *s, uint64_t path, int more)
+{
+    if (more == 0) {
+        reach_end(s, 4);
+    } else if (path & 1) {
+        ladder(s, path >> 1, more - 1);
+        KEEP_FRAME();
+    } else {
+        ladder(s, path >> 1, more - 1);
+        sink++;
+    }
 }
 
 struct work {
@@ -392,6 +408,7 @@ static void run_trees(struct storm *s)
         uint64_t path = mix(draw(s, i < TREES / 2 ? 12 : i % 10 ? 60 : 4000) + 1);
         s->catcher = NULL;
         go(s, path, (int)(path >> 40) % 9);
+        ladder(s, mix(draw(s, 300)), LADDER);
     }
 }
 

@@ -129,7 +129,8 @@ for name, command in {'C': [storm, '0', '12'], 'C++': [cxx, '0'], 'Rust': rust a
         tap.equal((done.returncode, done.stderr), (0, ''), f'{name}, PERFSHIM_MEMO={memo}: ends well')
         results[memo] = allocations(trace)
         checked = report(trace)['stacks']['checked']
-        tap.ok((checked > 5) == (memo == '1'), f'{name}, PERFSHIM_MEMO={memo}: stacks are {"recognised" if memo == "1" else "all walked"}', checked)
+        how = 'recognised' if memo == '1' else 'all walked'
+        tap.ok((checked > 5) == (memo == '1'), f'{name}, PERFSHIM_MEMO={memo}: stacks are {how}', checked)
     (walked, nowhere), (recognised, _) = results['0'], results['1']
     total = sum(walked.values())
     tap.ok(total > 5000 and len(walked) > 300 and nowhere <= 1, f'{name}: much is compared', (total, len(walked), nowhere))
