@@ -93,8 +93,8 @@ static size_t work(unsigned seed)
         }
         if (i % 40 == 39) {
             std::vector<std::string> names;
-            for (const auto &[key, values] : table)
-                names.push_back(key + std::to_string(values.size()));
+            for (const auto &row_of : table)
+                names.push_back(row_of.first + std::to_string(row_of.second.size()));
             std::stable_sort(names.begin(), names.end(), [](const std::string &a, const std::string &b) {
                 return a + "longer than the string has room" < b + "longer than the string has room";
             });

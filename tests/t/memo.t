@@ -18,7 +18,7 @@ PYTHON = {'PYTHONMALLOC': 'malloc', 'PYTHONHASHSEED': '0', 'PYTHONDONTWRITEBYTEC
 PATIENT = {'PERFSHIM_MAX_STALL': '10000'}  # a busy machine is no reason to lose events
 CHECK = {'PERFSHIM_MEMO': 'check', **PATIENT}
 SEED = os.environ.get('STORM_SEED', '1')
-ROUNDS = os.environ.get('STORM_ROUNDS', '8')
+ROUNDS = os.environ.get('STORM_ROUNDS', '4')
 
 tap = Tap()
 
@@ -119,7 +119,7 @@ def run_unrandomised(command, trace, memo):
 
 
 directory = work_dir()
-for name, command in {'C': [storm, '0', '12'], 'C++': [cxx, '0'], 'Rust': rust and [rust, '0'], 'python': [*python, '60']}.items():
+for name, command in {'C': [storm, '0', '3'], 'C++': [cxx, '0'], 'Rust': rust and [rust, '0'], 'python': [*python, '60']}.items():
     if not command:
         continue
     results = {}
