@@ -45,7 +45,7 @@
 
 extern void *__libc_stack_end; /* where the process began */
 
-_Atomic bool unwind_no_syscalls;
+_Atomic bool unwind_no_syscalls, unwind_unguarded;
 _Atomic uint64_t unwind_flushes = 1;
 
 static unwind_find_object *find_object;
@@ -208,7 +208,7 @@ static uintptr_t own_top(uintptr_t sp)
 }
 
 /* Whether the page is on the thread's own stack. All pages from there up to what is known are tried: another stack that
- * happens to lie below is kept apart by the unreadable page at the end of each. */
+ * happens to lie below is kept apart by the unreadable page at the end of each, if it has one (unwind_unguarded). */
 static bool own_reaches(struct walker *w, uintptr_t page, uintptr_t top)
 {
     if (!top)

@@ -82,6 +82,11 @@ for name, command in programs.items():
             check(title, done.trace)
 
 
+# What is no longer there is not read.
+adjacent = run_shimmed([os.path.join(O, 'tests', 'programs', 'stack_adjacent')])
+tap.equal((adjacent.returncode, adjacent.stderr), (0, ''), 'a stack that goes away beside that of a thread without a guard page')
+
+
 # --- recognised or walked: the same ---
 
 
