@@ -34,6 +34,8 @@
 
 enum arena_recorder_state { ARENA_STARTING, ARENA_RUNNING, ARENA_FAILED, ARENA_GONE };
 
+enum arena_memo_mode { MEMO_OFF, MEMO_ON, MEMO_CHECK };
+
 enum arena_heap_mode { HEAP_OFF, HEAP_LEDGER, HEAP_EXACT, HEAP_SAMPLED, HEAP_AUTO };
 
 /*
@@ -103,6 +105,7 @@ struct arena_header {
     uint32_t clock_cost_ticks; /* between two readings of the clock, one right after the other */
     uint32_t budget;     /* HEAP_AUTO: percent of a process's processor time for heap detail */
     uint32_t stack_depth;
+    uint32_t memo_mode;   /* enum arena_memo_mode */
     uint32_t min_wait_us; /* of waits for anything but descriptors */
     uint32_t quiet;
     uint64_t max_bytes; /* of the trace; 0: unbounded */

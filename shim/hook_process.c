@@ -598,6 +598,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 {
     struct arena_thread *t = hook_enter();
 
+    stack_thread_begin(attributes);
     return note_thread(t, real.pthread_create(thread, attributes, start, argument), OP_pthread_create);
 }
 

@@ -113,6 +113,7 @@ static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct
     a->heap_shift = (uint32_t)s->number[SETTING_HEAP] >> SETTING_HEAP_SHIFT;
     a->budget = (uint32_t)s->number[SETTING_BUDGET];
     a->stack_depth = (uint32_t)s->number[SETTING_STACK_DEPTH];
+    a->memo_mode = (uint32_t)s->number[SETTING_MEMO];
     a->min_wait_us = (uint32_t)s->number[SETTING_MIN_WAIT];
     a->quiet = (uint32_t)s->number[SETTING_QUIET];
     a->max_bytes = s->number[SETTING_MAX_SIZE];

@@ -20,10 +20,10 @@
  * Why a jump out of the middle does no harm: a node's room is taken first, then it is filled, then found. To forget is
  * to empty the index first and then to give the room back. Nothing is unmapped before the thread ends.
  *
- * A stack that is met often is kept a second time, whole: a *leaf*, so that it takes one probe. It is found by a hash of the words
- * that tell the stacks which begin here apart: where the tree has branches, up to SELECTORS of them. These are read whatever
- * lies below them, so only words of the thread's own stack are chosen, which is there as long as the thread is. A leaf is compared in
- * the order of the walk like any node, so a hash of anything can only miss.
+ * A stack that is met often is kept a second time, whole: a *leaf*, so that it takes one probe. It is found by a hash of
+ * the words that tell the stacks which begin here apart: where the tree has branches, up to SELECTORS of them. These are
+ * read whatever lies below them, so only words of the thread's own stack are chosen, which is there as long as the thread
+ * is. A leaf is compared in the order of the walk like any node, so a hash of anything can only miss.
  *
  * Full, it grows fourfold if it may, and begins anew. Larger ones leave half of the process's bound to the small ones,
  * so that a few busy threads do not take everything. Leaves leave half of the room to the tree.
@@ -49,8 +49,8 @@
 #define MISSES_TRIED 256 /* misses of leaves, for each of which there must have been so many hits: */
 #define HITS_WANTED 8
 
-/* The first frame and its pc; or the entry that was left and the word that was there instead; or the choice and the hash of its
- * words. */
+/* The first frame and its pc; or the entry that was left and the word that was there instead; or the choice and the hash
+ * of its words. */
 struct key {
     uint64_t from, by;
 };
@@ -134,6 +134,8 @@ static void forget(struct memo *m)
     m->used = nodes_begin(m->limit);
     m->leafless = false;
 }
+
+void memo_forget(struct memo *m) { m->generation = 0; }
 
 static bool can_grow(struct memo *m)
 {
@@ -435,7 +437,8 @@ static void keep_again(struct memo *m, const struct node *root, struct node *nod
         leaf->kept = kept;
 }
 
-void memo_keep(struct memo *m, memo_frame frame, uintptr_t readable_end, const struct memo_check *checks, uint32_t n, uint64_t kept)
+void memo_keep(struct memo *m, memo_frame frame, uintptr_t readable_end, const struct memo_check *checks, uint32_t n,
+               uint64_t kept)
 {
     struct key key = {(uintptr_t)frame, frame[1]};
     struct node *node, *root = NULL;
@@ -458,7 +461,7 @@ void memo_keep(struct memo *m, memo_frame frame, uintptr_t readable_end, const s
             return; /* kept; or equal words led elsewhere: less could be read then, or now */
         key = (struct key){(uintptr_t)&node->word[i], checks[done++].value};
     }
-    if (root)
-        note_branch(m, root, place_of(frame, &checks[done - 1]), readable_end > (uintptr_t)frame ? (readable_end - (uintptr_t)frame) / sizeof *frame : 0);
+    if (root && readable_end > (uintptr_t)frame)
+        note_branch(m, root, place_of(frame, &checks[done - 1]), (readable_end - (uintptr_t)frame) / sizeof *frame);
     add_node(m, key, frame, &checks[done], n - done, kept);
 }

@@ -28,11 +28,15 @@ struct memo;
 struct memo *memo_new(void);
 void memo_free(struct memo *m);
 
+/* Another thread goes on with it: nothing that was kept is believed. */
+void memo_forget(struct memo *m);
+
 /* What was kept for the stack that begins here, 0: nothing. Stacks of another generation are forgotten. */
 uint64_t memo_find(struct memo *m, memo_frame frame, uint64_t generation);
 
 /* Keeps something (not 0) for the stack that begins here, if there is room. The checks are the n words that the walk went
  * by, in the order in which it went. Up to readable_end, memory can be read as long as the memo is used; 0: not known. */
-void memo_keep(struct memo *m, memo_frame frame, uintptr_t readable_end, const struct memo_check *checks, uint32_t n, uint64_t kept);
+void memo_keep(struct memo *m, memo_frame frame, uintptr_t readable_end, const struct memo_check *checks, uint32_t n,
+               uint64_t kept);
 
 #endif

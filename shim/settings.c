@@ -12,7 +12,7 @@
 #include "sample.h"
 #include "say.h"
 
-enum kind { PATH, SIZE, NUMBER, FLAG, HEAP, CLOCK };
+enum kind { PATH, SIZE, NUMBER, FLAG, HEAP, MEMO, CLOCK };
 
 #define WORDS_MAX 5
 #define HEAP_STANDARD_SHIFT 19 /* of "sampled" alone: 512 KB, as the heap profilers of jemalloc and tcmalloc have it */
@@ -20,6 +20,7 @@ enum kind { PATH, SIZE, NUMBER, FLAG, HEAP, CLOCK };
 /* The words of a kind; the value is the index. */
 static const char *const words[][WORDS_MAX] = {
     [HEAP] = {[HEAP_OFF] = "off", [HEAP_LEDGER] = "ledger", [HEAP_EXACT] = "exact", [HEAP_SAMPLED] = "sampled", [HEAP_AUTO] = "auto"},
+    [MEMO] = {[MEMO_OFF] = "0", [MEMO_ON] = "1", [MEMO_CHECK] = "check"},
     [CLOCK] = {[CLOCK_AUTO] = "auto", [CLOCK_TSC] = "tsc", [CLOCK_RAW] = "raw"},
 };
 
@@ -102,6 +103,7 @@ static bool parse(const struct row *row, const char *text, uint64_t *value)
         return true;
     case HEAP:
         return parse_heap(text, value);
+    case MEMO:
     case CLOCK:
         return parse_word(row->kind, text, value);
     default:

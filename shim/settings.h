@@ -18,7 +18,7 @@ enum setting {
 enum setting_clock { CLOCK_AUTO, CLOCK_TSC, CLOCK_RAW };
 
 /* Values of PATH rows are texts, borrowed from the environment; of all others numbers: of HEAP rows an arena_heap_mode, of
- * CLOCK rows a setting_clock. Of HEAP_SAMPLED the interval's shift (sample.h) stands above SETTING_HEAP_SHIFT bits. */
+ * MEMO rows an arena_memo_mode, of CLOCK rows a setting_clock. Of HEAP_SAMPLED the interval's shift (sample.h) stands above SETTING_HEAP_SHIFT bits. */
 #define SETTING_HEAP_SHIFT 8
 
 struct settings {

@@ -24,7 +24,7 @@
 #define WALKERS_PART 64u
 #define TABLE_MAX_PROBES 64
 #define MEMO_AFTER_STACKS 64 /* a thread with fewer does not pay for a memo */
-#define CHECK_EVERY 256      /* hits of the memo */
+#define CHECK_EVERY 256      /* hits of a memo; all with MEMO_CHECK */
 #define OWN_FRAMES_MAX 16
 
 struct stack_slot {
@@ -44,6 +44,7 @@ static struct stack_slot *table;
 static uint8_t *_Atomic walkers[ARENA_THREADS_MAX / WALKERS_PART]; /* by slot of the thread, in parts made when needed */
 static uint64_t walker_bytes;
 static uint32_t depth;
+static uint32_t check_every; /* hits of a memo; 0: there are no memos */
 
 static bool is_own(uintptr_t address)
 {
@@ -63,6 +64,7 @@ void stack_start(void)
         return;
     }
     depth = frames < UNWIND_MAX_FRAMES ? frames : UNWIND_MAX_FRAMES;
+    check_every = shim.arena->memo_mode == MEMO_OFF ? 0 : shim.arena->memo_mode == MEMO_CHECK ? 1 : CHECK_EVERY;
     unwind_start((unwind_find_object *)find);
     walker_bytes = unwind_walker_bytes(depth);
     table = raw_reserve(TABLE_SLOTS * sizeof *table);
@@ -94,6 +96,21 @@ static inline struct walker *walker_of(const struct arena_thread *t)
     if (__builtin_expect(w->thread != t->serial, 0))
         unwind_adopt(w, t->serial, depth);
     return w;
+}
+
+/* pthreads put an unreadable page below the stacks that they make, unless told not to. Of a stack that was given to them
+ * nobody knows. */
+void stack_thread_begin(const pthread_attr_t *attributes)
+{
+    size_t guard_bytes = 1, stack_bytes = 0;
+    void *stack = NULL;
+
+    if (!attributes || pthread_attr_getguardsize(attributes, &guard_bytes) ||
+        pthread_attr_getstack(attributes, &stack, &stack_bytes))
+        return;
+    bool given = (uintptr_t)stack + stack_bytes != 0; /* glibc counts down from where it ends: from 0 if none was given */
+    if (given || guard_bytes == 0)
+        atomic_store(&unwind_unguarded, true);
 }
 
 void stack_thread_end(struct arena_thread *t)
@@ -201,18 +218,21 @@ static __attribute__((noinline)) uint64_t walk(struct arena_thread *t, struct wa
 
     unwind_walk(w, caller);
     uint64_t answer = intern(t, w);
-    if (!w->memo && ++w->taken == MEMO_AFTER_STACKS && !atomic_load(&unwind_no_syscalls))
+    if (!w->memo && ++w->walked == MEMO_AFTER_STACKS && check_every && !atomic_load(&unwind_no_syscalls)) {
+        w->hits_to_check = check_every;
         w->memo = memo_new();
+    }
     if (w->memo && (uint32_t)answer && w->complete && generation == unwind_generation())
         memo_keep(w->memo, caller, unwind_readable_end(w, (uintptr_t)caller), w->checks, w->checks_n, answer);
     return answer;
 }
 
-/* One hit in so many is walked all the same, to know how sure the memo is. Ids may differ where two threads met a stack
+/* One hit in check_every is walked all the same, to know how sure the memo is. Ids may differ where two threads met a stack
  * at once, so the frames' hashes are compared. */
 static __attribute__((noinline)) uint64_t check(struct arena_thread *t, struct walker *w, memo_frame caller,
                                                 uint64_t remembered)
 {
+    w->hits_to_check = check_every;
     uint64_t answer = walk(t, w, caller);
 
     t->stack_checks++;
@@ -226,7 +246,7 @@ static uint64_t find_or_walk(struct arena_thread *t, struct walker *w, memo_fram
 
     if (__builtin_expect(!answer, 0))
         return walk(t, w, caller);
-    return __builtin_expect(++w->taken % CHECK_EVERY == 0, 0) ? check(t, w, caller, answer) : answer;
+    return __builtin_expect(w->hits_to_check-- <= 1, 0) ? check(t, w, caller, answer) : answer;
 }
 
 uint32_t stack_id(struct arena_thread *t, uintptr_t frame)

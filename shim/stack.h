@@ -8,6 +8,8 @@
 #ifndef PERFSHIM_STACK_H
 #define PERFSHIM_STACK_H
 
+#include <pthread.h>
+
 #include "arena.h"
 
 /* Once a process, by its first thread. Until then, and if this libc is too old, every stack is 0. */
@@ -18,6 +20,9 @@ void stack_flush(void);
 
 /* From now on a walk ends where it would have to ask the kernel whether the next page can be read. */
 void stack_no_system_calls(void);
+
+/* A thread is about to be made. */
+void stack_thread_begin(const pthread_attr_t *attributes);
 
 /* The calling thread is about to end: gives its memory back. It may still take stacks. */
 void stack_thread_end(struct arena_thread *t);

@@ -45,7 +45,7 @@
 
 extern void *__libc_stack_end; /* where the process began */
 
-_Atomic bool unwind_no_syscalls;
+_Atomic bool unwind_no_syscalls, unwind_unguarded;
 _Atomic uint64_t unwind_flushes = 1;
 
 static unwind_find_object *find_object;
@@ -208,7 +208,7 @@ static uintptr_t own_top(uintptr_t sp)
 }
 
 /* Whether the page is on the thread's own stack. All pages from there up to what is known are tried: another stack that
- * happens to lie below is kept apart by the unreadable page at the end of each. */
+ * happens to lie below is kept apart by the unreadable page at the end of each, if it has one (unwind_unguarded). */
 static bool own_reaches(struct walker *w, uintptr_t page, uintptr_t top)
 {
     if (!top)
@@ -420,12 +420,14 @@ void unwind_adopt(struct walker *w, uint32_t thread, uint32_t depth)
 {
     struct memo *memo = w->memo;
 
-    w->taken = 0;
+    w->walked = 0;
     w->own_low = w->own_high = w->hole = 0;
     w->depth = depth;
     w->checks = (struct memo_check *)&w->frames[depth];
     w->checks_end = w->checks + CHECKS_A_FRAME * depth;
-    if (memo && !atomic_load_explicit(&unwind_no_syscalls, memory_order_relaxed)) {
+    if (memo && atomic_load_explicit(&unwind_no_syscalls, memory_order_relaxed)) { /* it cannot be given back */
+        memo_forget(memo);
+    } else if (memo) {
         w->memo = NULL;
         atomic_signal_fence(memory_order_seq_cst);
         memo_free(memo);

@@ -22,7 +22,8 @@
 
 struct walker {
     uint32_t thread; /* serial of its thread */
-    uint32_t taken;  /* stacks */
+    uint32_t walked; /* stacks, while it had no memo */
+    uint32_t hits_to_check;
     struct memo *memo;
 
     /* the thread's own stack, as far as it is known to be readable; empty at first */
@@ -52,10 +53,16 @@ void unwind_adopt(struct walker *w, uint32_t thread, uint32_t depth);
 /* Walks from where a function was called. frames[0] is the return address there. */
 void unwind_walk(struct walker *w, memo_frame from);
 
-/* Up to where memory can be read as long as the thread lives, from an address of its own stack on; 0 of any other address. */
+/* A thread is made whose stack may lie right above another one, which would be taken for a part of it: set for good. */
+extern _Atomic bool unwind_unguarded __attribute__((visibility("hidden")));
+
+/* Up to where memory can be read as long as the thread lives, from an address of its own stack on; 0 where that is not
+ * certain. */
 static inline uintptr_t unwind_readable_end(const struct walker *w, uintptr_t address)
 {
-    return address >= w->own_low && address < w->own_high ? w->own_high : 0;
+    bool own = address >= w->own_low && address < w->own_high;
+
+    return own && !atomic_load_explicit(&unwind_unguarded, memory_order_relaxed) ? w->own_high : 0;
 }
 
 /* Code was unloaded, or is about to be loaded where other code may have been: forget all rules. Any thread. */

@@ -84,6 +84,7 @@ static void write_preamble(struct recorder *r)
     if (r->heap_mode == HEAP_AUTO)
         add_text(r, EVENT_setting, r->arena->budget, "budget");
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
+    add_text(r, EVENT_setting, r->arena->memo_mode, "memo");
     add_text(r, EVENT_setting, r->arena->min_wait_us, "min_wait_us");
     if (r->bound)
         add_text(r, EVENT_setting, r->arena->max_bytes, "max_size");

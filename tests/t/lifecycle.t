@@ -61,7 +61,7 @@ said = run_shimmed(['/bin/sh', '-c', '/bin/true; /bin/true; exec /bin/echo out']
 tap.equal((said.stdout, said.stderr.count('\n')), ('out\n', 1), 'one line for a whole tree of processes')
 
 for name, value in (('CAPTURE', 'banana'), ('HEAP', 'sometimes'), ('RING', '-1'), ('MAX_STALL', '1e9'),
-                    ('STACK_DEPTH', '999')):
+                    ('STACK_DEPTH', '999'), ('MEMO', 'often')):
     said = run_shimmed(['/bin/echo', 'out'], env={f'PERFSHIM_{name}': value})
     lines = said.stderr.splitlines()
     tap.ok(said.stdout == 'out\n' and len(lines) == 1 and f'PERFSHIM_{name}' in lines[0] and value in lines[0],

@@ -283,6 +283,37 @@ static void test_memo_leaves(void **state)
     }
 }
 
+/* A memo that cannot be given back when its thread ends, because no system call may be made: whoever has it next reads no word that was
+ * of that thread's stack only. */
+static void test_memo_of_another_thread(void **state)
+{
+    uint8_t *area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uintptr_t *words = (uintptr_t *)(area + PAGE) - 8;
+    static const uint8_t slots[] = {3, 20};
+    struct memo_check checks[2];
+
+    (void)state;
+    assert_true(area != MAP_FAILED);
+    walker->memo = memo_new();
+    assert_non_null(walker->memo);
+    words[1] = 4096;
+    for (words[20] = 0; words[20] < 3; words[20]++) {
+        assert_int_equal(memo_find(walker->memo, words, 1), 0);
+        memo_keep(walker->memo, words, (uintptr_t)area + 2 * PAGE, checks, checks_of(words, slots, 2, checks), 5 + words[20]);
+        assert_int_equal(memo_find(walker->memo, words, 1), 5 + words[20]);
+    }
+    atomic_store(&unwind_no_syscalls, true);
+    unwind_adopt(walker, walker->thread + 1, DEPTH);
+    atomic_store(&unwind_no_syscalls, false);
+    munmap(area + PAGE, PAGE);
+    assert_int_equal(memo_find(walker->memo, words, 1), 0);
+    words[3] = 7;
+    assert_int_equal(memo_find(walker->memo, words, 1), 0);
+    munmap(area, PAGE);
+    unwind_adopt(walker, walker->thread + 1, DEPTH);
+    assert_null(walker->memo);
+}
+
 /* A made-up walk: it goes on behind each word by as many words as that says, from the first word's slot. */
 static uint64_t made_up_walk(const uintptr_t *words, struct memo_check *checks, uint32_t *n)
 {
@@ -480,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_memo),
         cmocka_unit_test(test_memo_branches),
         cmocka_unit_test(test_memo_leaves),
+        cmocka_unit_test(test_memo_of_another_thread),
         cmocka_unit_test(test_memo_of_many),
         cmocka_unit_test(test_memo_bound),
         cmocka_unit_test(test_jumps_out_of_memo),
