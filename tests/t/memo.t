@@ -116,6 +116,14 @@ def allocations(trace):
     return found, sum(1 for frames in stacks.values() if ('', 0) in frames)
 
 
+def without_sizes(found):
+    """What Python allocates in its imports differs by a character now and then, between any two runs."""
+    sums = collections.Counter()
+    for (op, _, frames), count in found.items():
+        sums[op, frames] += count
+    return sums
+
+
 def run_unrandomised(command, trace, memo):
     """Under the shim, at the same addresses each time; setarch itself is not recorded, so that the program's environment is the same."""
     said = shim_environment(trace, {**PYTHON, **PATIENT, 'PERFSHIM_MEMO': memo, 'PERFSHIM_STACK_DEPTH': '64'})
@@ -137,8 +145,10 @@ for name, command in {'C': [storm, '0', '3'], 'C++': [cxx, '0'], 'Rust': rust an
         how = 'recognised' if memo == '1' else 'all walked'
         tap.ok((checked > 5) == (memo == '1'), f'{name}, PERFSHIM_MEMO={memo}: stacks are {how}', checked)
     (walked, nowhere), (recognised, _) = results['0'], results['1']
+    if name == 'python':
+        walked, recognised = without_sizes(walked), without_sizes(recognised)
     total = sum(walked.values())
     tap.ok(total > 5000 and len(walked) > 300 and nowhere <= 1, f'{name}: much is compared', (total, len(walked), nowhere))
-    tap.ok(walked == recognised, f'{name}: {total} allocations, {len(walked)} kinds by call, size and frames: the same either way',
+    tap.ok(walked == recognised, f'{name}: {total} allocations, {len(walked)} kinds by call, frames and size (not of Python): the same either way',
            '\n'.join(map(str, [*(walked - recognised).items(), *(recognised - walked).items()][:6])))
 tap.done()
