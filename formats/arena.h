@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 6
+#define ARENA_LAYOUT 7
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
