@@ -19,7 +19,7 @@
 
 /* An output of this size never overflows. A smaller one, of more than 16, is legal: what does not
  * fit becomes a hole. */
-#define SCRUB_OUT_BYTES(captured) (2 * (size_t)(captured) + PAYLOAD_TEXT_MAX + 64)
+#define SCRUB_OUT_BYTES(captured) (4 * (size_t)(captured) + PAYLOAD_TEXT_MAX + 64)
 
 /* How the connection came about, which says what side the host's bytes are. Unknown: what comes first is a request. */
 enum role { ROLE_UNKNOWN, ROLE_ACCEPTED, ROLE_CONNECTED };
