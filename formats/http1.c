@@ -215,18 +215,25 @@ static size_t scrub_target(char *out, const char *target, size_t n)
             return 1;
         }
     }
-    while (target < end && used < PATH_MAX_KEPT) {
-        uint8_t class = byte_class[(uint8_t)*target];
+    while (used < PATH_MAX_KEPT) {
+        size_t left = (size_t)(end - target), plain = 0;
+        left = left < PATH_MAX_KEPT - used ? left : PATH_MAX_KEPT - used;
+        while (plain < left && !byte_class[(uint8_t)target[plain]])
+            plain++;
+        out = mempcpy(out, target, plain);
+        used += plain;
+        target += plain;
+        uint8_t class = plain < left ? byte_class[(uint8_t)*target] : BYTE_ENDS;
         if (class == BYTE_ENDS)
             break;
-        if (class == BYTE_PARAMETER) {
-            do
-                target++;
-            while (target < end && *target != '/' && byte_class[(uint8_t)*target] != BYTE_ENDS);
-            continue;
-        }
-        out[used++] = class ? '_' : *target;
         target++;
+        if (class == BYTE_PARAMETER) {
+            while (target < end && *target != '/' && byte_class[(uint8_t)*target] != BYTE_ENDS)
+                target++;
+        } else {
+            *out++ = '_';
+            used++;
+        }
     }
     return used;
 }
@@ -355,8 +362,11 @@ static char *scrub_words(char *out, const char *p, const char *end, const struct
             *last = known_word(word, (size_t)(p - word));
             out = put_word(out, *last);
         }
-        while (p < end && *p != ',')
-            p++;
+        if (p < end && *p != ',') {
+            p = memchr(p, ',', (size_t)(end - p));
+            if (!p)
+                break;
+        }
     }
     return out;
 }
@@ -418,28 +428,30 @@ static inline char *scrub_plain_length(char *out, const char *p, const char *end
 
 enum header { HEADER_LENGTH, HEADER_CODING, HEADER_OTHER };
 
+/* By their first letter. */
 static const struct header_row {
     struct word name; /* with ": " */
     enum header header;
 } headers[] = {
     {WORD("content-length: "), HEADER_LENGTH},    {WORD("content-type: "), HEADER_OTHER}, {WORD("connection: "), HEADER_OTHER},
     {WORD("transfer-encoding: "), HEADER_CODING}, {WORD("upgrade: "), HEADER_OTHER},      {WORD("expect: "), HEADER_OTHER},
+    {.header = HEADER_OTHER},
 };
-#define HEADERS (sizeof headers / sizeof *headers)
+static const uint8_t headers_from[32] = {['c' & 31] = 1, ['t' & 31] = 4, ['u' & 31] = 5, ['e' & 31] = 6}; /* the row's number */
 /* no kept header is longer: the longest name, the longest words and what stands between them, and a block that runs over */
 #define HEADER_TEXT_MAX (19 + TOKENS_MAX * (33 + 2) + 2)
 #define HEADER_ROOM (HEADER_TEXT_MAX + WORD_MAX)
 _Static_assert(HEADER_ROOM <= PAYLOAD_TEXT_MAX, "a kept header is one unit");
 
-#define LETTER(c) (1u << ((c) & 31))
-#define FIRST_LETTERS (LETTER('c') | LETTER('t') | LETTER('u') | LETTER('e'))
-
 /* The row of the header that is kept, or NULL. */
 static inline const struct header_row *header_row(const char *line, size_t n)
 {
-    if (!(FIRST_LETTERS >> (*line & 31) & 1))
+    char first = *line | 0x20;
+    unsigned from = headers_from[first & 31];
+
+    if (!from)
         return NULL;
-    for (const struct header_row *row = headers; row < headers + HEADERS; row++) {
+    for (const struct header_row *row = headers + from - 1; *row->name.text == first; row++) {
         size_t name_bytes = row->name.bytes - 2u;
         if (name_bytes < n && line[name_bytes] == ':' && same_folded(line, name_bytes, row->name.text))
             return row;

@@ -27,12 +27,18 @@ enum phase { PHASE_START, PHASE_NAME_LENGTH, PHASE_NAME, PHASE_ARG };
 struct resp {
     uint64_t args;     /* of the request, still to come */
     uint64_t elements; /* of the reply, still to come; 0 between replies */
-    uint64_t name_bytes;
     uint32_t requests, replies; /* finished ones since the reply side last lost its place */
     uint32_t stream_from;       /* the reply with this number is the last that is a reply; 0: none */
     uint8_t phase;
+    uint8_t name_bytes;
     bool push;       /* the reply is a RESP3 push */
     bool streaming;  /* the request turns the connection into a stream */
+    /* The last command that came whole: most connections send the same again. Its first 8 bytes, and those behind them up to
+     * the end of its name, at most 8, moved to the top of a number. */
+    uint64_t last_start, last_name;
+    const char *last_row;
+    uint8_t last_bytes; /* 0: it does not fit in here, or there is none */
+    uint8_t last_args, last_name_bytes;
 };
 
 _Static_assert(sizeof(struct resp) <= WIRE_STATE_BYTES, "state too large");
@@ -220,7 +226,7 @@ static void on_arg_length(struct resp *r, const struct wire_line *line, struct w
     keep_whole(line, step);
     if (r->phase == PHASE_NAME_LENGTH && n && n <= NAME_MAX_KEPT) {
         r->phase = PHASE_NAME;
-        r->name_bytes = n;
+        r->name_bytes = (uint8_t)n;
         return;
     }
     if (r->phase == PHASE_NAME_LENGTH) {
@@ -236,7 +242,7 @@ static void resp_counted(void *state, enum wire_side side, struct wire_step *ste
 /* A name is read as a line, which it is unless it is no name. The analyzer sees "?" for those that were not kept. */
 static void on_name(struct resp *r, const struct wire_line *line, struct wire_step *step)
 {
-    uint64_t expected = r->name_bytes + 2;
+    uint64_t expected = r->name_bytes + 2u;
 
     if (line->stream_bytes > expected) {
         lost(step);
@@ -434,29 +440,93 @@ static inline void keep_part(struct wire_step *step, struct wire_part *part, con
     step->ends = true;
 }
 
+/* Field by field: an aggregate is cleared by an instruction that takes longer than all the rest. */
+static inline void put_head(struct wire_step *step, const char *method, size_t method_bytes)
+{
+    step->head.method = method;
+    step->head.method_bytes = method_bytes;
+    step->head.path = NULL;
+    step->head.path_bytes = 0;
+    step->head.status = 0;
+    step->head.error = step->head.interim = false;
+}
+
+static inline uint64_t eight_bytes(const char *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
+}
+
+struct command {
+    const char *row;
+    uint32_t args, name_bytes;
+};
+
+/* Reads "*ARGS\r\n$BYTES\r\nNAME\r\n" of a known command: gives what is behind, or NULL. */
+static const char *command_start(const char *bytes, const char *end, struct command *c)
+{
+    const char *p = *bytes == '*' ? short_number(bytes + 1, end, &c->args) : NULL;
+
+    if (!p || !c->args || c->args > REQUEST_ARGS_MAX || p == end || *p != '$')
+        return NULL;
+    p = short_number(p + 1, end, &c->name_bytes);
+    if (!p || (size_t)(end - p) < c->name_bytes + 2 || memcmp(p + c->name_bytes, "\r\n", 2) != 0)
+        return NULL;
+    c->row = command_row(p, c->name_bytes, end);
+    return c->row ? p + c->name_bytes + 2 : NULL;
+}
+
+#define LAST_MIN 9 /* or the shift would be by 64 */
+#define LAST_MAX 16
+
+static inline uint64_t last_name(const char *bytes, size_t n) { return eight_bytes(bytes + 8) << 8 * (LAST_MAX - n); }
+
+static void remember(struct resp *r, const char *bytes, const char *behind, const char *end, const struct command *c)
+{
+    size_t n = (size_t)(behind - bytes);
+
+    r->last_bytes = 0;
+    if (n < LAST_MIN || n > LAST_MAX || c->args > UINT8_MAX || end - bytes < LAST_MAX)
+        return;
+    r->last_start = eight_bytes(bytes);
+    r->last_name = last_name(bytes, n);
+    r->last_row = c->row;
+    r->last_bytes = (uint8_t)n;
+    r->last_args = (uint8_t)c->args;
+    r->last_name_bytes = (uint8_t)c->name_bytes;
+}
+
+/* As command_start where it is the last command's start again. */
+static inline const char *command_again(const struct resp *r, const char *bytes, const char *end, struct command *c)
+{
+    if (!r->last_bytes || end - bytes < LAST_MAX || eight_bytes(bytes) != r->last_start ||
+        last_name(bytes, r->last_bytes) != r->last_name)
+        return NULL;
+    *c = (struct command){r->last_row, r->last_args, r->last_name_bytes};
+    return bytes + r->last_bytes;
+}
+
 static size_t whole_request(struct resp *r, const char *bytes, const char *end, struct wire_step *step, struct wire_part *part)
 {
-    uint32_t args, name_bytes;
+    struct command c;
+    const char *p = command_again(r, bytes, end, &c);
 
-    if (*bytes != '*')
-        return 0;
-    const char *p = short_number(bytes + 1, end, &args);
-    if (!p || !args || args > REQUEST_ARGS_MAX || p == end || *p != '$')
-        return 0;
-    p = short_number(p + 1, end, &name_bytes);
-    if (!p || (size_t)(end - p) < name_bytes + 2 || memcmp(p + name_bytes, "\r\n", 2) != 0)
-        return 0;
-    const char *row = command_row(p, name_bytes, end);
-    if (!row)
-        return 0;
-    for (p += name_bytes + 2; --args;)
+    if (!p) {
+        p = command_start(bytes, end, &c);
+        if (!p)
+            return 0;
+        remember(r, bytes, p, end, &c);
+    }
+    for (uint32_t args = c.args; --args;)
         if (p == end || *p != '$' || !(p = skip_bulk(p + 1, end)))
             return 0;
     r->requests++;
-    memcpy(step->scratch, row, ROW_BYTES);
-    memcpy(step->scratch + name_bytes, "\r\n", 2);
-    keep_part(step, part, step->scratch, name_bytes + 2, (size_t)(p - bytes));
-    step->head = (struct wire_head){.method = row, .method_bytes = name_bytes};
+    memcpy(step->scratch, c.row, ROW_BYTES);
+    memcpy(step->scratch + c.name_bytes, "\r\n", 2);
+    keep_part(step, part, step->scratch, c.name_bytes + 2, (size_t)(p - bytes));
+    put_head(step, c.row, c.name_bytes);
     return (size_t)(p - bytes);
 }
 
@@ -562,7 +632,7 @@ static size_t whole_reply(struct resp *r, const char *bytes, const char *end, st
     if (!p)
         return 0;
     r->replies++;
-    step->head = (struct wire_head){0};
+    put_head(step, NULL, 0);
     return (size_t)(p - bytes);
 }
 

@@ -197,6 +197,14 @@ static void reject(struct feed *f, uint64_t offset)
 
 /* --- lines and counted runs --- */
 
+static inline void step_begin(struct wire_step *step, char *scratch)
+{
+    step->then = THEN_LINE;
+    step->ends = step->other_opaque = step->has_head = false;
+    step->keep = NULL;
+    step->scratch = scratch;
+}
+
 static inline void then(struct feed *f, const struct wire_step *step)
 {
     struct direction *d = f->d;
@@ -223,14 +231,6 @@ static inline void then(struct feed *f, const struct wire_step *step)
             lose(&other, other.d->offset, MODE_OPAQUE);
         other.d->mode = MODE_OPAQUE;
     }
-}
-
-static inline void step_begin(struct wire_step *step, char *scratch)
-{
-    step->then = THEN_LINE;
-    step->ends = step->other_opaque = step->has_head = false;
-    step->keep = NULL;
-    step->scratch = scratch;
 }
 
 /* A line is whole: the last `share` of its stream bytes came just now. */
@@ -338,7 +338,8 @@ static uint64_t feed_count(struct feed *f, uint64_t n)
     d->count -= n;
     d->offset += n;
     if (!d->count) {
-        struct wire_step step = {.then = THEN_LINE};
+        struct wire_step step;
+        step_begin(&step, NULL);
         protocols[f->c->protocol]->counted(f->c->state, f->side, &step);
         d->line_stream = 0;
         then(f, &step);

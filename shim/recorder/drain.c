@@ -105,12 +105,12 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
         return;
     if (captured > io->bytes)
         captured = (uint32_t)io->bytes;
-    uint64_t answered = scrub_stats(d->r->scrub).answered;
+    uint64_t answered = scrub_answered(d->r->scrub);
     e->data_bytes = (uint32_t)scrub_payload(d->r->scrub, desc, (enum role)slot->role, io->dir & 1, io->offset, bytes,
                                             captured, io->bytes, d->payload, d->payload_size);
     e->data = d->payload;
     if (d->r->bound)
-        whole_answered(bound_whole(d->r->bound), g->host, scrub_stats(d->r->scrub).answered - answered);
+        whole_answered(bound_whole(d->r->bound), g->host, scrub_answered(d->r->scrub) - answered);
 }
 
 /* What the recorder must know of an event to scrub the later ones. Payload becomes its scrubbed form here, or nothing. */

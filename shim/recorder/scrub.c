@@ -89,6 +89,11 @@ struct scrub_stats scrub_stats(const struct scrub *s)
     return stats;
 }
 
+uint64_t scrub_answered(const struct scrub *s)
+{
+    return s->stats.answered;
+}
+
 /* --- the table --- */
 
 static uint32_t home(const struct scrub *s, uint32_t desc)

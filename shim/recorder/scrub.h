@@ -51,5 +51,6 @@ void scrub_close(struct scrub *s, uint32_t desc);
 uint32_t scrub_pending(const struct scrub *s, uint32_t desc);
 
 struct scrub_stats scrub_stats(const struct scrub *s);
+uint64_t scrub_answered(const struct scrub *s); /* that of its numbers */
 
 #endif
