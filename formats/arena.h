@@ -26,8 +26,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "unwanted.h"
+
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 6
+#define ARENA_LAYOUT 7
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
@@ -128,6 +130,8 @@ struct arena_header {
     _Atomic uint64_t spent_cpu_ns;  /* by recorders of this run that died */
     _Atomic uint64_t drained_events;
     struct arena_bound bound;
+
+    _Alignas(64) _Atomic uint64_t unwanted[UNWANTED_WORDS]; /* unwanted.h */
 
     /* futexes: a process that takes the recorder with it when it ends asks for all to be written first */
     _Alignas(64) _Atomic uint32_t flush_wanted, flush_done; /* counts of requests */

@@ -102,6 +102,15 @@ bool wire_lost(const struct wire_conn *c, enum wire_side side)
     return c->dir[side].mode == MODE_LOST;
 }
 
+uint64_t wire_unwanted(const struct wire_conn *c, enum wire_side side)
+{
+    const struct direction *d = &c->dir[side];
+
+    if (d->mode == MODE_CLOSE || d->mode == MODE_OPAQUE)
+        return UINT64_MAX;
+    return d->mode == MODE_COUNT ? d->offset + d->count : d->offset;
+}
+
 bool wire_opaque(const struct wire_conn *c)
 {
     return c->dir[0].mode == MODE_OPAQUE && c->dir[1].mode == MODE_OPAQUE;

@@ -86,6 +86,17 @@ static void note_close(struct drain *d, uint32_t desc)
     d->closed_at[place] = d->closes++;
 }
 
+/* Of a call nothing was kept: perhaps it is within a stretch of which nothing will be, and the next need not copy theirs. */
+static void note_unwanted(struct drain *d, const struct event_io *io)
+{
+    _Atomic uint64_t *words = d->r->arena->unwanted;
+    uint32_t desc = (uint32_t)io->desc;
+    uint64_t end = scrub_unwanted(d->r->scrub, desc, io->dir & 1);
+
+    if (end > io->offset + io->bytes + UNWANTED_UNIT && unwanted_end(words, desc, io->dir & 1) < end - UNWANTED_UNIT)
+        unwanted_set(words, desc, io->dir & 1, end);
+}
+
 static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
 {
     struct event_io *io = &e->u.io;
@@ -109,6 +120,8 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
     e->data_bytes = (uint32_t)scrub_payload(d->r->scrub, desc, (enum role)slot->role, io->dir & 1, io->offset, bytes,
                                             captured, io->bytes, d->payload, d->payload_size);
     e->data = d->payload;
+    if (captured && !e->data_bytes)
+        note_unwanted(d, io);
     if (d->r->bound)
         whole_answered(bound_whole(d->r->bound), g->host, scrub_answered(d->r->scrub) - answered);
 }

@@ -359,3 +359,12 @@ uint32_t scrub_pending(const struct scrub *s, uint32_t desc)
 
     return e && e->desc && e->conn ? e->pending : 0;
 }
+
+uint64_t scrub_unwanted(const struct scrub *s, uint32_t desc, unsigned dir)
+{
+    const struct entry *e = desc ? entry_at(s, desc) : NULL;
+
+    if (!e || !e->desc)
+        return 0;
+    return e->conn ? wire_unwanted(e->conn, dir == e->request_dir ? WIRE_REQUEST : WIRE_RESPONSE) : UINT64_MAX;
+}

@@ -43,6 +43,9 @@ void scrub_free(struct scrub *s);
 size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned dir, uint64_t offset,
                      const uint8_t *bytes, size_t captured, uint64_t total, uint8_t *out, size_t out_size);
 
+/* The stream offset of a direction up to which bytes need not be captured: nothing of them would be kept. 0: unknown. */
+uint64_t scrub_unwanted(const struct scrub *s, uint32_t desc, unsigned dir);
+
 /* The direction has ended (a read gave 0, the host shut it down); the connection is gone. */
 void scrub_eof(struct scrub *s, uint32_t desc, unsigned dir);
 void scrub_close(struct scrub *s, uint32_t desc);
