@@ -105,8 +105,8 @@ static inline uint32_t four(const char *p)
     return v;
 }
 
-/* Compares with so many bytes of a word in lower case. Of the bytes that words consist of, letters alone have bit 6, and theirs alone may lack
- * bit 5 in the text. */
+/* Compares with so many bytes of a word in lower case. Of the bytes that words consist of, letters alone have bit 6, and theirs
+ * alone may lack bit 5 in the text. */
 static inline bool same_folded(const char *text, size_t n, const char *lower)
 {
     uint64_t differ = 0;

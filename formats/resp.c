@@ -431,7 +431,8 @@ static inline const char *skip_bulk(const char *p, const char *end)
 }
 
 /* The text of a message that is one part, and stands for its first stream_bytes. */
-static inline void keep_part(struct wire_step *step, struct wire_part *part, const char *text, size_t text_bytes, size_t stream_bytes)
+static inline void keep_part(struct wire_step *step, struct wire_part *part, const char *text, size_t text_bytes,
+                             size_t stream_bytes)
 {
     step->keep = text;
     part[0] = (struct wire_part){(uint32_t)text_bytes, (uint32_t)stream_bytes};

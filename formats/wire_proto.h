@@ -64,10 +64,10 @@ struct wire_proto {
     bool (*resync)(const void *state, enum wire_side side, const char *text, size_t n);
     /* And this, which the recorder kept as standing for other bytes? */
     bool (*resync_kept)(const void *state, enum wire_side side, const char *text, size_t n);
-    /* A message begins at bytes. If all its lines up to the first that ends it, or that counted bytes or chunks follow, are among the
-     * n bytes and nothing about them is unusual, takes them at once: gives how many bytes they are, with the step as after the
-     * last line, and the parts that `keep` consists of, ended by one without text. Else 0: the message comes by lines, and the
-     * state is untouched. A part's text is one line. The step was set as for a line; it always has a head. */
+    /* A message begins at bytes. If its lines up to the one that ends it, or its head, are all among the n bytes, and nothing
+     * about them is unusual, takes them at once: gives how many bytes they are, with the step as after the last line, and the
+     * parts that `keep` consists of, ended by one without text. Else 0: the message comes by lines, and its framing is
+     * untouched. A part's text is one line. The step was set as for a line; it always has a head. */
     size_t (*whole)(void *state, enum wire_side side, const char *bytes, size_t n, struct wire_step *step,
                     struct wire_part part[WIRE_PARTS_MAX + 1]);
     /* A line. The step was set to THEN_LINE and nothing else. */

@@ -22,8 +22,8 @@ static const char *const http_requests[] = {
     "GET http://u:p@h/abs?q HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
     "GET /many HTTP/1.1\r\nConnection: a\r\nConnection: b\r\nConnection: c\r\nConnection: d\r\nConnection: e\r\nConnection: f\r\n"
     "Upgrade: a\r\nUpgrade: b\r\nUpgrade: c\r\nUpgrade: d\r\nUpgrade: e\r\nUpgrade: f\r\nExpect: a\r\nExpect: b\r\nExpect: c\r\n"
-    "Content-Type: text/html\r\nContent-Type:te,br , h2c,x,text/xmL,gzip,zstd\r\nConnection: 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\r\n"
-    "\r\n",
+    "Content-Type: text/html\r\nContent-Type:te,br , h2c,x,text/xmL,gzip,zstd\r\n"
+    "Connection: 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\r\n\r\n",
 };
 static const char *const http_responses[] = {
     "HTTP/1.1 200 OK\r\nServer: n\r\nDate: d\r\nContent-Type: text/html\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nabc",
@@ -206,7 +206,8 @@ static void assert_same_messages(const struct wire_log *a, const struct wire_log
     assert_string_equal(a_text, b_text);
 }
 
-static void play_holed(const struct conversation *c, size_t at, size_t bytes, size_t step, struct wire_log *raw, struct wire_log *read)
+static void play_holed(const struct conversation *c, size_t at, size_t bytes, size_t step, struct wire_log *raw,
+                       struct wire_log *read)
 {
     struct holed h = {scrub_new(), wire_new(), wire_new(), log_sink(raw), log_sink(read), {0, 0}, at, bytes, 0, step};
 
