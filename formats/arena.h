@@ -26,8 +26,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "unwanted.h"
-
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
 #define ARENA_LAYOUT 7
 #define ARENA_THREADS_MAX 8192u
@@ -92,7 +90,7 @@ struct arena_header {
     uint64_t run_id;
     uint64_t bytes; /* of the whole mapping */
     uint32_t proc_capacity, thread_capacity;
-    uint64_t procs_offset, threads_offset, pool_offset, blocks_offset;
+    uint64_t procs_offset, threads_offset, pool_offset, unwanted_offset, blocks_offset;
     uint32_t block_bytes; /* of a block of the pool, a power of two: also a thread's first ring */
     uint32_t blocks;      /* in the pool, a multiple of 256 */
     uint32_t ring_run;    /* blocks of the longest ring */
@@ -130,8 +128,6 @@ struct arena_header {
     _Atomic uint64_t spent_cpu_ns;  /* by recorders of this run that died */
     _Atomic uint64_t drained_events;
     struct arena_bound bound;
-
-    _Alignas(64) _Atomic uint64_t unwanted[UNWANTED_WORDS]; /* unwanted.h */
 
     /* futexes: a process that takes the recorder with it when it ends asks for all to be written first */
     _Alignas(64) _Atomic uint32_t flush_wanted, flush_done; /* counts of requests */

@@ -10,6 +10,7 @@
 
 #include "ledger.h"
 #include "ring.h"
+#include "unwanted.h"
 
 #define IO_FIELDS 13
 
@@ -55,7 +56,7 @@ void io_record(struct io_call *c, const struct io_done *done)
         flags |= IO_STREAM;
         if (done->result > 0 && !(flags & IO_PEEK)) {
             offset = desc_advance(d, done->dir, (uint64_t)done->result);
-            if (offset + (uint64_t)done->result > unwanted_end(shim.arena->unwanted, c->id, done->dir))
+            if (offset + (uint64_t)done->result > unwanted_end(shim.unwanted, c->id, done->dir))
                 captured = captured_of(done);
         }
     } else if (kind == KIND_udp) {

@@ -15,6 +15,7 @@
 #include "pool.h"
 #include "raw.h"
 #include "recorder.h"
+#include "unwanted.h"
 
 #define GIVE_BACK_BYTES 65536
 #define FAR_AHEAD_TICKS 10000000000ull
@@ -89,7 +90,7 @@ static void note_close(struct drain *d, uint32_t desc)
 /* Of a call nothing was kept: perhaps it is within a stretch of which nothing will be, and the next need not copy theirs. */
 static void note_unwanted(struct drain *d, const struct event_io *io)
 {
-    _Atomic uint64_t *words = d->r->arena->unwanted;
+    _Atomic uint64_t *words = d->r->unwanted;
     uint32_t desc = (uint32_t)io->desc;
     uint64_t end = scrub_unwanted(d->r->scrub, desc, io->dir & 1);
 
