@@ -2,7 +2,7 @@
 /*
  * The shared arena: one memfd mapping for all hosts of a run and their recorder. Host threads write, the recorder reads.
  *
- *   header | arena_proc[proc_capacity] | arena_thread[thread_capacity] | bitmap of blocks | blocks
+ *   header | arena_proc[proc_capacity] | arena_thread[thread_capacity] | bitmap of blocks | words of unwanted.h | blocks
  *
  * A thread's ring is a run of blocks (pool.h). It begins with one block, and when it fills faster than it is drained the thread
  * takes a longer run and goes on there: the last record in the old ring, of type ARENA_SWITCH, says where. Positions count
