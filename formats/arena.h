@@ -2,7 +2,7 @@
 /*
  * The shared arena: one memfd mapping for all hosts of a run and their recorder. Host threads write, the recorder reads.
  *
- *   header | arena_proc[proc_capacity] | arena_thread[thread_capacity] | bitmap of blocks | blocks
+ *   header | arena_proc[proc_capacity] | arena_thread[thread_capacity] | bitmap of blocks | words of unwanted.h | blocks
  *
  * A thread's ring is a run of blocks (pool.h). It begins with one block, and when it fills faster than it is drained the thread
  * takes a longer run and goes on there: the last record in the old ring, of type ARENA_SWITCH, says where. Positions count
@@ -92,7 +92,7 @@ struct arena_header {
     uint64_t run_id;
     uint64_t bytes; /* of the whole mapping */
     uint32_t proc_capacity, thread_capacity;
-    uint64_t procs_offset, threads_offset, pool_offset, blocks_offset;
+    uint64_t procs_offset, threads_offset, pool_offset, unwanted_offset, blocks_offset;
     uint32_t block_bytes; /* of a block of the pool, a power of two: also a thread's first ring */
     uint32_t blocks;      /* in the pool, a multiple of 256 */
     uint32_t ring_run;    /* blocks of the longest ring */

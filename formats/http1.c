@@ -70,26 +70,83 @@ struct request_line {
     char minor;
 };
 
-static bool same(const char *a, size_t n, const char *word)
+#define WORD_MAX 39
+
+/* Filled up with zeros, so that it can be copied as a block. */
+struct word {
+    char text[WORD_MAX + 1];
+    uint8_t bytes;
+};
+#define WORD(text) {text, sizeof(text) - 1}
+
+/* At out, which has room for a whole block; gives the word's end. */
+static inline char *put_word(char *out, const struct word *word)
 {
-    return strlen(word) == n && memcmp(a, word, n) == 0;
+    memcpy(out, word->text, sizeof word->text);
+    return out + word->bytes;
 }
 
-static const char *const known_methods[] = {
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "PROPFIND", "PROPPATCH", "MKCOL",
-    "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT", "MERGE", "ACL", "BIND", "REBIND", "UNBIND", "LINK", "UNLINK",
-    "MKACTIVITY", "MKCALENDAR", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "UPDATE", "LABEL", "PURGE", "BAN", "REFRESH", "NOTIFY",
-    "SUBSCRIBE", "UNSUBSCRIBE", "SOURCE", "PRI",
+static inline bool same(const char *text, size_t n, const struct word *word)
+{
+    return word->bytes == n && *text == *word->text && memcmp(text, word->text, n) == 0;
+}
+
+static inline uint64_t eight(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline uint32_t four(const char *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Compares with so many bytes of a word in lower case. Of the bytes that words consist of, letters alone have bit 6, and theirs
+ * alone may lack bit 5 in the text. */
+static inline bool same_folded(const char *text, size_t n, const char *lower)
+{
+    uint64_t differ = 0;
+
+    if (n < 4) {
+        for (size_t i = 0; i < n; i++)
+            differ |= (uint8_t)((text[i] | (lower[i] & 0x40) >> 1) ^ lower[i]);
+        return !differ;
+    }
+    if (n < 8) {
+        for (size_t at = 0; at <= n - 4; at += n - 4 ? n - 4 : 1)
+            differ |= (four(text + at) | (four(lower + at) & 0x40404040) >> 1) ^ four(lower + at);
+        return !differ;
+    }
+    for (size_t at = 0;; at = at + 16 <= n ? at + 8 : n - 8) {
+        uint64_t l = eight(lower + at);
+        if ((eight(text + at) | (l & 0x4040404040404040) >> 1) != l)
+            return false;
+        if (at + 8 == n)
+            return true;
+    }
+}
+
+static const struct word known_methods[] = {
+    WORD("GET"), WORD("HEAD"), WORD("POST"), WORD("PUT"), WORD("DELETE"), WORD("CONNECT"), WORD("OPTIONS"),
+    WORD("TRACE"), WORD("PATCH"), WORD("QUERY"), WORD("PROPFIND"), WORD("PROPPATCH"), WORD("MKCOL"), WORD("COPY"),
+    WORD("MOVE"), WORD("LOCK"), WORD("UNLOCK"), WORD("SEARCH"), WORD("REPORT"), WORD("MERGE"), WORD("ACL"),
+    WORD("BIND"), WORD("REBIND"), WORD("UNBIND"), WORD("LINK"), WORD("UNLINK"), WORD("MKACTIVITY"), WORD("MKCALENDAR"),
+    WORD("CHECKIN"), WORD("CHECKOUT"), WORD("UNCHECKOUT"), WORD("UPDATE"), WORD("LABEL"), WORD("PURGE"), WORD("BAN"),
+    WORD("REFRESH"), WORD("NOTIFY"), WORD("SUBSCRIBE"), WORD("UNSUBSCRIBE"), WORD("SOURCE"), WORD("PRI"),
 };
-#define OTHER_METHOD "OTHER"
+static const struct word head_method = WORD("HEAD"), connect_method = WORD("CONNECT"), other_method = WORD("OTHER");
 
 /* Any other word of letters is a method to a server, but may be the end of a body in front of one to us. */
-static const char *known_method(const char *text, size_t n)
+static const struct word *known_method(const char *text, size_t n)
 {
     for (size_t i = 0; i < sizeof known_methods / sizeof *known_methods; i++)
-        if (same(text, n, known_methods[i]))
-            return known_methods[i];
-    return OTHER_METHOD;
+        if (same(text, n, &known_methods[i]))
+            return &known_methods[i];
+    return &other_method;
 }
 
 static bool is_version(const char *p)
@@ -134,29 +191,49 @@ static const char *path_behind_authority(const char *target, const char *end)
     return p ? p : end;
 }
 
+/* What a byte of a target is: 0 where it is kept as it is, in a path. */
+enum { BYTE_ENDS = 1, BYTE_PARAMETER, BYTE_ODD };
+static const uint8_t byte_class[256] = {
+    [0 ... ' ' - 1] = BYTE_ODD, [0x7f ... 255] = BYTE_ODD, [' '] = BYTE_ENDS,
+    ['?'] = BYTE_ENDS,          ['#'] = BYTE_ENDS,         [';'] = BYTE_PARAMETER,
+};
+
 /* Writes what may be kept of a target, at most PATH_MAX_KEPT bytes: its path, without query, fragment and parameters. */
 static size_t scrub_target(char *out, const char *target, size_t n)
 {
-    const char *end = target;
+    const char *end = target + n;
     size_t used = 0;
 
-    while (end < target + n && *end != '?' && *end != '#' && *end != ' ')
-        end++;
-    if (target == end || *target != '/') {
+    if (!n || *target != '/') {
+        const char *stop = target;
+        while (stop < end && byte_class[(uint8_t)*stop] != BYTE_ENDS)
+            stop++;
+        end = stop;
         target = path_behind_authority(target, end);
         if (!target || target == end) {
             *out = target ? '/' : '*';
             return 1;
         }
     }
-    while (target < end && used < PATH_MAX_KEPT) {
-        if (*target == ';') {
-            target = memchr(target, '/', (size_t)(end - target));
-            if (!target)
-                break;
-        }
-        out[used++] = *target > ' ' && *target < 0x7f ? *target : '_';
+    while (used < PATH_MAX_KEPT) {
+        size_t left = (size_t)(end - target), plain = 0;
+        left = left < PATH_MAX_KEPT - used ? left : PATH_MAX_KEPT - used;
+        while (plain < left && !byte_class[(uint8_t)target[plain]])
+            plain++;
+        out = mempcpy(out, target, plain);
+        used += plain;
+        target += plain;
+        uint8_t class = plain < left ? byte_class[(uint8_t)*target] : BYTE_ENDS;
+        if (class == BYTE_ENDS)
+            break;
         target++;
+        if (class == BYTE_PARAMETER) {
+            while (target < end && *target != '/' && byte_class[(uint8_t)*target] != BYTE_ENDS)
+                target++;
+        } else {
+            *out++ = '_';
+            used++;
+        }
     }
     return used;
 }
@@ -171,18 +248,15 @@ static void on_request_line(struct http1 *h, const struct wire_line *line, struc
         return;
     }
     *s = (struct http1_side){.phase = PHASE_HEADERS};
-    if (same(r.method, r.method_bytes, "HEAD"))
+    const struct word *method = known_method(r.method, r.method_bytes);
+    if (same(r.method, r.method_bytes, &head_method))
         s->method = METHOD_HEAD;
-    else if (same(r.method, r.method_bytes, "CONNECT"))
+    else if (same(r.method, r.method_bytes, &connect_method))
         s->method = METHOD_CONNECT;
     method_push(h, s->method);
 
-    char *p = step->scratch;
-    const char *method = known_method(r.method, r.method_bytes);
-    size_t method_bytes = strlen(method);
-    memcpy(p, method, method_bytes);
-    p[method_bytes] = ' ';
-    char *path = p + method_bytes + 1;
+    char *p = put_word(step->scratch, method), *path = p + 1;
+    *p = ' ';
     size_t path_bytes = scrub_target(path, r.target, r.target_bytes);
     p = path + path_bytes;
     memcpy(p, " HTTP/1.x\r\n", 11);
@@ -190,7 +264,7 @@ static void on_request_line(struct http1 *h, const struct wire_line *line, struc
     step->keep = step->scratch;
     step->keep_bytes = (size_t)(p + 11 - step->scratch);
     step->has_head = true;
-    step->head = (struct wire_head){.method = step->scratch, .method_bytes = method_bytes, .path = path,
+    step->head = (struct wire_head){.method = step->scratch, .method_bytes = method->bytes, .path = path,
                                     .path_bytes = path_bytes};
 }
 
@@ -199,9 +273,8 @@ static unsigned status_line(const char *text, size_t n)
 {
     if (n < 12 || !is_version(text) || text[8] != ' ' || (n > 12 && text[12] != ' '))
         return 0;
-    uint64_t status;
-    const char *end = wire_number(text + 9, text + 12, 10, &status);
-    return end == text + 12 && status >= 100 ? (unsigned)status : 0;
+    unsigned hundreds = (unsigned)(text[9] - '0'), tens = (unsigned)(text[10] - '0'), ones = (unsigned)(text[11] - '0');
+    return hundreds - 1 < 9 && tens < 10 && ones < 10 ? hundreds * 100 + tens * 10 + ones : 0;
 }
 
 static void on_status_line(struct http1 *h, const struct wire_line *line, struct wire_step *step)
@@ -228,36 +301,58 @@ static void on_status_line(struct http1 *h, const struct wire_line *line, struct
 
 /* --- headers --- */
 
-static const char *const known_words[] = {
-    "chunked", "gzip", "deflate", "br", "zstd", "compress", "identity", "trailers", "close", "keep-alive", "upgrade",
-    "websocket", "h2c", "http2-settings", "te", "100-continue", "text/html", "text/plain", "text/css", "text/xml",
-    "text/javascript", "text/csv", "text/event-stream", "application/json", "application/json-rpc", "application/xml",
-    "application/javascript", "application/octet-stream", "application/x-www-form-urlencoded", "application/grpc",
-    "application/grpc-web", "application/msgpack", "application/x-protobuf", "application/x-ndjson",
-    "multipart/form-data", "multipart/mixed", "image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml",
-    "image/x-icon", "font/woff2",
-};
+/* What a kept header's value may consist of, by its first letter. */
+#define WORDS(letter, ...)                                                                                             \
+    [letter - 'a'] = {(const struct word[]){__VA_ARGS__}, sizeof((const struct word[]){__VA_ARGS__}) / sizeof(struct word)}
 
-static const char *known_word(const char *p, size_t n)
+static const struct {
+    const struct word *rows;
+    size_t count;
+} known_words[26] = {
+    WORDS('a', WORD("application/json"), WORD("application/json-rpc"), WORD("application/xml"),
+          WORD("application/javascript"), WORD("application/octet-stream"), WORD("application/x-www-form-urlencoded"),
+          WORD("application/grpc"), WORD("application/grpc-web"), WORD("application/msgpack"),
+          WORD("application/x-protobuf"), WORD("application/x-ndjson")),
+    WORDS('b', WORD("br")),
+    WORDS('c', WORD("close"), WORD("chunked"), WORD("compress")),
+    WORDS('d', WORD("deflate")),
+    WORDS('f', WORD("font/woff2")),
+    WORDS('g', WORD("gzip")),
+    WORDS('h', WORD("h2c"), WORD("http2-settings")),
+    WORDS('i', WORD("identity"), WORD("image/png"), WORD("image/jpeg"), WORD("image/gif"), WORD("image/webp"),
+          WORD("image/svg+xml"), WORD("image/x-icon")),
+    WORDS('k', WORD("keep-alive")),
+    WORDS('m', WORD("multipart/form-data"), WORD("multipart/mixed")),
+    WORDS('t', WORD("text/html"), WORD("text/plain"), WORD("text/css"), WORD("text/xml"),
+          WORD("text/javascript"), WORD("text/csv"), WORD("text/event-stream"), WORD("trailers"), WORD("te")),
+    WORDS('u', WORD("upgrade")),
+    WORDS('w', WORD("websocket")),
+    WORDS('z', WORD("zstd")),
+};
+static const struct word digit_words[] = {WORD("100-continue")}, other_word = WORD("other");
+
+static const struct word *known_word(const char *p, size_t n)
 {
-    for (size_t i = 0; i < sizeof known_words / sizeof *known_words; i++)
-        if (strlen(known_words[i]) == n && strncasecmp(p, known_words[i], n) == 0)
-            return known_words[i];
-    return "other";
+    unsigned letter = (unsigned)((*p | 0x20) - 'a');
+    const struct word *rows = letter < 26 ? known_words[letter].rows : digit_words;
+    size_t count = letter < 26 ? known_words[letter].count : 1;
+
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].bytes == n && same_folded(p, n, rows[i].text))
+            return &rows[i];
+    return &other_word;
 }
 
 static bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 /* Writes the value's words as "a, b" at out, bounded by TOKENS_MAX; *last is the last one. NULL if there are more. */
-static char *scrub_words(char *out, const char *p, const char *end, const char **last)
+static char *scrub_words(char *out, const char *p, const char *end, const struct word **last)
 {
     for (unsigned words = 0; p < end; p++) {
-        const char *comma = memchr(p, ',', (size_t)(end - p));
-        const char *stop = comma ? comma : end;
-        while (p < stop && is_blank(*p))
+        while (p < end && is_blank(*p))
             p++;
         const char *word = p;
-        while (p < stop && !is_blank(*p) && *p != ';')
+        while (p < end && !is_blank(*p) && *p != ';' && *p != ',')
             p++;
         if (p > word) {
             if (words++ == TOKENS_MAX)
@@ -265,11 +360,24 @@ static char *scrub_words(char *out, const char *p, const char *end, const char *
             if (words > 1)
                 out = mempcpy(out, ", ", 2);
             *last = known_word(word, (size_t)(p - word));
-            out = mempcpy(out, *last, strlen(*last));
+            out = put_word(out, *last);
         }
-        p = stop;
+        if (p < end && *p != ',') {
+            p = memchr(p, ',', (size_t)(end - p));
+            if (!p)
+                break;
+        }
     }
     return out;
+}
+
+/* The same where the value is " " and a known word, as most are; NULL if it is not. */
+static inline char *scrub_single_word(char *out, const char *p, const char *end, const struct word **last)
+{
+    if (end - p < 2 || *p != ' ')
+        return NULL;
+    *last = known_word(p + 1, (size_t)(end - p - 1));
+    return *last == &other_word ? NULL : put_word(out, *last);
 }
 
 /* A list of equal numbers is one number (RFC 9112 section 6.3). */
@@ -300,20 +408,59 @@ static char *scrub_length(char *out, const char *p, const char *end, uint64_t *l
     return mempcpy(out, digits + n, sizeof digits - n);
 }
 
+/* The same where the value is " " and digits, the first not 0; NULL if it is not. */
+static inline char *scrub_plain_length(char *out, const char *p, const char *end, uint64_t *length)
+{
+    uint64_t value = 0;
+
+    if (end - p < 2 || end - p > 16 || p[0] != ' ' || p[1] == '0')
+        return NULL;
+    for (p++; p < end; p++) {
+        unsigned digit = (unsigned)(*p - '0');
+        if (digit > 9)
+            return NULL;
+        value = value * 10 + digit;
+        *out++ = *p;
+    }
+    *length = value;
+    return out;
+}
+
 enum header { HEADER_LENGTH, HEADER_CODING, HEADER_OTHER };
 
-static const struct {
-    const char *name;
-    uint8_t bytes;
-    uint8_t header;
+/* By their first letter. */
+static const struct header_row {
+    struct word name; /* with ": " */
+    enum header header;
 } headers[] = {
-    {"content-length", 14, HEADER_LENGTH}, {"transfer-encoding", 17, HEADER_CODING}, {"connection", 10, HEADER_OTHER},
-    {"upgrade", 7, HEADER_OTHER},          {"expect", 6, HEADER_OTHER},              {"content-type", 12, HEADER_OTHER},
+    {WORD("content-length: "), HEADER_LENGTH},    {WORD("content-type: "), HEADER_OTHER}, {WORD("connection: "), HEADER_OTHER},
+    {WORD("transfer-encoding: "), HEADER_CODING}, {WORD("upgrade: "), HEADER_OTHER},      {WORD("expect: "), HEADER_OTHER},
+    {.header = HEADER_OTHER},
 };
-#define HEADERS (sizeof headers / sizeof *headers)
+static const uint8_t headers_from[32] = {['c' & 31] = 1, ['t' & 31] = 4, ['u' & 31] = 5, ['e' & 31] = 6}; /* the row's number */
+/* no kept header is longer: the longest name, the longest words and what stands between them, and a block that runs over */
+#define HEADER_TEXT_MAX (19 + TOKENS_MAX * (33 + 2) + 2)
+#define HEADER_ROOM (HEADER_TEXT_MAX + WORD_MAX)
+_Static_assert(HEADER_ROOM <= PAYLOAD_TEXT_MAX, "a kept header is one unit");
+
+/* The row of the header that is kept, or NULL. */
+static inline const struct header_row *header_row(const char *line, size_t n)
+{
+    char first = *line | 0x20;
+    unsigned from = headers_from[first & 31];
+
+    if (!from)
+        return NULL;
+    for (const struct header_row *row = headers + from - 1; *row->name.text == first; row++) {
+        size_t name_bytes = row->name.bytes - 2u;
+        if (name_bytes < n && line[name_bytes] == ':' && same_folded(line, name_bytes, row->name.text))
+            return row;
+    }
+    return NULL;
+}
 
 /* What a header says about framing: false if it contradicts one before. */
-static bool header_frames(struct http1_side *s, enum header header, uint64_t length, const char *last_word)
+static bool header_frames(struct http1_side *s, enum header header, uint64_t length, const struct word *last_word)
 {
     if (header == HEADER_LENGTH) {
         if (s->has_length && s->length != length)
@@ -322,39 +469,45 @@ static bool header_frames(struct http1_side *s, enum header header, uint64_t len
         s->length = length;
     } else if (header == HEADER_CODING) {
         s->has_coding = true;
-        s->chunked = last_word && strcmp(last_word, "chunked") == 0;
+        s->chunked = last_word && strcmp(last_word->text, "chunked") == 0;
     }
     return true;
 }
 
+/* Takes a header's line. Writes what may be kept of it at out, which has HEADER_ROOM, and gives its end; out if nothing may be
+ * kept; NULL if the message's length cannot be known. */
+static char *scrub_header(struct http1_side *s, const struct header_row *row, const char *line, size_t n, bool cut, char *out)
+{
+    const char *value = line + row->name.bytes - 1, *end = line + n;
+    char *text = put_word(out, &row->name), *p;
+    const struct word *last = NULL;
+    uint64_t length = 0;
+
+    if (row->header == HEADER_LENGTH) {
+        p = scrub_plain_length(text, value, end, &length);
+        p = p ? p : scrub_length(text, value, end, &length);
+    } else {
+        p = scrub_single_word(text, value, end, &last);
+        p = p ? p : scrub_words(text, value, end, &last);
+    }
+    if (row->header != HEADER_OTHER && (!p || cut || !header_frames(s, row->header, length, last)))
+        return NULL;
+    return p ? mempcpy(p, "\r\n", 2) : out;
+}
+
 static void on_header(struct http1_side *s, const struct wire_line *line, struct wire_step *step)
 {
-    const char *colon = memchr(line->text, ':', line->bytes < 18 ? line->bytes : 18);
-    size_t name_bytes = colon ? (size_t)(colon - line->text) : 0;
-    size_t i = 0;
+    const struct header_row *row = header_row(line->text, line->bytes);
 
-    while (i < HEADERS && (headers[i].bytes != name_bytes || strncasecmp(headers[i].name, line->text, name_bytes)))
-        i++;
-    if (i == HEADERS)
+    if (!row)
         return;
-    const char *value = colon + 1, *end = line->text + line->bytes, *last = NULL;
-    char *p = mempcpy(step->scratch, headers[i].name, name_bytes);
-    p = mempcpy(p, ": ", 2);
-    uint64_t length = 0;
-    if (headers[i].header == HEADER_LENGTH)
-        p = scrub_length(p, value, end, &length);
-    else
-        p = scrub_words(p, value, end, &last);
-    bool frames = headers[i].header != HEADER_OTHER;
-    if (frames && (!p || line->cut || !header_frames(s, headers[i].header, length, last))) {
+    char *end = scrub_header(s, row, line->text, line->bytes, line->cut, step->scratch);
+    if (!end) {
         step->then = THEN_LOST;
-        return;
+    } else if (end > step->scratch) {
+        step->keep = step->scratch;
+        step->keep_bytes = (size_t)(end - step->scratch);
     }
-    if (!p)
-        return;
-    p = mempcpy(p, "\r\n", 2);
-    step->keep = step->scratch;
-    step->keep_bytes = (size_t)(p - step->scratch);
 }
 
 /* --- bodies --- */
@@ -469,6 +622,71 @@ static void http1_line(void *state, enum wire_side side, const struct wire_line 
     }
 }
 
+/* --- heads that came whole --- */
+
+/* Takes the headers at `line` up to the empty line, and writes what is kept of each at out, a part each. Gives what is behind;
+ * NULL: the message must come by lines. */
+static const char *whole_headers(struct http1_side *s, const char *line, const char *end, char *out, const char *out_end,
+                                 struct wire_part *part)
+{
+    const struct wire_part *last_part = part + WIRE_PARTS_MAX - 2;
+    const char *kept_to = line;
+
+    for (const char *lf; (lf = memchr(line, '\n', (size_t)(end - line))); line = lf + 1) {
+        if (*line == '\n' || (*line == '\r' && line + 1 == lf)) {
+            memcpy(out, line, (size_t)(lf + 1 - line));
+            part[0] = (struct wire_part){(uint32_t)(lf + 1 - line), (uint32_t)(lf + 1 - kept_to)};
+            part[1].text_bytes = 0;
+            return lf + 1;
+        }
+        size_t n = (size_t)(lf - line) - (lf[-1] == '\r');
+        const struct header_row *row = header_row(line, n);
+        if (!row)
+            continue;
+        if (out_end - out < HEADER_ROOM || part == last_part)
+            return NULL;
+        char *behind = scrub_header(s, row, line, n, false, out);
+        if (!behind)
+            return NULL;
+        if (behind == out)
+            continue;
+        *part++ = (struct wire_part){(uint32_t)(behind - out), (uint32_t)(lf + 1 - kept_to)};
+        kept_to = lf + 1;
+        out = behind;
+    }
+    return NULL;
+}
+
+static size_t http1_whole(void *state, enum wire_side side, const char *bytes, size_t n, struct wire_step *step,
+                          struct wire_part *part)
+{
+    struct http1 *h = state, work = *h;
+    const char *end = bytes + (n < WIRE_LINE_MAX ? n : WIRE_LINE_MAX), *lf = memchr(bytes, '\n', (size_t)(end - bytes));
+
+    if (!lf || lf + 1 == end)
+        return 0;
+    struct wire_line line = {.text = bytes, .bytes = (size_t)(lf - bytes) - (lf > bytes && lf[-1] == '\r')};
+    if (side == WIRE_REQUEST)
+        on_request_line(&work, &line, step);
+    else
+        on_status_line(&work, &line, step);
+    if (step->then == THEN_LOST)
+        return 0;
+    part[0] = (struct wire_part){(uint32_t)step->keep_bytes, (uint32_t)(lf + 1 - bytes)};
+    const char *behind = whole_headers(&work.side[side], lf + 1, end, step->scratch + step->keep_bytes,
+                                       step->scratch + WIRE_SCRATCH_BYTES, part + 1);
+    if (!behind)
+        return 0;
+    if (side == WIRE_REQUEST)
+        on_request_headers_end(&work.side[side], step);
+    else
+        on_response_headers_end(&work.side[side], step);
+    if (step->then == THEN_LOST)
+        return 0;
+    *h = work;
+    return (size_t)(behind - bytes);
+}
+
 static void http1_counted(void *state, enum wire_side side, struct wire_step *step)
 {
     struct http1_side *s = &((struct http1 *)state)->side[side];
@@ -508,9 +726,24 @@ static bool http1_resync(const void *state, enum wire_side side, const char *tex
     const char *space = memchr(text, ' ', n);
 
     (void)state;
-    if (side == WIRE_REQUEST && space && strcmp(known_method(text, (size_t)(space - text)), OTHER_METHOD) == 0)
+    if (side == WIRE_REQUEST && space && known_method(text, (size_t)(space - text)) == &other_method)
         return false;
     return http1_detect(side, text, n, true);
 }
 
-const struct wire_proto http1_proto = {http1_detect, http1_resync, http1_line, http1_counted, http1_lost};
+/* It reads as it was. */
+static bool http1_resync_kept(const void *state, enum wire_side side, const char *text, size_t n)
+{
+    (void)state, (void)side, (void)text, (void)n;
+    return false;
+}
+
+const struct wire_proto http1_proto = {
+    .detect = http1_detect,
+    .resync = http1_resync,
+    .resync_kept = http1_resync_kept,
+    .whole = http1_whole,
+    .line = http1_line,
+    .counted = http1_counted,
+    .lost = http1_lost,
+};

@@ -7,7 +7,11 @@
  *
  * After a command that turns the connection into a stream of messages nobody asked for (SUBSCRIBE, MONITOR, replication),
  * requests and replies are no pairs any more: from the command's own reply on, the connection is opaque.
+ *
+ * A known command that came whole is kept as if it had been typed: its name in a line, which stands for all of it. So the
+ * analyzer takes one line for it and none for its arguments. Likewise a reply of elements is kept as one that has none.
  */
+#include <endian.h>
 #include <string.h>
 #include <strings.h>
 
@@ -23,12 +27,18 @@ enum phase { PHASE_START, PHASE_NAME_LENGTH, PHASE_NAME, PHASE_ARG };
 struct resp {
     uint64_t args;     /* of the request, still to come */
     uint64_t elements; /* of the reply, still to come; 0 between replies */
-    uint64_t name_bytes;
     uint32_t requests, replies; /* finished ones since the reply side last lost its place */
     uint32_t stream_from;       /* the reply with this number is the last that is a reply; 0: none */
     uint8_t phase;
+    uint8_t name_bytes;
     bool push;       /* the reply is a RESP3 push */
     bool streaming;  /* the request turns the connection into a stream */
+    /* The last command that came whole: most connections send the same again. Its first 8 bytes, and those behind them up to
+     * the end of its name, at most 8, moved to the top of a number. */
+    uint64_t last_start, last_name;
+    const char *last_row;
+    uint8_t last_bytes; /* 0: it does not fit in here, or there is none */
+    uint8_t last_args, last_name_bytes;
 };
 
 _Static_assert(sizeof(struct resp) <= WIRE_STATE_BYTES, "state too large");
@@ -51,30 +61,91 @@ static bool line_number(const struct wire_line *line, uint64_t *n)
     return line->bytes <= LENGTH_LINE_MAX && wire_number(line->text + 1, end, 10, n) == end;
 }
 
-/* --- requests --- */
+/* --- command names --- */
 
 static const char *const stream_commands[] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "PSYNC", "SYNC"};
 
-/* What may come as an inline command: typed by hand, or by a health check. */
-static const char *const inline_commands[] = {
-    "PING", "ECHO", "AUTH", "HELLO", "SELECT", "QUIT", "INFO", "CONFIG", "CLIENT", "COMMAND", "DBSIZE", "FLUSHALL",
-    "FLUSHDB", "GET", "SET", "SETNX", "SETEX", "GETSET", "GETDEL", "MGET", "MSET", "APPEND", "STRLEN", "INCR", "DECR",
-    "INCRBY", "DECRBY", "DEL", "UNLINK", "EXISTS", "EXPIRE", "PEXPIRE", "TTL", "PTTL", "PERSIST", "TYPE", "RENAME",
-    "KEYS", "SCAN", "RANDOMKEY", "LPUSH", "RPUSH", "LPOP", "RPOP", "LLEN", "LRANGE", "LINDEX", "LTRIM", "SADD", "SREM",
-    "SMEMBERS", "SISMEMBER", "SCARD", "SPOP", "ZADD", "ZREM", "ZRANGE", "ZSCORE", "ZCARD", "ZPOPMIN", "HSET", "HGET",
-    "HDEL", "HGETALL", "HMSET", "HMGET", "HLEN", "HINCRBY", "MULTI", "EXEC", "DISCARD", "WATCH", "EVAL", "EVALSHA",
-    "PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", "REPLCONF", "ROLE", "SAVE", "BGSAVE", "LASTSAVE",
-    "TIME", "SLOWLOG", "LATENCY", "MEMORY", "DEBUG", "OBJECT", "SHUTDOWN", "CLUSTER", "SENTINEL", "WAIT", "RESET",
+/* The other commands that may come inline: typed by hand, or by a health check. By their first letter, frequent ones first;
+ * of 16 bytes, so that a name is compared as two numbers. */
+#define ROW_BYTES 16
+#define ROWS(letter, ...)                                                                                              \
+    [letter - 'A'] = {(const char[][ROW_BYTES]){__VA_ARGS__}, sizeof((const char[][ROW_BYTES]){__VA_ARGS__}) / ROW_BYTES}
+
+static const struct {
+    const char (*rows)[ROW_BYTES];
+    size_t count;
+} commands[26] = {
+    ROWS('A', "AUTH", "APPEND"),
+    ROWS('B', "BLPOP", "BRPOP", "BITCOUNT", "BLMOVE", "BZPOPMIN", "BGSAVE"),
+    ROWS('C', "CLIENT", "CONFIG", "COMMAND", "CLUSTER"),
+    ROWS('D', "DEL", "DECR", "DECRBY", "DISCARD", "DBSIZE", "DEBUG"),
+    ROWS('E', "EXPIRE", "EXISTS", "EXEC", "EVALSHA", "EVAL", "ECHO", "EXPIREAT"),
+    ROWS('F', "FLUSHALL", "FLUSHDB", "FCALL"),
+    ROWS('G', "GET", "GETEX", "GETSET", "GETDEL", "GETRANGE", "GETBIT", "GEOADD", "GEOSEARCH"),
+    ROWS('H', "HGET", "HSET", "HMGET", "HGETALL", "HMSET", "HDEL", "HINCRBY", "HEXISTS", "HLEN", "HKEYS", "HVALS", "HSCAN",
+         "HSETNX", "HINCRBYFLOAT", "HELLO"),
+    ROWS('I', "INCR", "INCRBY", "INCRBYFLOAT", "INFO"),
+    ROWS('K', "KEYS"),
+    ROWS('L', "LPUSH", "LPOP", "LRANGE", "LLEN", "LINDEX", "LTRIM", "LREM", "LSET", "LMOVE", "LASTSAVE", "LATENCY"),
+    ROWS('M', "MGET", "MSET", "MULTI", "MEMORY"),
+    ROWS('O', "OBJECT"),
+    ROWS('P', "PING", "PEXPIRE", "PTTL", "PSETEX", "PUBLISH", "PFADD", "PFCOUNT", "PERSIST", "PEXPIREAT"),
+    ROWS('Q', "QUIT"),
+    ROWS('R', "RPUSH", "RPOP", "RPOPLPUSH", "RENAME", "RANDOMKEY", "REPLCONF", "RESET", "ROLE"),
+    ROWS('S', "SET", "SETEX", "SADD", "SETNX", "SREM", "SISMEMBER", "SMEMBERS", "SCARD", "SPOP", "SRANDMEMBER", "SCAN", "SSCAN",
+         "SELECT", "STRLEN", "SETRANGE", "SETBIT", "SINTER", "SUNION", "SDIFF", "SAVE", "SLOWLOG", "SENTINEL", "SHUTDOWN"),
+    ROWS('T', "TTL", "TYPE", "TIME", "TOUCH"),
+    ROWS('U', "UNLINK", "UNWATCH"),
+    ROWS('W', "WATCH", "WAIT"),
+    ROWS('X', "XADD", "XREADGROUP", "XREAD", "XACK", "XRANGE", "XLEN", "XDEL", "XTRIM", "XPENDING", "XAUTOCLAIM"),
+    ROWS('Z', "ZADD", "ZRANGE", "ZSCORE", "ZREM", "ZCARD", "ZINCRBY", "ZRANGEBYSCORE", "ZREVRANGE", "ZRANK", "ZREVRANK",
+         "ZCOUNT", "ZPOPMIN", "ZSCAN"),
 };
 
-static bool in_table(const char *const *table, size_t rows, const char *text, size_t n)
+/* The first n bytes, at most 8, as a number; bytes up to `end` may be read. */
+static inline uint64_t letters(const char *text, size_t n, const char *end)
 {
-    for (size_t i = 0; i < rows && n; i++)
-        if (!((*table[i] ^ *text) & ~0x20) && strlen(table[i]) == n && strncasecmp(table[i], text, n) == 0)
+    uint64_t word = 0;
+
+    if (end - text < 8)
+        memcpy(&word, text, n);
+    else
+        memcpy(&word, text, 8);
+    return n < 8 ? le64toh(word) & ((UINT64_C(1) << 8 * n) - 1) : le64toh(word);
+}
+
+/* The row of the command with that name, in any case, or NULL; bytes up to `end` may be read. No byte but a letter becomes
+ * one by losing its bit 5. */
+static inline const char *command_row(const char *name, size_t n, const char *end)
+{
+    const uint64_t upper = ~UINT64_C(0x2020202020202020);
+    unsigned letter = n ? (unsigned)((*name & ~0x20) - 'A') : 26;
+
+    if (letter >= 26 || n > ROW_BYTES)
+        return NULL;
+    uint64_t low = letters(name, n < 8 ? n : 8, end) & upper, high = n > 8 ? letters(name + 8, n - 8, end) & upper : 0;
+    for (size_t i = 0; i < commands[letter].count; i++) {
+        const char *row = commands[letter].rows[i];
+        if (letters(row, 8, row + 8) == low && letters(row + 8, 8, row + ROW_BYTES) == high)
+            return row;
+    }
+    return NULL;
+}
+
+static bool is_stream_command(const char *name, size_t n)
+{
+    for (size_t i = 0; i < sizeof stream_commands / sizeof *stream_commands; i++)
+        if (strlen(stream_commands[i]) == n && strncasecmp(stream_commands[i], name, n) == 0)
             return true;
     return false;
 }
-#define IN_TABLE(table, text, n) in_table(table, sizeof(table) / sizeof *(table), text, n)
+
+static bool is_inline_command(const char *name, size_t n)
+{
+    return command_row(name, n, name + n) || is_stream_command(name, n);
+}
+
+/* --- requests --- */
 
 static bool is_name(const char *text, size_t n)
 {
@@ -90,7 +161,7 @@ static void request_head(struct resp *r, struct wire_step *step, const char *nam
 
     for (size_t i = 0; i < n; i++)
         upper[i] = name[i] >= 'a' && name[i] <= 'z' ? (char)(name[i] - 0x20) : name[i];
-    r->streaming = n >= 4 && IN_TABLE(stream_commands, upper, n);
+    r->streaming = n >= 4 && is_stream_command(upper, n);
     step->has_head = true;
     step->head = (struct wire_head){.method = upper, .method_bytes = n};
 }
@@ -118,7 +189,7 @@ static void on_inline(struct resp *r, const struct wire_line *line, struct wire_
 {
     size_t n = first_word(line->text, line->bytes);
 
-    if (!n || !IN_TABLE(inline_commands, line->text, n)) {
+    if (!is_inline_command(line->text, n)) {
         lost(step);
         return;
     }
@@ -155,7 +226,7 @@ static void on_arg_length(struct resp *r, const struct wire_line *line, struct w
     keep_whole(line, step);
     if (r->phase == PHASE_NAME_LENGTH && n && n <= NAME_MAX_KEPT) {
         r->phase = PHASE_NAME;
-        r->name_bytes = n;
+        r->name_bytes = (uint8_t)n;
         return;
     }
     if (r->phase == PHASE_NAME_LENGTH) {
@@ -171,7 +242,7 @@ static void resp_counted(void *state, enum wire_side side, struct wire_step *ste
 /* A name is read as a line, which it is unless it is no name. The analyzer sees "?" for those that were not kept. */
 static void on_name(struct resp *r, const struct wire_line *line, struct wire_step *step)
 {
-    uint64_t expected = r->name_bytes + 2;
+    uint64_t expected = r->name_bytes + 2u;
 
     if (line->stream_bytes > expected) {
         lost(step);
@@ -318,6 +389,262 @@ static void on_reply(struct resp *r, const struct wire_line *line, struct wire_s
     elements_done(r, 1, step);
 }
 
+/* --- messages that came whole --- */
+
+#define DIGITS_MAX 8
+#define LINE_LOOK 256 /* a line within a reply that is longer makes it come by lines */
+
+/* Reads "digits\r\n": gives what is behind it, or NULL. One digit and two are nearly all. */
+static inline const char *short_number(const char *p, const char *end, uint32_t *n)
+{
+    uint32_t value = 0, head;
+
+    if (end - p < 4)
+        return NULL;
+    memcpy(&head, p, sizeof head);
+    head = le32toh(head);
+    unsigned first = (head & 0xff) - '0', second = (head >> 8 & 0xff) - '0';
+    if (first < 10 && (head & 0xffff00) == 0x0a0d00) {
+        *n = first;
+        return p + 3;
+    }
+    if (first < 10 && second < 10 && head >> 16 == 0x0a0d) {
+        *n = first * 10 + second;
+        return p + 4;
+    }
+    const char *start = p, *stop = end - p > DIGITS_MAX + 2 ? p + DIGITS_MAX : end - 2;
+    for (unsigned digit; p < stop && (digit = (unsigned)(*p - '0')) < 10; p++)
+        value = value * 10 + digit;
+    if (p == start || memcmp(p, "\r\n", 2) != 0)
+        return NULL;
+    *n = value;
+    return p + 2;
+}
+
+/* Steps over "digits\r\n", so many bytes, and two: gives what is behind, or NULL if that is not all here. */
+static inline const char *skip_bulk(const char *p, const char *end)
+{
+    uint32_t n;
+
+    p = short_number(p, end, &n);
+    return p && (size_t)(end - p) >= n + 2 ? p + n + 2 : NULL;
+}
+
+/* The text of a message that is one part, and stands for its first stream_bytes. */
+static inline void keep_part(struct wire_step *step, struct wire_part *part, const char *text, size_t text_bytes,
+                             size_t stream_bytes)
+{
+    step->keep = text;
+    part[0] = (struct wire_part){(uint32_t)text_bytes, (uint32_t)stream_bytes};
+    part[1].text_bytes = 0;
+    step->has_head = true;
+    step->ends = true;
+}
+
+/* Field by field: an aggregate is cleared by an instruction that takes longer than all the rest. */
+static inline void put_head(struct wire_step *step, const char *method, size_t method_bytes)
+{
+    step->head.method = method;
+    step->head.method_bytes = method_bytes;
+    step->head.path = NULL;
+    step->head.path_bytes = 0;
+    step->head.status = 0;
+    step->head.error = step->head.interim = false;
+}
+
+static inline uint64_t eight_bytes(const char *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
+}
+
+struct command {
+    const char *row;
+    uint32_t args, name_bytes;
+};
+
+/* Reads "*ARGS\r\n$BYTES\r\nNAME\r\n" of a known command: gives what is behind, or NULL. */
+static const char *command_start(const char *bytes, const char *end, struct command *c)
+{
+    const char *p = *bytes == '*' ? short_number(bytes + 1, end, &c->args) : NULL;
+
+    if (!p || !c->args || c->args > REQUEST_ARGS_MAX || p == end || *p != '$')
+        return NULL;
+    p = short_number(p + 1, end, &c->name_bytes);
+    if (!p || (size_t)(end - p) < c->name_bytes + 2 || memcmp(p + c->name_bytes, "\r\n", 2) != 0)
+        return NULL;
+    c->row = command_row(p, c->name_bytes, end);
+    return c->row ? p + c->name_bytes + 2 : NULL;
+}
+
+#define LAST_MIN 9 /* or the shift would be by 64 */
+#define LAST_MAX 16
+
+static inline uint64_t last_name(const char *bytes, size_t n) { return eight_bytes(bytes + 8) << 8 * (LAST_MAX - n); }
+
+static void remember(struct resp *r, const char *bytes, const char *behind, const char *end, const struct command *c)
+{
+    size_t n = (size_t)(behind - bytes);
+
+    r->last_bytes = 0;
+    if (n < LAST_MIN || n > LAST_MAX || c->args > UINT8_MAX || end - bytes < LAST_MAX)
+        return;
+    r->last_start = eight_bytes(bytes);
+    r->last_name = last_name(bytes, n);
+    r->last_row = c->row;
+    r->last_bytes = (uint8_t)n;
+    r->last_args = (uint8_t)c->args;
+    r->last_name_bytes = (uint8_t)c->name_bytes;
+}
+
+/* As command_start where it is the last command's start again. */
+static inline const char *command_again(const struct resp *r, const char *bytes, const char *end, struct command *c)
+{
+    if (!r->last_bytes || end - bytes < LAST_MAX || eight_bytes(bytes) != r->last_start ||
+        last_name(bytes, r->last_bytes) != r->last_name)
+        return NULL;
+    *c = (struct command){r->last_row, r->last_args, r->last_name_bytes};
+    return bytes + r->last_bytes;
+}
+
+static size_t whole_request(struct resp *r, const char *bytes, const char *end, struct wire_step *step, struct wire_part *part)
+{
+    struct command c;
+    const char *p = command_again(r, bytes, end, &c);
+
+    if (!p) {
+        p = command_start(bytes, end, &c);
+        if (!p)
+            return 0;
+        remember(r, bytes, p, end, &c);
+    }
+    for (uint32_t args = c.args; --args;)
+        if (p == end || *p != '$' || !(p = skip_bulk(p + 1, end)))
+            return 0;
+    r->requests++;
+    memcpy(step->scratch, c.row, ROW_BYTES);
+    memcpy(step->scratch + c.name_bytes, "\r\n", 2);
+    keep_part(step, part, step->scratch, c.name_bytes + 2, (size_t)(p - bytes));
+    put_head(step, c.row, c.name_bytes);
+    return (size_t)(p - bytes);
+}
+
+static const char *skip_line(const char *p, const char *end)
+{
+    const char *lf = memchr(p, '\n', end - p < LINE_LOOK ? (size_t)(end - p) : LINE_LOOK);
+
+    return lf ? lf + 1 : NULL;
+}
+
+/* Steps over an element, or over an aggregate's line, whose elements it adds. */
+static const char *skip_element(const char *p, const char *end, uint64_t *elements)
+{
+    uint32_t n;
+
+    if (p == end)
+        return NULL;
+    switch (*p) {
+    case '$':
+    case '=':
+    case '!':
+        return end - p >= 5 && memcmp(p + 1, "-1\r\n", 4) == 0 ? p + 5 : skip_bulk(p + 1, end);
+    case '+':
+    case '-':
+    case ':':
+    case ',':
+    case '(':
+    case '#':
+    case '_':
+        return skip_line(p, end);
+    case '*':
+    case '%':
+    case '~':
+        n = 0;
+        const char *behind = end - p >= 5 && memcmp(p + 1, "-1\r\n", 4) == 0 ? p + 5 : short_number(p + 1, end, &n);
+        *elements += *p == '%' ? 2 * (uint64_t)n : n;
+        return behind;
+    default:
+        return NULL;
+    }
+}
+
+static const char *whole_elements(const char *bytes, const char *end, struct wire_step *step, struct wire_part *part)
+{
+    uint64_t elements = 0;
+    const char *p = skip_element(bytes, end, &elements);
+
+    for (; p && elements; elements--)
+        p = skip_element(p, end, &elements);
+    if (!p)
+        return NULL;
+    memcpy(step->scratch, "*0\r\n", 4);
+    *step->scratch = *bytes;
+    keep_part(step, part, step->scratch, 4, (size_t)(p - bytes));
+    return p;
+}
+
+/* The length of the status at bytes, with its line's end, if it is one that is kept; else 0. */
+static size_t plain_status(const char *bytes, const char *end)
+{
+    size_t n = (size_t)(end - bytes);
+
+    if (n >= 5 && memcmp(bytes, "+OK\r\n", 5) == 0)
+        return 5;
+    if (n >= 7 && memcmp(bytes, "+PONG\r\n", 7) == 0)
+        return 7;
+    return n >= 9 && memcmp(bytes, "+QUEUED\r\n", 9) == 0 ? 9 : 0;
+}
+
+/* The kinds of replies that are most of them; those that may be errors, pushes or a stream's come by lines. */
+static size_t whole_reply(struct resp *r, const char *bytes, const char *end, struct wire_step *step, struct wire_part *part)
+{
+    const char *p;
+    uint32_t n;
+
+    if (r->stream_from)
+        return 0;
+    switch (*bytes) {
+    case '+':
+        n = (uint32_t)plain_status(bytes, end);
+        p = n ? bytes + n : NULL;
+        keep_part(step, part, bytes, n, n);
+        break;
+    case ':':
+        p = skip_line(bytes, end);
+        keep_part(step, part, ":\r\n", 3, p ? (size_t)(p - bytes) : 0);
+        break;
+    case '$':
+        p = short_number(bytes + 1, end, &n);
+        if (!p || (size_t)(end - p) < n + 2)
+            return 0;
+        keep_part(step, part, bytes, (size_t)(p - bytes), (size_t)(p - bytes));
+        p += n + 2;
+        break;
+    case '*':
+    case '%':
+    case '~':
+        p = whole_elements(bytes, end, step, part);
+        break;
+    default:
+        return 0;
+    }
+    if (!p)
+        return 0;
+    r->replies++;
+    put_head(step, NULL, 0);
+    return (size_t)(p - bytes);
+}
+
+static size_t resp_whole(void *state, enum wire_side side, const char *bytes, size_t n, struct wire_step *step,
+                         struct wire_part *part)
+{
+    if (side == WIRE_REQUEST)
+        return whole_request(state, bytes, bytes + n, step, part);
+    return whole_reply(state, bytes, bytes + n, step, part);
+}
+
 /* --- the interface --- */
 
 static void resp_line(void *state, enum wire_side side, const struct wire_line *line, struct wire_step *step)
@@ -370,7 +697,7 @@ static bool resp_detect(enum wire_side side, const char *text, size_t n, bool wh
     for (size_t i = 0; i < word; i++)
         if (text[i] < 'A' || text[i] > 'Z')
             return !whole && i + 1 == n && text[i] == '\r';
-    return whole ? IN_TABLE(inline_commands, text, word) : word <= NAME_MAX_KEPT;
+    return whole ? is_inline_command(text, word) : word <= NAME_MAX_KEPT;
 }
 
 /* A reply's first line looks like an element's in the middle of one. Without pipelining the next reply comes behind another
@@ -401,4 +728,19 @@ static bool resp_resync(const void *state, enum wire_side side, const char *text
     }
 }
 
-const struct wire_proto resp_proto = {resp_detect, resp_resync, resp_line, resp_counted, resp_lost};
+/* A command that was kept by its name. */
+static bool resp_resync_kept(const void *state, enum wire_side side, const char *text, size_t n)
+{
+    (void)state;
+    return side == WIRE_REQUEST && command_row(text, n, text + n);
+}
+
+const struct wire_proto resp_proto = {
+    .detect = resp_detect,
+    .resync = resp_resync,
+    .resync_kept = resp_resync_kept,
+    .whole = resp_whole,
+    .line = resp_line,
+    .counted = resp_counted,
+    .lost = resp_lost,
+};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine works in runs: a line is found by memchr and looked at where it lies, a body is skipped by arithmetic. A line
- * is copied only if a call's bytes end within it.
+ * The engine works in runs: a message that lies whole in a call's bytes is taken by its protocol in one pass. Of others, a line
+ * is found by memchr and looked at where it lies, a body is skipped by arithmetic. A line is copied only if a call's bytes end
+ * within it.
  *
  * Raw bytes and scrubbed units go through the same states. What makes both give the same messages at the same offsets:
  *   - a message begins with its first byte, seen or masked, before anything is known about it;
@@ -101,6 +102,15 @@ bool wire_lost(const struct wire_conn *c, enum wire_side side)
     return c->dir[side].mode == MODE_LOST;
 }
 
+uint64_t wire_unwanted(const struct wire_conn *c, enum wire_side side)
+{
+    const struct direction *d = &c->dir[side];
+
+    if (d->mode == MODE_CLOSE || d->mode == MODE_OPAQUE)
+        return UINT64_MAX;
+    return d->mode == MODE_COUNT ? d->offset + d->count : d->offset;
+}
+
 bool wire_opaque(const struct wire_conn *c)
 {
     return c->dir[0].mode == MODE_OPAQUE && c->dir[1].mode == MODE_OPAQUE;
@@ -196,7 +206,15 @@ static void reject(struct feed *f, uint64_t offset)
 
 /* --- lines and counted runs --- */
 
-static void then(struct feed *f, const struct wire_step *step)
+static inline void step_begin(struct wire_step *step, char *scratch)
+{
+    step->then = THEN_LINE;
+    step->ends = step->other_opaque = step->has_head = false;
+    step->keep = NULL;
+    step->scratch = scratch;
+}
+
+static inline void then(struct feed *f, const struct wire_step *step)
 {
     struct direction *d = f->d;
 
@@ -228,7 +246,7 @@ static void then(struct feed *f, const struct wire_step *step)
 static void on_line(struct feed *f, const char *text, size_t bytes, bool cut, uint64_t share)
 {
     struct direction *d = f->d;
-    char scratch[PAYLOAD_TEXT_MAX];
+    char scratch[WIRE_SCRATCH_BYTES];
     struct wire_step step;
     struct wire_line line = {.text = text, .bytes = bytes, .whole_bytes = bytes, .cut = cut || bytes > WIRE_LINE_MAX};
 
@@ -249,10 +267,7 @@ static void on_line(struct feed *f, const char *text, size_t bytes, bool cut, ui
     d->offset += share;
     line.stream_bytes = d->line_stream + share;
     d->line_stream = 0;
-    step.then = THEN_LINE;
-    step.ends = step.other_opaque = step.has_head = false;
-    step.keep = NULL;
-    step.scratch = scratch;
+    step_begin(&step, scratch);
     protocols[f->c->protocol]->line(f->c->state, f->side, &line, &step);
     if (step.then == THEN_LOST) {
         lose(f, d->offset - share, MODE_LOST);
@@ -332,7 +347,8 @@ static uint64_t feed_count(struct feed *f, uint64_t n)
     d->count -= n;
     d->offset += n;
     if (!d->count) {
-        struct wire_step step = {.then = THEN_LINE};
+        struct wire_step step;
+        step_begin(&step, NULL);
         protocols[f->c->protocol]->counted(f->c->state, f->side, &step);
         d->line_stream = 0;
         then(f, &step);
@@ -354,7 +370,69 @@ static size_t feed_filler(struct feed *f, const char *bytes, size_t n)
     return used;
 }
 
-static void try_resync(struct feed *f, const char *bytes, size_t n)
+/* The connection's first line may be here, and tell the protocol. */
+static bool detect_whole(struct feed *f, const char *bytes, size_t n)
+{
+    const char *lf = memchr(bytes, '\n', n < WIRE_LINE_MAX ? n : WIRE_LINE_MAX);
+
+    if (lf) {
+        size_t line = (size_t)(lf - bytes);
+        f->c->protocol = detect(f->side, bytes, line - (line && lf[-1] == '\r'), true);
+    }
+    return f->c->protocol;
+}
+
+/* What the protocol took of the message that begins here. */
+static void on_whole(struct feed *f, size_t used, struct wire_step *step, const struct wire_part *part)
+{
+    struct direction *d = f->d;
+    uint64_t behind = d->offset + used;
+
+    begin(f);
+    for (; part->text_bytes; part++) {
+        d->offset += part->stream_bytes;
+        keep(f, part->stream_bytes, step->keep, part->text_bytes);
+        step->keep += part->text_bytes;
+    }
+    d->offset = behind;
+    if (f->sink->head)
+        f->sink->head(f->sink->context, f->side, &step->head);
+    then(f, step);
+}
+
+/* Takes messages, or their heads, as long as they are whole and simple: gives how many bytes those were. */
+static size_t feed_whole(struct feed *f, const char *bytes, size_t n)
+{
+    char scratch[WIRE_SCRATCH_BYTES];
+    struct wire_part parts[WIRE_PARTS_MAX + 1];
+    struct wire_step step;
+    size_t used = 0;
+
+    if (!f->c->protocol && !detect_whole(f, bytes, n))
+        return 0;
+    const struct wire_proto *protocol = protocols[f->c->protocol];
+    while (used < n && f->d->mode == MODE_START) {
+        step_begin(&step, scratch);
+        size_t message = protocol->whole(f->c->state, f->side, bytes + used, n - used, &step, parts);
+        if (!message)
+            break;
+        on_whole(f, message, &step, parts);
+        used += message;
+    }
+    return used;
+}
+
+static size_t feed_start(struct feed *f, const char *bytes, size_t n)
+{
+    size_t used = *bytes == '\r' || *bytes == '\n' ? feed_filler(f, bytes, n) : feed_whole(f, bytes, n);
+
+    if (!used)
+        begin(f);
+    return used;
+}
+
+/* kept: the text is the recorder's, and stands for other bytes. */
+static void try_resync(struct feed *f, const char *bytes, size_t n, bool kept)
 {
     const char *lf = memchr(bytes, '\n', n < WIRE_LINE_MAX ? n : WIRE_LINE_MAX);
     if (!lf)
@@ -363,7 +441,10 @@ static void try_resync(struct feed *f, const char *bytes, size_t n)
     if (line && bytes[line - 1] == '\r')
         line--;
     enum wire_protocol p = f->c->protocol;
-    if (p ? protocols[p]->resync(f->c->state, f->side, bytes, line) : detect(f->side, bytes, line, true))
+    bool found = p ? protocols[p]->resync(f->c->state, f->side, bytes, line) : detect(f->side, bytes, line, true);
+    if (!found && p && kept)
+        found = protocols[p]->resync_kept(f->c->state, f->side, bytes, line);
+    if (found)
         f->d->mode = MODE_START;
     else if (!p)
         reject(f, f->d->offset);
@@ -375,14 +456,12 @@ static void feed_bytes(struct feed *f, const char *bytes, size_t n)
     struct direction *d = f->d;
 
     if (d->mode == MODE_LOST && n)
-        try_resync(f, bytes, n);
+        try_resync(f, bytes, n, false);
     while (n) {
         size_t used = 0;
         switch (d->mode) {
         case MODE_START:
-            used = feed_filler(f, bytes, n);
-            if (!used)
-                begin(f);
+            used = feed_start(f, bytes, n);
             break;
         case MODE_LINE:
             used = feed_line(f, bytes, n);
@@ -415,7 +494,7 @@ void wire_text(struct wire_conn *c, const struct wire_sink *sink, enum wire_side
         return;
     }
     if (f.d->mode == MODE_LOST && n)
-        try_resync(&f, text, text_bytes);
+        try_resync(&f, text, text_bytes, true);
     if (f.d->mode == MODE_START && n)
         begin(&f);
     if (f.d->mode == MODE_LINE && n)

@@ -64,6 +64,8 @@ void wire_free(struct wire_conn *c);
 enum wire_protocol wire_protocol(const struct wire_conn *c);
 uint64_t wire_offset(const struct wire_conn *c, enum wire_side side); /* stream bytes fed so far */
 bool wire_lost(const struct wire_conn *c, enum wire_side side); /* its place in the direction is not known */
+/* The stream offset up to which bytes will mean nothing whatever they are, if it is not lost before: UINT64_MAX: for good. */
+uint64_t wire_unwanted(const struct wire_conn *c, enum wire_side side);
 bool wire_opaque(const struct wire_conn *c); /* nothing fed from now on will mean or keep anything */
 
 /* The next n bytes of a direction, raw, as they went over the connection in one call. */

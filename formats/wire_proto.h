@@ -7,6 +7,9 @@
  * therefore sees no offsets, no holes and no partial lines. To add one: its file, an id in enum wire_protocol, a row in the
  * table of wire.c.
  *
+ * Nearly all messages lie whole in the bytes of one call. A protocol takes those in one pass (`whole`), as a shortcut only:
+ * the messages must be those that its lines give.
+ *
  * A protocol's scrubbing must be idempotent: the analyzer passes kept lines through the same function, and must come to
  * the same step.
  */
@@ -17,6 +20,7 @@
 
 #define WIRE_LINE_MAX 8192 /* what is beyond is not looked at; framing goes on behind the line's end */
 #define WIRE_STATE_BYTES 64
+#define WIRE_SCRATCH_BYTES (2 * PAYLOAD_TEXT_MAX)
 #define WIRE_COUNT_MAX (UINT64_C(1) << 60) /* numbers beyond are none: what is counted cannot overflow */
 
 struct wire_line {
@@ -44,14 +48,28 @@ struct wire_step {
     struct wire_head head;
     const char *keep; /* whole lines, ends included; NULL: nothing */
     size_t keep_bytes;
-    char *scratch; /* PAYLOAD_TEXT_MAX bytes, for keep and head to point into */
+    char *scratch; /* WIRE_SCRATCH_BYTES, for keep and head to point into */
 };
+
+/* A line that is kept of a message that came whole: the next text_bytes of `keep` stand for the next stream_bytes. */
+struct wire_part {
+    uint32_t text_bytes, stream_bytes;
+};
+#define WIRE_PARTS_MAX 16
 
 struct wire_proto {
     /* Can a connection begin like this? whole: text is a line without its end; else only the first n bytes are here. */
     bool (*detect)(enum wire_side side, const char *text, size_t n, bool whole);
     /* Is this line, at the start of a call's bytes, surely a lost direction's next message? */
     bool (*resync)(const void *state, enum wire_side side, const char *text, size_t n);
+    /* And this, which the recorder kept as standing for other bytes? */
+    bool (*resync_kept)(const void *state, enum wire_side side, const char *text, size_t n);
+    /* A message begins at bytes. If its lines up to the one that ends it, or its head, are all among the n bytes, and nothing
+     * about them is unusual, takes them at once: gives how many bytes they are, with the step as after the last line, and the
+     * parts that `keep` consists of, ended by one without text. Else 0: the message comes by lines, and its framing is
+     * untouched. A part's text is one line. The step was set as for a line; it always has a head. */
+    size_t (*whole)(void *state, enum wire_side side, const char *bytes, size_t n, struct wire_step *step,
+                    struct wire_part part[WIRE_PARTS_MAX + 1]);
     /* A line. The step was set to THEN_LINE and nothing else. */
     void (*line)(void *state, enum wire_side side, const struct wire_line *line, struct wire_step *step);
     /* The counted run is over; nothing can be kept. */

@@ -29,6 +29,7 @@ void shim_use_arena(struct arena_header *a)
     shim.procs = (void *)((uint8_t *)a + a->procs_offset);
     shim.threads = (void *)((uint8_t *)a + a->threads_offset);
     shim.pool = (void *)((uint8_t *)a + a->pool_offset);
+    shim.unwanted = (void *)((uint8_t *)a + a->unwanted_offset);
     shim.blocks = (uint8_t *)a + a->blocks_offset;
     shim.heap_mode = a->heap_mode;
     shim.clock_cost_ticks = a->clock_cost_ticks;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An I/O record carries the start of the payload (the recorder scrubs it before anything is written), for stream sockets
- * only: nothing else is ever framed.
+ * only: nothing else is ever framed. Nor does it where the recorder has said that it has no use for it.
  */
 #include "io_record.h"
 
@@ -10,6 +10,7 @@
 
 #include "ledger.h"
 #include "ring.h"
+#include "unwanted.h"
 
 #define IO_FIELDS 13
 
@@ -55,7 +56,8 @@ void io_record(struct io_call *c, const struct io_done *done)
         flags |= IO_STREAM;
         if (done->result > 0 && !(flags & IO_PEEK)) {
             offset = desc_advance(d, done->dir, (uint64_t)done->result);
-            captured = captured_of(done);
+            if (offset + (uint64_t)done->result > unwanted_end(shim.unwanted, c->id, done->dir))
+                captured = captured_of(done);
         }
     } else if (kind == KIND_udp) {
         flags |= IO_DGRAM;

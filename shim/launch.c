@@ -23,6 +23,7 @@
 #include "real.h"
 #include "say.h"
 #include "trace.h"
+#include "unwanted.h"
 
 #define PROC_CAPACITY 4096u
 #define THREAD_CAPACITY ARENA_THREADS_MAX
@@ -105,7 +106,8 @@ static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct
     a->procs_offset = round_up(sizeof *a, ARENA_PAGE);
     a->threads_offset = round_up(a->procs_offset + PROC_CAPACITY * sizeof(struct arena_proc), ARENA_PAGE);
     a->pool_offset = round_up(a->threads_offset + THREAD_CAPACITY * sizeof(struct arena_thread), ARENA_PAGE);
-    a->blocks_offset = round_up(a->pool_offset + a->blocks / 8, ARENA_PAGE);
+    a->unwanted_offset = round_up(a->pool_offset + a->blocks / 8, ARENA_PAGE);
+    a->blocks_offset = round_up(a->unwanted_offset + UNWANTED_WORDS * sizeof(uint64_t), ARENA_PAGE);
     a->bytes = a->blocks_offset + (uint64_t)a->blocks * a->block_bytes;
     a->capture_bytes = (uint32_t)(s->number[SETTING_CAPTURE] < ring / 4 ? s->number[SETTING_CAPTURE] : ring / 4);
     a->max_stall_ms = (uint32_t)s->number[SETTING_MAX_STALL];

@@ -15,6 +15,7 @@
 #include "pool.h"
 #include "raw.h"
 #include "recorder.h"
+#include "unwanted.h"
 
 #define GIVE_BACK_BYTES 65536
 #define FAR_AHEAD_TICKS 10000000000ull
@@ -86,6 +87,17 @@ static void note_close(struct drain *d, uint32_t desc)
     d->closed_at[place] = d->closes++;
 }
 
+/* Of a call nothing was kept: perhaps it is within a stretch of which nothing will be, and the next need not copy theirs. */
+static void note_unwanted(struct drain *d, const struct event_io *io)
+{
+    _Atomic uint64_t *words = d->r->unwanted;
+    uint32_t desc = (uint32_t)io->desc;
+    uint64_t end = scrub_unwanted(d->r->scrub, desc, io->dir & 1);
+
+    if (end > io->offset + io->bytes + UNWANTED_UNIT && unwanted_end(words, desc, io->dir & 1) < end - UNWANTED_UNIT)
+        unwanted_set(words, desc, io->dir & 1, end);
+}
+
 static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
 {
     struct event_io *io = &e->u.io;
@@ -105,12 +117,14 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
         return;
     if (captured > io->bytes)
         captured = (uint32_t)io->bytes;
-    uint64_t answered = scrub_stats(d->r->scrub).answered;
+    uint64_t answered = scrub_answered(d->r->scrub);
     e->data_bytes = (uint32_t)scrub_payload(d->r->scrub, desc, (enum role)slot->role, io->dir & 1, io->offset, bytes,
                                             captured, io->bytes, d->payload, d->payload_size);
     e->data = d->payload;
+    if (captured && !e->data_bytes)
+        note_unwanted(d, io);
     if (d->r->bound)
-        whole_answered(bound_whole(d->r->bound), g->host, scrub_stats(d->r->scrub).answered - answered);
+        whole_answered(bound_whole(d->r->bound), g->host, scrub_answered(d->r->scrub) - answered);
 }
 
 /* What the recorder must know of an event to scrub the later ones. Payload becomes its scrubbed form here, or nothing. */

@@ -41,6 +41,7 @@ static void read_arena(struct recorder *r, struct arena_header *a)
     r->procs = (void *)((uint8_t *)a + a->procs_offset);
     r->threads = (void *)((uint8_t *)a + a->threads_offset);
     r->pool = (void *)((uint8_t *)a + a->pool_offset);
+    r->unwanted = (void *)((uint8_t *)a + a->unwanted_offset);
     r->blocks = (uint8_t *)a + a->blocks_offset;
     r->block_bytes = a->block_bytes;
     r->block_count = a->blocks;

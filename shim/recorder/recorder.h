@@ -71,6 +71,7 @@ struct recorder {
     struct arena_proc *procs;
     struct arena_thread *threads;
     _Atomic uint64_t *pool; /* the bitmap of blocks (pool.h) */
+    _Atomic uint64_t *unwanted; /* unwanted.h */
     uint8_t *blocks;
     uint32_t block_bytes, block_count, ring_run;
     int arena_fd;

@@ -24,29 +24,38 @@ struct entry {
     struct wire_conn *conn; /* NULL: opaque */
 };
 
-struct scrub {
-    struct entry *table;
-    uint32_t size; /* a power of two */
-    uint32_t used;
-    struct scrub_stats stats;
-};
-
-/* Units of one call as they are written. */
+/* Units of one call as they are written. Kept text that has as many bytes as it stands for makes a run, one unit with what comes
+ * right behind it; a run's head is written when it is over. */
 struct output {
     uint8_t *start, *p, *end;
-    uint64_t done; /* stream offset up to which units stand */
-    bool hole;     /* what follows `done` is a hole, not a gap */
+    uint64_t done;       /* stream offset up to which units stand */
+    uint8_t *run;        /* the text of the run that p is behind, with room in front for its head; NULL: there is none */
+    uint8_t run_head;    /* bytes of that room */
+    bool hole;           /* what follows `done` is a hole, not a gap */
     bool full;
-    uint8_t *text_unit; /* the text unit that p is behind, if more can be joined to it; else NULL */
-    uint32_t text_unit_bytes;
 };
 
 struct call {
     struct output o;
     enum wire_side side;
-    uint32_t *pending;
-    uint64_t *answered; /* NULL: the host is the client */
+    bool server; /* the host gives the responses */
+    struct entry *entry;
+    uint64_t answered;
 };
+
+struct scrub {
+    struct entry *table;
+    uint32_t size; /* a power of two */
+    uint32_t used;
+    struct scrub_stats stats;
+    struct call call;
+    struct wire_sink sink; /* to `call` */
+};
+
+static void on_keep(void *context, enum wire_side side, uint64_t offset, uint32_t stream_bytes, const char *text,
+                    size_t text_bytes);
+static void on_head(void *context, enum wire_side side, const struct wire_head *head);
+static void on_lost(void *context, enum wire_side side, uint64_t offset);
 
 struct scrub *scrub_new(void)
 {
@@ -54,6 +63,7 @@ struct scrub *scrub_new(void)
     if (!s)
         return NULL;
     s->size = TABLE_FIRST;
+    s->sink = (struct wire_sink){.context = &s->call, .head = on_head, .keep = on_keep, .lost = on_lost};
     s->table = calloc(s->size, sizeof *s->table);
     if (!s->table) {
         free(s);
@@ -77,6 +87,11 @@ struct scrub_stats scrub_stats(const struct scrub *s)
     struct scrub_stats stats = s->stats;
     stats.connections = s->used;
     return stats;
+}
+
+uint64_t scrub_answered(const struct scrub *s)
+{
+    return s->stats.answered;
 }
 
 /* --- the table --- */
@@ -142,62 +157,77 @@ static void entry_remove(struct scrub *s, struct entry *e)
 
 /* --- units --- */
 
+/* As varint_put, which writes over what is behind short numbers. */
+static inline uint8_t *put_number(uint8_t *p, uint64_t v)
+{
+    if (v >= 1u << 14)
+        return varint_put(p, v);
+    *p = (uint8_t)v;
+    if (v < 0x80)
+        return p + 1;
+    p[0] |= 0x80;
+    p[1] = (uint8_t)(v >> 7);
+    return p + 2;
+}
+
+static inline uint8_t *put_text_head(uint8_t *p, uint64_t stream_bytes, size_t text_bytes)
+{
+    return put_number(put_number(p, stream_bytes << 2 | PAYLOAD_TEXT), text_bytes);
+}
+
+/* What a run's head takes: n << 2 in one byte or two, n in one or two. */
+static inline unsigned run_head_bytes(size_t n) { return 2 + (n >= 0x80 >> 2) + (n >= 0x80); }
+_Static_assert(PAYLOAD_TEXT_MAX << 2 < 1 << 14, "a run's head takes at most four bytes");
+
+static void run_close(struct output *o)
+{
+    size_t n = (size_t)(o->p - o->run);
+    unsigned head = run_head_bytes(n);
+
+    if (head != o->run_head) {
+        memmove(o->run + head - o->run_head, o->run, n);
+        o->p += head - o->run_head;
+    }
+    put_text_head(o->run - o->run_head, n, n);
+    o->run = NULL;
+}
+
 static void put_masked(struct output *o, uint64_t up_to)
 {
     if (up_to == o->done || o->full) /* once full, all that follows is one hole: a gap would stand for kept text */
         return;
+    if (o->run)
+        run_close(o);
     if ((size_t)(o->end - o->p) < UNIT_HEAD_BYTES) {
         o->full = true;
         return;
     }
-    o->p = varint_put(o->p, (up_to - o->done) << 2 | (o->hole ? PAYLOAD_HOLE : PAYLOAD_GAP));
+    o->p = put_number(o->p, (up_to - o->done) << 2 | (o->hole ? PAYLOAD_HOLE : PAYLOAD_GAP));
     o->done = up_to;
-    o->text_unit = NULL;
-}
-
-/* Text that has as many bytes as it stands for can be joined to such a unit in front of it. */
-static bool join_text(struct output *o, const char *text, size_t n)
-{
-    uint8_t head[UNIT_HEAD_BYTES];
-    uint64_t bytes = o->text_unit_bytes + n;
-
-    if (!o->text_unit || bytes > PAYLOAD_TEXT_MAX || (size_t)(o->end - o->p) < UNIT_HEAD_BYTES + n)
-        return false;
-    size_t head_bytes = (size_t)(varint_put(varint_put(head, bytes << 2 | PAYLOAD_TEXT), bytes) - head);
-    size_t old_head_bytes = (size_t)(o->p - o->text_unit) - o->text_unit_bytes;
-    if (head_bytes != old_head_bytes)
-        memmove(o->text_unit + head_bytes, o->text_unit + old_head_bytes, o->text_unit_bytes);
-    memcpy(o->text_unit, head, head_bytes);
-    o->text_unit_bytes = (uint32_t)bytes;
-    o->p = o->text_unit + head_bytes + bytes;
-    memcpy(o->p - n, text, n);
-    return true;
 }
 
 static void on_keep(void *context, enum wire_side side, uint64_t offset, uint32_t stream_bytes, const char *text,
                     size_t text_bytes)
 {
     struct output *o = &((struct call *)context)->o;
+    bool same_size = text_bytes == stream_bytes;
     (void)side;
 
     put_masked(o, offset - stream_bytes);
-    if (o->full)
-        return;
-    o->hole = false;
-    bool same_size = text_bytes == stream_bytes;
-    if (same_size && join_text(o, text, text_bytes)) {
-        o->done = offset;
-        return;
-    }
-    if ((size_t)(o->end - o->p) < UNIT_HEAD_BYTES + text_bytes) {
+    if (o->run && (!same_size || (size_t)(o->p - o->run) + text_bytes > PAYLOAD_TEXT_MAX))
+        run_close(o);
+    if (o->full || (size_t)(o->end - o->p) < UNIT_HEAD_BYTES + text_bytes) {
         o->full = true;
         return;
     }
-    o->text_unit = same_size ? o->p : NULL;
-    o->text_unit_bytes = (uint32_t)text_bytes;
-    o->p = varint_put(o->p, (uint64_t)stream_bytes << 2 | PAYLOAD_TEXT);
-    o->p = varint_put(o->p, text_bytes);
-    o->p = (uint8_t *)mempcpy(o->p, text, text_bytes);
+    if (!same_size) {
+        o->p = put_text_head(o->p, stream_bytes, text_bytes);
+    } else if (!o->run) {
+        o->run_head = (uint8_t)run_head_bytes(text_bytes);
+        o->run = o->p += o->run_head;
+    }
+    o->p = mempcpy(o->p, text, text_bytes);
+    o->hole = false;
     o->done = offset;
 }
 
@@ -215,47 +245,60 @@ static void on_lost(void *context, enum wire_side side, uint64_t offset)
 static void on_head(void *context, enum wire_side side, const struct wire_head *head)
 {
     struct call *call = context;
+    uint32_t *pending = &call->entry->pending;
 
     if (side == WIRE_REQUEST)
-        ++*call->pending;
+        ++*pending;
     if (side == WIRE_REQUEST || head->interim)
         return;
-    *call->pending -= *call->pending > 0;
-    if (call->answered)
-        ++*call->answered;
+    *pending -= *pending > 0;
+    call->answered += call->server;
 }
 
 /* --- calls --- */
 
-/* Runs one call through the engine; what did not fit into the output becomes one hole, and the direction is lost. */
+/* What did not fit into the output becomes one hole, and the direction is lost. */
+static void finish(struct scrub *s, struct output *o, uint64_t end)
+{
+    if (o->run)
+        run_close(o);
+    if (o->full) {
+        static const struct wire_sink nowhere;
+        wire_hole(s->call.entry->conn, &nowhere, s->call.side, 0); /* so that the analyzer and we agree again */
+        s->stats.overflows++;
+        o->hole = true;
+    }
+    if (o->hole && o->done < end && o->start)
+        o->p = varint_put(o->p, (end - o->done) << 2 | PAYLOAD_HOLE);
+}
+
+/* Runs one call through the engine. */
 static size_t scrub_call(struct scrub *s, struct entry *e, enum wire_side side, uint64_t offset,
                          const uint8_t *bytes, size_t captured, uint64_t total, uint8_t *out, size_t out_size)
 {
     struct wire_conn *conn = e->conn;
+    struct call *call = &s->call;
+    struct output *o = &call->o;
+
     if (out_size <= HOLE_RESERVE)
         out = NULL;
-    struct call call = {.side = side, .pending = &e->pending, .answered = e->request_dir == 0 ? &s->stats.answered : NULL};
-    struct output *o = &call.o;
+    call->side = side;
+    call->server = e->request_dir == 0;
+    call->entry = e;
+    call->answered = 0;
     *o = (struct output){.start = out, .p = out, .end = out ? out + out_size - HOLE_RESERVE : NULL, .done = offset};
-    struct wire_sink sink = {.context = &call, .head = on_head, .keep = on_keep, .lost = on_lost};
-
     if (wire_lost(conn, side) && o->end > o->p) { /* the analyzer may have seen another order, and not know */
         *o->p++ = PAYLOAD_HOLE;
         o->hole = true;
     }
-    wire_bytes(conn, &sink, side, bytes, captured);
+    if (captured)
+        wire_bytes(conn, &s->sink, side, bytes, captured);
     if (total > captured)
-        wire_hole(conn, &sink, side, total - captured);
+        wire_hole(conn, &s->sink, side, total - captured);
+    s->stats.answered += call->answered;
     if (wire_protocol(conn) == WIRE_UNKNOWN && wire_opaque(conn))
         return 0;
-    if (o->full) {
-        static const struct wire_sink nowhere;
-        wire_hole(conn, &nowhere, side, 0); /* so that the analyzer and we agree again */
-        s->stats.overflows++;
-        o->hole = true;
-    }
-    if (o->hole && o->done < offset + total && out)
-        o->p = varint_put(o->p, (offset + total - o->done) << 2 | PAYLOAD_HOLE);
+    finish(s, o, offset + total);
     return (size_t)(o->p - o->start);
 }
 
@@ -315,4 +358,13 @@ uint32_t scrub_pending(const struct scrub *s, uint32_t desc)
     const struct entry *e = desc ? entry_at(s, desc) : NULL;
 
     return e && e->desc && e->conn ? e->pending : 0;
+}
+
+uint64_t scrub_unwanted(const struct scrub *s, uint32_t desc, unsigned dir)
+{
+    const struct entry *e = desc ? entry_at(s, desc) : NULL;
+
+    if (!e || !e->desc)
+        return 0;
+    return e->conn ? wire_unwanted(e->conn, dir == e->request_dir ? WIRE_REQUEST : WIRE_RESPONSE) : UINT64_MAX;
 }

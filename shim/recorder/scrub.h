@@ -19,7 +19,7 @@
 
 /* An output of this size never overflows. A smaller one, of more than 16, is legal: what does not
  * fit becomes a hole. */
-#define SCRUB_OUT_BYTES(captured) (2 * (size_t)(captured) + PAYLOAD_TEXT_MAX + 64)
+#define SCRUB_OUT_BYTES(captured) (4 * (size_t)(captured) + PAYLOAD_TEXT_MAX + 64)
 
 /* How the connection came about, which says what side the host's bytes are. Unknown: what comes first is a request. */
 enum role { ROLE_UNKNOWN, ROLE_ACCEPTED, ROLE_CONNECTED };
@@ -43,6 +43,9 @@ void scrub_free(struct scrub *s);
 size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned dir, uint64_t offset,
                      const uint8_t *bytes, size_t captured, uint64_t total, uint8_t *out, size_t out_size);
 
+/* The stream offset of a direction up to which bytes need not be captured: nothing of them would be kept. 0: unknown. */
+uint64_t scrub_unwanted(const struct scrub *s, uint32_t desc, unsigned dir);
+
 /* The direction has ended (a read gave 0, the host shut it down); the connection is gone. */
 void scrub_eof(struct scrub *s, uint32_t desc, unsigned dir);
 void scrub_close(struct scrub *s, uint32_t desc);
@@ -51,5 +54,6 @@ void scrub_close(struct scrub *s, uint32_t desc);
 uint32_t scrub_pending(const struct scrub *s, uint32_t desc);
 
 struct scrub_stats scrub_stats(const struct scrub *s);
+uint64_t scrub_answered(const struct scrub *s); /* that of its numbers */
 
 #endif

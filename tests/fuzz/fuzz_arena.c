@@ -13,6 +13,7 @@
 #include "forge.h"
 #include "pool.h"
 #include "recorder.h"
+#include "unwanted.h"
 
 #define PROCS 3
 #define THREADS 5
@@ -78,7 +79,8 @@ void sink_close(struct sink *s) { free(s); }
 #define PROCS_AT ROUND(sizeof(struct arena_header))
 #define THREADS_AT (PROCS_AT + ROUND(PROCS * sizeof(struct arena_proc)))
 #define POOL_AT (THREADS_AT + ROUND(THREADS * sizeof(struct arena_thread)))
-#define BLOCKS_AT (POOL_AT + PAGE)
+#define UNWANTED_AT (POOL_AT + PAGE)
+#define BLOCKS_AT (UNWANTED_AT + ROUND(UNWANTED_WORDS * sizeof(uint64_t)))
 #define ARENA_BYTES (BLOCKS_AT + BLOCKS * BLOCK_BYTES)
 
 /* Where a sound host would write each thread's next record. */
@@ -117,9 +119,10 @@ static void set_up(struct recorder *r, uint8_t *memory)
     atomic_store(&a->procs_high, PROCS);
     atomic_store(&a->threads_high, THREADS);
     *r = (struct recorder){.arena = a, .procs = (void *)(memory + PROCS_AT), .threads = (void *)(memory + THREADS_AT),
-                           .pool = (void *)(memory + POOL_AT), .blocks = memory + BLOCKS_AT, .block_bytes = BLOCK_BYTES,
-                           .block_count = BLOCKS, .ring_run = RING_RUN, .arena_fd = -1, .proc_capacity = PROCS,
-                           .thread_capacity = THREADS, .capture_bytes = 1024, .heap_mode = HEAP_EXACT};
+                           .pool = (void *)(memory + POOL_AT), .unwanted = (void *)(memory + UNWANTED_AT),
+                           .blocks = memory + BLOCKS_AT, .block_bytes = BLOCK_BYTES, .block_count = BLOCKS,
+                           .ring_run = RING_RUN, .arena_fd = -1, .proc_capacity = PROCS, .thread_capacity = THREADS,
+                           .capture_bytes = 1024, .heap_mode = HEAP_EXACT};
     r->sink = sink_new(a, -1);
     r->scrub = scrub_new();
     r->hosts = calloc(PROCS, sizeof *r->hosts);

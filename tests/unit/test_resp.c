@@ -159,23 +159,36 @@ static void test_secrets(void **state)
             "broken again", "broken request");
 }
 
-/* Lengths cost what they say: a pipeline of commands is one unit of text a run between values. */
-static void test_size(void **state)
+static void expect_written(const struct play_part *parts, size_t count, const char *expected, size_t bytes)
 {
-    static const struct play_part parts[] = {
-        {Q, "*3\r\n$3\r\nSET\r\n$20\r\nkey:__rand_int__0001\r\n$3\r\nxxx\r\n*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n", 0},
-    };
-    static const char expected[] = "\x49\x12*3\r\n$3\r\nSET\r\n$20\r\n\x58\x11\x04$3\r\n\x14"
-                                   "\x71\x1c*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n";
-    struct play p = {parts, 1, {0, 0}, 0};
+    struct play p = {parts, count, {0, 0}, 0};
     static struct wire_log log;
     char *written;
     size_t n;
-    (void)state;
+
     play_scrubbed(&p, &log, false, (struct play_limits){0, 0}, &written, &n);
-    assert_int_equal(n, sizeof expected - 1);
+    assert_int_equal(n, bytes);
     assert_memory_equal(written, expected, n);
     free(written);
+}
+#define WRITTEN(parts, expected) expect_written(parts, sizeof(parts) / sizeof *(parts), expected, sizeof(expected) - 1)
+
+/* A known command that is whole is its name, of a reply there are the line and a gap, of one with elements a line. Of others
+ * a pipeline is one unit of text a run between values. */
+static void test_size(void **state)
+{
+    static const struct play_part known[] = {
+        {Q, "*3\r\n$3\r\nset\r\n$20\r\nkey:__rand_int__0001\r\n$3\r\nxxx\r\n*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n", 0},
+        {P, "+OK\r\n$3\r\nxxx\r\n+PONG\r\n*2\r\n$-1\r\n:1\r\n:25\r\n", 0},
+    };
+    static const struct play_part other[] = {
+        {Q, "*3\r\n$3\r\nFOO\r\n$20\r\nkey:__rand_int__0001\r\n$3\r\nxxx\r\n*1\r\n$3\r\nBAR\r\n*1\r\n$3\r\nBAZ\r\n", 0},
+    };
+    (void)state;
+    WRITTEN(known, "\xc5\x01\x05SET\r\n" "\x39\x06PING\r\n" "\x39\x06PING\r\n"
+                   "\x25\x09+OK\r\n$3\r\n" "\x14" "\x1d\x07+PONG\r\n" "\x35\x04*0\r\n" "\x15\x03:\r\n");
+    WRITTEN(other, "\x49\x12*3\r\n$3\r\nFOO\r\n$20\r\n" "\x58\x11\x04$3\r\n" "\x14"
+                   "\x69\x1a*1\r\n$3\r\nBAR\r\n*1\r\n$3\r\nBAZ\r\n");
 }
 
 int main(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scrubber as the recorder uses it: many connections, calls out of order, short output, unknown protocols. */
+#include "unwanted.h"
 #include "wire_log.h"
 
 static uint8_t out[8192];
@@ -119,11 +120,66 @@ static void test_short_output(void **state)
     }
 }
 
+/* What the recorder has said of a direction is found again, of no other, and never beyond what it said. */
+static void test_unwanted_words(void **state)
+{
+    static _Atomic uint64_t words[UNWANTED_WORDS];
+    const uint32_t desc = 5, other = desc + UNWANTED_WORDS / 2; /* fall on the same word */
+    (void)state;
+    assert_int_equal(unwanted_end(words, desc, 0), 0);
+    unwanted_set(words, desc, 0, 5000);
+    assert_int_equal(unwanted_end(words, desc, 0), 4096);
+    assert_int_equal(unwanted_end(words, desc, 1), 0);
+    assert_int_equal(unwanted_end(words, other, 0), 0);
+    unwanted_set(words, other, 0, UNWANTED_FOR_GOOD);
+    assert_int_equal(unwanted_end(words, desc, 0), 0);
+    assert_int_equal(unwanted_end(words, other, 0), UNWANTED_FOR_GOOD);
+    unwanted_set(words, UINT32_MAX, 1, UINT64_C(1) << 53);
+    assert_int_equal(unwanted_end(words, UINT32_MAX, 1), UINT64_C(1) << 53);
+}
+
+/* Bytes within a stretch that is not wanted need not be captured: what is written is the same. */
+static void test_unwanted(void **state)
+{
+    static char stream[40000];
+    static uint8_t bare[8192];
+    const char *request = "GET /f HTTP/1.1\r\n\r\n", *head = "HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n";
+    struct scrub *all = scrub_new(), *less = scrub_new();
+    unsigned left_out = 0;
+    (void)state;
+    assert_int_equal(scrub_unwanted(all, 1, 1), 0);
+    memset(stream, 'b', sizeof stream);
+    memcpy(stream, head, strlen(head));
+    strcpy(stream + strlen(head) + 30000, "HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n");
+    size_t total = strlen(stream);
+    scrub_text(all, 1, ROLE_ACCEPTED, 0, 0, request);
+    scrub_text(less, 1, ROLE_ACCEPTED, 0, 0, request);
+    for (size_t at = 0, n; at < total; at += n) {
+        n = total - at < 1000 ? total - at : 1000;
+        bool wanted = at + n > scrub_unwanted(less, 1, 1);
+        left_out += !wanted;
+        size_t written = scrub_payload(all, 1, ROLE_ACCEPTED, 1, at, (uint8_t *)stream + at, n, n, bare, sizeof bare);
+        size_t same = scrub_payload(less, 1, ROLE_ACCEPTED, 1, at, wanted ? (uint8_t *)stream + at : NULL, wanted ? n : 0, n,
+                                    out, sizeof out);
+        assert_int_equal(same, written);
+        assert_memory_equal(out, bare, written);
+        if (at + n == total)
+            assert_true(wrote(same, "HTTP/1.1 404\r\n"));
+    }
+    assert_int_equal(left_out, 29);
+    scrub_text(all, 2, ROLE_ACCEPTED, 0, 0, "\x16\x03\x01");
+    assert_int_equal(scrub_unwanted(all, 2, 0), UNWANTED_FOR_GOOD);
+    assert_int_equal(scrub_unwanted(all, 2, 1), UNWANTED_FOR_GOOD);
+    scrub_free(all);
+    scrub_free(less);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_roles),      cmocka_unit_test(test_many),       cmocka_unit_test(test_out_of_order),
         cmocka_unit_test(test_unknown_protocol), cmocka_unit_test(test_uncaptured), cmocka_unit_test(test_short_output),
+        cmocka_unit_test(test_unwanted_words), cmocka_unit_test(test_unwanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
