@@ -34,6 +34,7 @@ void shim_use_arena(struct arena_header *a)
     shim.all_frees = a->heap_mode == HEAP_EXACT;
     shim.capture_bytes = a->capture_bytes;
     shim.min_wait_ns = (uint64_t)a->min_wait_us * 1000;
+    shim.rxtime = a->rxtime;
     clock_uses_tsc = a->clock == 1;
 }
 
