@@ -15,6 +15,8 @@
 #include "conn.h"
 #include "flight.h"
 
+#define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
+
 struct connection {
     struct wire_conn *wire;
     struct flight *first, *last; /* requests without a complete response */
@@ -36,6 +38,8 @@ struct connection {
 struct now {
     struct connection *c;
     int64_t first_ns, last_ns; /* when its first and last bytes went */
+    bool has_rx;
+    int64_t rx_ns; /* when the kernel had them */
     uint64_t event;            /* counts io events */
     uint32_t proc;
     size_t touched_count;
@@ -224,6 +228,8 @@ static void on_end(void *context, enum wire_side side, uint64_t offset)
         f->request_done = true;
         f->x.ready_ns = x->now.last_ns;
         f->x.request_bytes = offset - f->begin;
+        f->x.has_rx = x->now.has_rx && !x->now.closing;
+        f->x.rx_ns = x->now.rx_ns;
         if (f->response_done)
             flight_done(x, c, f);
     }
@@ -413,6 +419,8 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     now->event++;
     now->proc = item->proc;
     now->last_ns = item->time_ns;
+    now->has_rx = e->dir == 0 && e->rx_ns <= RX_MAX_NS;
+    now->rx_ns = item->time_ns - (now->has_rx ? (int64_t)e->rx_ns : 0);
     now->first_ns = item->time_ns - (e->dir == 1 && e->duration ? merge_ticks_to_ns(m, e->duration) : 0);
     enum stretch_end end = STRETCH_OTHER;
     if (is_stream(d, e)) {

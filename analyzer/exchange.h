@@ -4,7 +4,8 @@
  * work each stretch of a thread was.
  *
  * Pairing: on one connection, responses answer requests in order (HTTP/1.1 pipelining, RFC 9112 section 9.3.2; RESP).
- * Times of an exchange: `in` is when the call that brought its first byte returned, `ready` its last byte; `out` is when
+ * Times of an exchange: `rx` is when the kernel had the last of what the read took that completed the request, if the trace
+ * has such times; `in` is when the call that brought its first byte returned, `ready` its last byte; `out` is when
  * the call that wrote its response's first byte began, `done` when the call that wrote the last byte returned.
  *
  * A response whose framing was lost after its head ends with the last bytes written before its connection's next message.
@@ -33,7 +34,8 @@ struct exchange {
     bool upstream; /* the host was the client */
     bool error;    /* status 5xx, or a Redis error reply */
     uint16_t status; /* 0: the protocol has none */
-    int64_t in_ns, ready_ns, out_ns, done_ns;
+    bool has_rx;     /* rx_ns is known */
+    int64_t rx_ns, in_ns, ready_ns, out_ns, done_ns;
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
 };

@@ -128,6 +128,11 @@ static struct report_times times_of(const struct hist *h)
     };
 }
 
+static struct report_times no_times(void)
+{
+    return (struct report_times){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+}
+
 static int build_route(struct report_route *out, const struct route *in, struct heap_kept kept, bool ledger)
 {
     double n = (double)in->requests, seconds = (double)(in->last_ns - in->first_ns) / 1e9;
@@ -143,6 +148,9 @@ static int build_route(struct report_route *out, const struct route *in, struct 
         .allocated_bytes_per_request = ledger && n > 0 ? in->alloc_bytes / n : NAN,
         .kept_bytes_per_request = {kept.bytes_per_request, kept.low, kept.high},
     };
+    out->queued = in->queue_ns && in->arrival_ns ? hist_count(in->queue_ns) : 0;
+    out->queue = out->queued ? times_of(in->queue_ns) : no_times();
+    out->arrival = out->queued ? times_of(in->arrival_ns) : no_times();
     memcpy(out->status_class, in->status_class, sizeof out->status_class);
     return out->name ? 0 : -1;
 }

@@ -50,6 +50,8 @@ struct report_route {
     uint64_t status_class[6]; /* as in route.h */
     double rps;
     struct report_times latency, first_byte;
+    uint64_t queued; /* requests of which it is known when the kernel had them; 0: the two are unknown */
+    struct report_times queue, arrival; /* before the first read; with it, from the kernel's time on */
     double request_bytes_mean, response_bytes_mean;
     double request_bytes_max, response_bytes_max;
     double allocations_per_request, allocated_bytes_per_request;

@@ -164,6 +164,13 @@ static void put_times(struct json *j, cJSON *object, const char *key, const stru
         put_number(j, out, row[i].key, row[i].ns / 1e6);
 }
 
+static void put_queue(struct json *j, cJSON *object, const struct report_route *r)
+{
+    put_count(j, object, "queue_known", r->queued);
+    put_times(j, object, "queue_ms", &r->queue);
+    put_times(j, object, "from_arrival_ms", &r->arrival);
+}
+
 static void put_mean_max(struct json *j, cJSON *object, const char *key, double mean, double max)
 {
     cJSON *out = put(j, object, key, cJSON_CreateObject());
@@ -199,6 +206,8 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         put_number(j, out, "rps", in->rps);
         put_times(j, out, "latency_ms", &in->latency);
         put_times(j, out, "first_byte_ms", &in->first_byte);
+        if (in->queued)
+            put_queue(j, out, in);
         put_mean_max(j, out, "request_bytes", in->request_bytes_mean, in->request_bytes_max);
         put_mean_max(j, out, "response_bytes", in->response_bytes_mean, in->response_bytes_max);
         put_number(j, out, "allocations_per_request", in->allocations_per_request);

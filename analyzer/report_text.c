@@ -121,6 +121,31 @@ static void work_row(FILE *out, const struct report_route *route)
             units_bytes(text[5], route->kept_bytes_per_request.value));
 }
 
+static void queue_row(FILE *out, const struct report_route *route)
+{
+    char text[7][UNITS_MAX];
+    fprintf(out, "%10s%8s%7s%7s%7s%7s%7s\n", units_number(text[0], (double)route->queued),
+            units_duration(text[1], route->queue.p50), units_duration(text[2], route->queue.p99),
+            units_duration(text[3], route->queue.max), units_duration(text[4], route->arrival.p50),
+            units_duration(text[5], route->arrival.p99), units_duration(text[6], route->arrival.max));
+}
+
+/* Where the trace has the kernel's times of receipt. */
+static void print_queue(const struct page *p, const struct report *r)
+{
+    uint64_t known = 0;
+    for (size_t i = 0; i < r->routes; i++)
+        known += r->route[i].upstream ? 0 : r->route[i].queued;
+    if (!known)
+        return;
+    page_heading(p, "ROUTES: QUEUE, BEFORE THE FIRST READ");
+    fprintf(p->out, "%9s%21s\n%37s%8s%7s%7s%7s%7s%7s\n", "queue", "from arrival", "known", "p50", "p99", "max", "p50", "p99",
+            "max");
+    for_routes(p, r, false, queue_row);
+    fputs("Queue: how long, at least, the kernel had the request before its first byte was\n"
+          "read. From arrival: queue and latency together; latency alone leaves it out.\n", p->out);
+}
+
 /* Of routes whose answers were not all 2xx, how many of each class there were. */
 static void print_status(const struct page *p, const struct report *r)
 {
@@ -155,6 +180,7 @@ static void print_routes(const struct page *p, const struct report *r)
         fputs("Latency: from the request's first byte read to the response's last byte written;\n"
               "1st byte: median, from the request's last byte read to the response's first;\n"
               "errors: HTTP answers of status 5xx, Redis replies that are errors as a whole.\n", p->out);
+        print_queue(p, r);
         if (r->detail.trimmed)
             fprintf(p->out, "Of the last %s only: see DETAIL.\n", units_clock(last, r->detail.seconds));
         print_status(p, r);

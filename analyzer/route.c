@@ -43,6 +43,8 @@ static void route_free(struct route *r)
         return;
     hist_free(r->total_ns);
     hist_free(r->first_byte_ns);
+    hist_free(r->queue_ns);
+    hist_free(r->arrival_ns);
     free(r->name);
     free(r);
 }
@@ -199,6 +201,21 @@ static void add_bytes(double *sum, uint64_t *max, uint64_t bytes)
         *max = bytes;
 }
 
+/* Most traces have no such times. Without memory for them they are those of fewer requests, which the report says. */
+static void add_queue(struct route *r, const struct exchange *x)
+{
+    int64_t queue = x->in_ns > x->rx_ns ? x->in_ns - x->rx_ns : 0;
+
+    if (!r->queue_ns)
+        r->queue_ns = hist_new();
+    if (!r->arrival_ns)
+        r->arrival_ns = hist_new();
+    if (!r->queue_ns || !r->arrival_ns)
+        return;
+    hist_add(r->queue_ns, queue);
+    hist_add(r->arrival_ns, queue + (x->done_ns - x->in_ns));
+}
+
 void route_add(struct route_table *t, const struct exchange *x)
 {
     if (x->route < 0 || (size_t)x->route >= t->count)
@@ -214,6 +231,8 @@ void route_add(struct route_table *t, const struct exchange *x)
     r->status_class[x->status / 100 < 6 ? x->status / 100 : 0]++;
     hist_add(r->total_ns, x->done_ns - x->in_ns);
     hist_add(r->first_byte_ns, x->out_ns - x->ready_ns);
+    if (x->has_rx)
+        add_queue(r, x);
     add_bytes(&r->request_bytes_sum, &r->request_bytes_max, x->request_bytes);
     add_bytes(&r->response_bytes_sum, &r->response_bytes_max, x->response_bytes);
     r->alloc_count += x->alloc_count;

@@ -23,6 +23,7 @@ struct route {
     uint64_t requests, errors;
     uint64_t status_class[6]; /* [1] 1xx ... [5] 5xx; [0]: the protocol has no status */
     struct hist *total_ns, *first_byte_ns; /* done - in, out - ready */
+    struct hist *queue_ns, *arrival_ns;    /* in - rx, and done - in on top of it; NULL: of no request is rx known */
     double request_bytes_sum, response_bytes_sum;
     uint64_t request_bytes_max, response_bytes_max;
     double alloc_count, alloc_bytes;

@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 7
+#define ARENA_LAYOUT 8
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
@@ -108,6 +108,7 @@ struct arena_header {
     uint32_t memo_mode;   /* enum arena_memo_mode */
     uint32_t min_wait_us; /* of waits for anything but descriptors */
     uint32_t quiet;
+    uint32_t rxtime; /* 1: with the kernel's times of receipt */
     uint64_t max_bytes; /* of the trace; 0: unbounded */
 
     _Alignas(64) _Atomic uint32_t recorder_state; /* futex: the first process waits for it to leave STARTING */

@@ -28,6 +28,7 @@
 #include "ops.h"
 #include "raw.h"
 #include "ring.h"
+#include "rxtime.h"
 #include "say.h"
 #include "stack.h"
 #include "thread.h"
@@ -150,7 +151,8 @@ static void number_set(int fd, uint32_t index)
     entry_release(atomic_exchange(&numbers[fd], index));
 }
 
-static struct desc *install(int fd, enum desc_kind kind)
+/* met: it was open before we knew of it. */
+static struct desc *install(int fd, enum desc_kind kind, bool met)
 {
     uint32_t index = in_table(fd) ? entry_take() : 0;
 
@@ -159,7 +161,8 @@ static struct desc *install(int fd, enum desc_kind kind)
     struct desc *d = entry(index);
     atomic_store(&d->refs, 1);
     atomic_store(&d->next, index);
-    atomic_store(&d->kind, kind);
+    atomic_store(&d->kind, (uint16_t)kind);
+    atomic_store(&d->rx, met && kind == KIND_tcp && rxtime_is_ours(fd));
     atomic_store(&d->offset[0], 0);
     atomic_store(&d->offset[1], 0);
     atomic_store(&d->id, atomic_fetch_add_explicit(&shim.arena->next_desc, 1, memory_order_relaxed));
@@ -265,7 +268,7 @@ static void write_open(struct arena_thread *t, const struct desc *d, const struc
 
 void desc_open(struct arena_thread *t, const struct desc_opened *o)
 {
-    struct desc *d = install(o->fd, o->kind);
+    struct desc *d = install(o->fd, o->kind, o->met);
 
     if (d)
         write_open(t, d, o);
@@ -275,10 +278,11 @@ int desc_note(struct arena_thread *t, int fd, enum desc_kind kind, uint32_t op, 
 {
     if (!t || fd < 0)
         return fd;
-    if (kind == KIND_unknown)
+    bool met = kind == KIND_unknown;
+    if (met)
         kind = desc_look(fd);
     if (kind != KIND_COUNT)
-        desc_open(t, &(struct desc_opened){.fd = fd, .kind = kind, .op = op, .start = start});
+        desc_open(t, &(struct desc_opened){.fd = fd, .kind = kind, .met = met, .op = op, .start = start});
     return fd;
 }
 
@@ -292,7 +296,7 @@ struct desc *desc_get(struct arena_thread *t, int fd)
     enum desc_kind kind = shim.filtered ? KIND_COUNT : desc_look(fd); /* may not be open at all: do not believe in it unasked */
     if (kind == KIND_COUNT)
         return NULL;
-    struct desc *d = install(fd, kind);
+    struct desc *d = install(fd, kind, true);
     if (d)
         write_open(t, d, &(struct desc_opened){.fd = fd, .kind = kind, .op = OP_unseen});
     return d;
@@ -302,6 +306,15 @@ uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n)
 {
     return atomic_fetch_add_explicit(&d->offset[dir], n, memory_order_relaxed);
 }
+
+struct desc *desc_find(int fd)
+{
+    uint32_t index = in_table(fd) ? atomic_load(&numbers[fd]) : 0;
+
+    return index ? entry(index) : NULL;
+}
+
+uint32_t desc_table_end(void) { return atomic_load(&highest) + 1; }
 
 bool desc_is(int fd, uint32_t id) { return id && desc_known(fd) == id; }
 
@@ -451,7 +464,7 @@ void desc_set_kind(struct arena_thread *t, int fd, enum desc_kind kind)
     struct desc *d = desc_get(t, fd);
 
     if (d)
-        atomic_store(&d->kind, kind);
+        atomic_store(&d->kind, (uint16_t)kind);
 }
 
 /* --- beginnings --- */
@@ -462,7 +475,7 @@ static void inherit_number(struct arena_thread *t, int fd)
         return;
     enum desc_kind kind = desc_look(fd);
     if (kind != KIND_COUNT)
-        desc_open(t, &(struct desc_opened){.fd = fd, .kind = kind, .op = OP_inherited});
+        desc_open(t, &(struct desc_opened){.fd = fd, .kind = kind, .met = true, .op = OP_inherited});
 }
 
 /* As the kernel lays it out (getdents64(2)). */

@@ -23,7 +23,8 @@
 struct desc {
     _Atomic uint32_t refs; /* descriptors that stand for it */
     _Atomic uint32_t id;   /* of the run; changes when the entry is used again */
-    _Atomic uint32_t kind; /* enum desc_kind */
+    _Atomic uint16_t kind; /* enum desc_kind */
+    _Atomic uint16_t rx;   /* 1: the shim has turned the kernel's times on (rxtime.h) */
     _Atomic uint32_t next; /* in the list of free entries; in use: its own index */
     _Atomic uint64_t offset[2]; /* stream bytes into and out of the host so far */
 };
@@ -52,6 +53,7 @@ static inline bool desc_is_stream(uint32_t kind) { return kind == KIND_tcp || ki
 struct desc_opened {
     int fd;
     enum desc_kind kind;
+    bool met; /* it was open before we knew of it */
     uint32_t op, from;
     uint64_t start; /* ticks when the call began */
     const void *address;
@@ -76,6 +78,12 @@ bool desc_is(int fd, uint32_t id);
 
 /* The id behind a number, 0: not known to be open. Does not look. */
 uint32_t desc_known(int fd);
+
+/* The description behind a number, if it is known: does not look. */
+struct desc *desc_find(int fd);
+
+/* A number above all that were ever known to be open. */
+uint32_t desc_table_end(void);
 
 /* A number above all that are known to be open, and somewhat more: what is not known may be found below. */
 unsigned desc_search_end(void);

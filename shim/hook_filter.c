@@ -10,11 +10,13 @@
 #include <sys/prctl.h>
 
 #include "real.h"
+#include "rxtime.h"
 #include "stack.h"
 #include "thread.h"
 
 void filter_coming(void)
 {
+    rxtime_no_system_calls();
     shim.filtered = 1;
     stack_no_system_calls();
 }

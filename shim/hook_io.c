@@ -6,6 +6,7 @@
 #include "ops.h"
 #include "raw.h"
 #include "real.h"
+#include "rxtime.h"
 
 static size_t parts_bytes(const struct iovec *parts, size_t count)
 {
@@ -21,7 +22,10 @@ static size_t parts_bytes(const struct iovec *parts, size_t count)
 ssize_t read(int fd, void *buffer, size_t n)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.read(fd, buffer, n);
+    ssize_t result;
+
+    if (!rxtime_read(&c, buffer, n, 0, &result))
+        result = real.read(fd, buffer, n);
 
     io_leave_buffer(&c, OP_read, IO_IN, result, buffer, n, 0);
     return result;
@@ -30,7 +34,10 @@ ssize_t read(int fd, void *buffer, size_t n)
 ssize_t __read_chk(int fd, void *buffer, size_t n, size_t buffer_bytes)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.__read_chk(fd, buffer, n, buffer_bytes);
+    ssize_t result;
+
+    if (n > buffer_bytes || !rxtime_read(&c, buffer, n, 0, &result))
+        result = real.__read_chk(fd, buffer, n, buffer_bytes);
 
     io_leave_buffer(&c, OP___read_chk, IO_IN, result, buffer, n, 0);
     return result;
@@ -78,7 +85,10 @@ void io_leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *b
 ssize_t recv(int fd, void *buffer, size_t n, int flags)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.recv(fd, buffer, n, flags);
+    ssize_t result;
+
+    if (!rxtime_read(&c, buffer, n, flags, &result))
+        result = real.recv(fd, buffer, n, flags);
 
     io_leave_received(&c, OP_recv, result, buffer, n, flags);
     return result;
@@ -87,7 +97,10 @@ ssize_t recv(int fd, void *buffer, size_t n, int flags)
 ssize_t __recv_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int flags)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.__recv_chk(fd, buffer, n, buffer_bytes, flags);
+    ssize_t result;
+
+    if (n > buffer_bytes || !rxtime_read(&c, buffer, n, flags, &result))
+        result = real.__recv_chk(fd, buffer, n, buffer_bytes, flags);
 
     io_leave_received(&c, OP___recv_chk, result, buffer, n, flags);
     return result;
@@ -96,7 +109,10 @@ ssize_t __recv_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int flag
 ssize_t recvfrom(int fd, void *buffer, size_t n, int flags, struct sockaddr *from, socklen_t *from_bytes)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.recvfrom(fd, buffer, n, flags, from, from_bytes);
+    ssize_t result;
+
+    if (from || !rxtime_read(&c, buffer, n, flags, &result))
+        result = real.recvfrom(fd, buffer, n, flags, from, from_bytes);
 
     io_leave_received(&c, OP_recvfrom, result, buffer, n, flags);
     return result;
@@ -106,7 +122,10 @@ ssize_t __recvfrom_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int 
                        socklen_t *from_bytes)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.__recvfrom_chk(fd, buffer, n, buffer_bytes, flags, from, from_bytes);
+    ssize_t result;
+
+    if (from || n > buffer_bytes || !rxtime_read(&c, buffer, n, flags, &result))
+        result = real.__recvfrom_chk(fd, buffer, n, buffer_bytes, flags, from, from_bytes);
 
     io_leave_received(&c, OP___recvfrom_chk, result, buffer, n, flags);
     return result;
@@ -135,7 +154,10 @@ ssize_t sendto(int fd, const void *buffer, size_t n, int flags, const struct soc
 ssize_t readv(int fd, const struct iovec *parts, int count)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.readv(fd, parts, count);
+    ssize_t result;
+
+    if (!rxtime_readv(&c, parts, count, &result))
+        result = real.readv(fd, parts, count);
 
     io_leave(&c, &(struct io_done){OP_readv, IO_IN, result, result < 0 ? 0 : parts_bytes(parts, (size_t)count), 0, 0,
                                    parts, (size_t)count});
@@ -174,7 +196,10 @@ void io_leave_message(struct io_call *c, unsigned op, unsigned dir, ssize_t resu
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.recvmsg(fd, m, flags);
+    ssize_t result;
+
+    if (!rxtime_recvmsg(&c, m, flags, &result))
+        result = real.recvmsg(fd, m, flags);
 
     io_leave_message(&c, OP_recvmsg, IO_IN, result, m, flags);
     if (c.t && result >= 0)
@@ -203,6 +228,8 @@ static void leave_messages(struct io_call *c, unsigned op, unsigned dir, int res
 int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *timeout)
 {
     struct io_call c = io_enter(fd);
+
+    rxtime_end(fd);
     int result = real.recvmmsg(fd, m, n, flags, timeout);
 
     leave_messages(&c, OP_recvmmsg, IO_IN, result, m, flags);
@@ -333,7 +360,10 @@ static void leave_vector(struct io_call *c, unsigned op, unsigned dir, ssize_t r
 ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.preadv2(fd, parts, count, offset, flags);
+    ssize_t result;
+
+    if (offset != -1 || flags || !rxtime_readv(&c, parts, count, &result))
+        result = real.preadv2(fd, parts, count, offset, flags);
 
     leave_vector(&c, OP_preadv2, IO_IN, result, parts, count, offset);
     return result;
@@ -342,7 +372,10 @@ ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int 
 ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags)
 {
     struct io_call c = io_enter(fd);
-    ssize_t result = real.preadv64v2(fd, parts, count, offset, flags);
+    ssize_t result;
+
+    if (offset != -1 || flags || !rxtime_readv(&c, parts, count, &result))
+        result = real.preadv64v2(fd, parts, count, offset, flags);
 
     leave_vector(&c, OP_preadv64v2, IO_IN, result, parts, count, offset);
     return result;

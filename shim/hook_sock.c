@@ -8,6 +8,7 @@
 #include "raw.h"
 #include "real.h"
 #include "ring.h"
+#include "rxtime.h"
 #include "sock_record.h"
 #include "thread.h"
 
@@ -60,6 +61,8 @@ static void accepted(struct arena_thread *t, int fd, struct sock_listener from, 
                                        .start = start,
                                        .address = peer,
                                        .address_bytes = peer_bytes});
+    if (!rxtime_is_off())
+        rxtime_begin(fd);
 }
 
 void sock_note_accepted(struct arena_thread *t, int fd, struct sock_listener from, uint32_t op, uint64_t start)
@@ -172,6 +175,8 @@ void sock_note(struct arena_thread *t, struct sock_call *call)
         call->address_bytes = 0;
     if (call->op == OP_listen && call->result == 0)
         desc_set_kind(t, call->fd, KIND_listener);
+    if (!rxtime_is_off() && call->op == OP_connect && (call->result == 0 || saved_errno == EINPROGRESS))
+        rxtime_begin(call->fd);
     note_sock(t, call);
     errno = saved_errno;
 }
@@ -214,4 +219,26 @@ int shutdown(int fd, int how)
     call.result = real.shutdown(fd, how);
     sock_note(t, &call);
     return call.result;
+}
+
+/* --- options: of interest only where the shim has set one itself --- */
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
+{
+    hook_enter(); /* makes sure that real.setsockopt is there */
+    if (!rxtime_is_off())
+        rxtime_before_set(fd, level, name);
+    return real.setsockopt(fd, level, name, value, bytes);
+}
+
+int getsockopt(int fd, int level, int name, void *value, socklen_t *bytes)
+{
+    hook_enter();
+    if (rxtime_is_off())
+        return real.getsockopt(fd, level, name, value, bytes);
+    rxtime_before_get(fd, level, name);
+    int result = real.getsockopt(fd, level, name, value, bytes);
+    if (result == 0)
+        rxtime_hide_option(fd, level, name, value, bytes);
+    return result;
 }

@@ -20,6 +20,7 @@
 #include "process_record.h"
 #include "procslot.h"
 #include "real.h"
+#include "rxtime.h"
 #include "sock_record.h"
 #include "thread.h"
 #include "wait_record.h"
@@ -192,6 +193,9 @@ static long moves_message(const struct numbered_call *c, unsigned dir)
 {
     struct io_call io = io_enter((int)c->a[0]);
     const struct msghdr *m = (const struct msghdr *)c->a[1];
+
+    if (dir == IO_IN)
+        rxtime_end((int)c->a[0]);
     long result = make(c);
 
     io_leave_message(&io, OP_syscall, dir, result, m, (int)c->a[2]);
@@ -202,6 +206,12 @@ static long moves_message(const struct numbered_call *c, unsigned dir)
 
 static long sends_message(const struct numbered_call *c) { return moves_message(c, IO_OUT); }
 static long receives_message(const struct numbered_call *c) { return moves_message(c, IO_IN); }
+
+static long receives_messages(const struct numbered_call *c)
+{
+    rxtime_end((int)c->a[0]);
+    return make(c);
+}
 
 /* --- sockets --- */
 
@@ -225,6 +235,12 @@ static long calls_socket(const struct numbered_call *c, unsigned op, bool has_ad
 static long binds(const struct numbered_call *c) { return calls_socket(c, OP_bind, true); }
 static long connects(const struct numbered_call *c) { return calls_socket(c, OP_connect, true); }
 static long listens(const struct numbered_call *c) { return calls_socket(c, OP_listen, false); }
+static long sets_option(const struct numbered_call *c)
+{
+    rxtime_before_set((int)c->a[0], (int)c->a[1], (int)c->a[2]);
+    return make(c);
+}
+
 static long shuts_down(const struct numbered_call *c) { return calls_socket(c, OP_shutdown, false); }
 
 /* --- processes --- */
@@ -313,6 +329,7 @@ static const struct row rows[] = {
     [SYS_connect] = {connects, 0},
     [SYS_listen] = {listens, 0},
     [SYS_shutdown] = {shuts_down, 0},
+    [SYS_setsockopt] = {sets_option, 0},
     [SYS_accept] = {accepts, 0},
     [SYS_accept4] = {accepts, 0},
     [SYS_dup] = {copies, 0},
@@ -328,6 +345,7 @@ static const struct row rows[] = {
     [SYS_readv] = {reads_parts, 0},
     [SYS_writev] = {writes_parts, 0},
     [SYS_recvmsg] = {receives_message, 0},
+    [SYS_recvmmsg] = {receives_messages, 0},
     [SYS_sendmsg] = {sends_message, 0},
     [SYS_fork] = {forks, 0},
     [SYS_clone] = {clones, 0},

@@ -37,6 +37,7 @@ void shim_use_arena(struct arena_header *a)
     usable_settle();
     shim.capture_bytes = a->capture_bytes;
     shim.min_wait_ns = (uint64_t)a->min_wait_us * 1000;
+    shim.rxtime = a->rxtime;
     clock_uses_tsc = a->clock == 1;
 }
 

@@ -10,9 +10,10 @@
 
 #include "ledger.h"
 #include "ring.h"
+#include "rxtime.h"
 #include "unwanted.h"
 
-#define IO_FIELDS 13
+#define IO_FIELDS 14
 
 /* Copies the first n bytes that lie in the parts. */
 static void gather(uint8_t *to, size_t n, const struct iovec *parts, size_t count)
@@ -45,6 +46,7 @@ void io_record(struct io_call *c, const struct io_done *done)
 {
     struct arena_thread *t = c->t;
     uint64_t end = clock_ticks(), offset = done->offset;
+    uint64_t rx_ns = __builtin_expect(c->stamp_ns != 0, 0) ? rxtime_ago(c->stamp_ns) : EVENT_UNKNOWN;
     unsigned flags = done->flags, captured = 0;
     struct desc *d = c->desc;
 
@@ -75,6 +77,7 @@ void io_record(struct io_call *c, const struct io_done *done)
     field[7] = end - c->start;
     field[8] = flags;
     ledger_take_change(t, field + 9);
+    field[13] = rx_ns;
     if (captured)
         gather((uint8_t *)(field + IO_FIELDS), captured, done->parts, done->part_count);
     record_commit(t);

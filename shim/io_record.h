@@ -27,6 +27,7 @@ struct io_call {
     uint32_t id;            /* desc's, before the call */
     int fd;
     uint64_t start, cost;
+    uint64_t stamp_ns; /* when the kernel had what was read (CLOCK_REALTIME); 0: not known */
 };
 
 struct io_done {

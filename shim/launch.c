@@ -118,6 +118,7 @@ static void arena_fill(struct arena_header *a, uint64_t pool_bytes, const struct
     a->memo_mode = (uint32_t)s->number[SETTING_MEMO];
     a->min_wait_us = (uint32_t)s->number[SETTING_MIN_WAIT];
     a->quiet = (uint32_t)s->number[SETTING_QUIET];
+    a->rxtime = (uint32_t)s->number[SETTING_RXTIME];
     a->max_bytes = s->number[SETTING_MAX_SIZE];
     atomic_store(&a->recorder_state, ARENA_STARTING);
     a->next_proc = a->next_thread = a->next_desc = a->next_stack = 1;

@@ -33,6 +33,7 @@ struct shim_state {
     uint32_t all_frees; /* record every free: all allocations are, or it is not known which */
     uint32_t capture_bytes;
     uint64_t min_wait_ns;
+    uint32_t rxtime; /* connections are to have the kernel's times (rxtime.h) */
     uint32_t heap_passes; /* the program's malloc is not the hook, but one in front of it */
     uint32_t filtered; /* a seccomp filter judges this process's system calls: make none that the host does not */
 };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bound.h"
@@ -87,6 +88,8 @@ static void write_preamble(struct recorder *r)
     add_text(r, EVENT_setting, r->arena->stack_depth, "stack_depth");
     add_text(r, EVENT_setting, r->arena->memo_mode, "memo");
     add_text(r, EVENT_setting, r->arena->min_wait_us, "min_wait_us");
+    if (r->arena->rxtime)
+        add_text(r, EVENT_setting, r->arena->rxtime, "rxtime");
     if (r->bound)
         add_text(r, EVENT_setting, r->arena->max_bytes, "max_size");
     gauge_clock(r, now_raw_ns());
@@ -229,6 +232,16 @@ static void run(struct recorder *r, struct drain *d, struct guard *g)
     }
 }
 
+/* The kernel stamps what it receives only while some socket wants that: without this one, not what comes before the first
+ * connection of the hosts. Each worker has one; it is never used. */
+static void want_stamps(void)
+{
+    int on = 1, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+}
+
 static void ignore_signals(void)
 {
     const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ};
@@ -296,6 +309,8 @@ int main(int count, char **arguments)
             guard_say(a, ARENA_FAILED, ENOMEM, "the recorder");
         return 1;
     }
+    if (a->rxtime)
+        want_stamps();
     write_preamble(&r);
     if (!g.lives) {
         guard_say(a, ARENA_RUNNING, 0, g.file.said);

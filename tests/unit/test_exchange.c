@@ -20,6 +20,7 @@ static struct {
     uint64_t offset[DESCS][2];
     enum role role[DESCS];
     size_t capture;
+    uint64_t rx_ns; /* of the next io event */
     uint64_t now; /* of the next event: 1000 later each time */
 
     struct route_table *routes;
@@ -46,6 +47,7 @@ static void begin(void)
     trace_builder_start(&t.b, TRACE_CLOCK_RAW_NS);
     t.scrub = scrub_new();
     t.capture = SIZE_MAX;
+    t.rx_ns = EVENT_UNKNOWN;
     t.now = 1000;
     op(OP_ACCEPT, "accept4");
     op(OP_CONNECT, "connect");
@@ -109,7 +111,7 @@ static void io_bytes(uint32_t proc, uint32_t thread, uint32_t desc, unsigned dir
     struct event e = {.type = EVENT_io,
                       .u.io = {.desc = desc, .fd = desc, .op = OP_OTHER, .dir = dir, .offset = t.offset[desc][dir],
                                .bytes = n, .asked = n, .duration = 300, .flags = IO_STREAM, .alloc_count = alloc / 10,
-                               .alloc_bytes = alloc}};
+                               .alloc_bytes = alloc, .rx_ns = t.rx_ns}};
 
     e.data_bytes = (uint32_t)scrub_payload(t.scrub, desc, t.role[desc], dir, t.offset[desc][dir], (const uint8_t *)bytes,
                                            n < t.capture ? n : t.capture, n, out, sizeof out);
@@ -233,6 +235,71 @@ static void test_one(void **state)
     assert_memory_equal(t.stretch, owners, sizeof owners);
     assert_int_equal(t.kinds[KIND_file], 1);
     assert_int_equal(t.kinds[KIND_tcp], 0);
+    finish();
+}
+
+static void reads_after(uint64_t rx_ns, uint32_t desc, const char *text)
+{
+    t.rx_ns = rx_ns;
+    reads(1, desc, text, 0);
+    t.rx_ns = EVENT_UNKNOWN;
+}
+
+/* The kernel's time is that of the read with the request's end; what was read with it has the same. */
+static void test_queue(void **state)
+{
+    static const struct {
+        bool known;
+        int64_t queue_ns;
+    } expected[] = {{true, 700}, {true, 900}, {true, 900}, {true, -1000 + 50}, {false, 0}, {false, 0}, {false, 0}, {true, 3600000000000}};
+    (void)state;
+    begin();
+    opened(1, 1, 2, 2, KIND_tcp, 1, 0);
+    waited(1, 1, 0);
+    reads_after(700, 2, GET("/1"));
+    writes(1, 2, OK2, 0);
+    reads_after(900, 2, GET("/2") GET("/3"));
+    writes(1, 2, OK2 OK2, 0);
+    reads_after(600, 2, "GET /4 HTTP/1.1\r\n"); /* begun 1000 before the rest, of which 50 was spent in the queue */
+    reads_after(50, 2, "\r\n");
+    writes(1, 2, OK2, 0);
+    reads_after(800, 2, "GET /5 HTTP/1.1\r\n");
+    reads_after(EVENT_UNKNOWN, 2, "\r\n"); /* of the end it is not known */
+    writes(1, 2, OK2, 0);
+    reads_after(3600000000001, 2, GET("/6")); /* no clock of ours */
+    writes(1, 2, OK2, 0);
+    reads_after((uint64_t)-5, 2, GET("/7"));
+    writes(1, 2, OK2, 0);
+    reads_after(3600000000000, 2, GET("/8"));
+    writes(1, 2, OK2, 0);
+    waited(1, 1, 0);
+    run();
+    assert_int_equal(t.count, 8);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(t.done[i].has_rx, expected[i].known);
+        if (expected[i].known)
+            assert_int_equal(t.done[i].in_ns - t.done[i].rx_ns, expected[i].queue_ns);
+        route_add(t.routes, &t.done[i]);
+    }
+    assert_int_equal(hist_count(route_at(t.routes, 0)->queue_ns), 5);
+    assert_true(hist_min(route_at(t.routes, 0)->queue_ns) == 0);
+    finish();
+}
+
+/* As client, what is read are responses. */
+static void test_queue_upstream(void **state)
+{
+    (void)state;
+    begin();
+    opened(1, 1, 2, 2, KIND_tcp, 0, 0);
+    sock(1, 1, 2, 2, OP_CONNECT, 0);
+    t.rx_ns = 5;
+    writes(1, 2, GET("/a"), 0);
+    reads(1, 2, OK2, 0);
+    waited(1, 1, 0);
+    run();
+    assert_int_equal(t.count, 1);
+    assert_true(t.done[0].upstream && !t.done[0].has_rx);
     finish();
 }
 
@@ -739,6 +806,7 @@ int main(void)
         cmocka_unit_test(test_lost_reply),    cmocka_unit_test(test_lost_events), cmocka_unit_test(test_unknown_protocol),
         cmocka_unit_test(test_fork),          cmocka_unit_test(test_process_end), cmocka_unit_test(test_own_word), cmocka_unit_test(test_exec),
         cmocka_unit_test(test_dup),           cmocka_unit_test(test_listen_and_shutdown), cmocka_unit_test(test_peek),
+        cmocka_unit_test(test_queue),         cmocka_unit_test(test_queue_upstream),
         cmocka_unit_test(test_held),          cmocka_unit_test(test_lock_on_the_way), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

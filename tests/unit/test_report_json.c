@@ -78,6 +78,7 @@ static void test_unknown_is_null(void **state)
             fail_msg("%s is not null", null_paths[i]);
     }
     assert_string_equal(at(root, "schema")->valuestring, "perfshim.report/1");
+    assert_null(at(root, "routes.0.queue_ms")); /* of no request is it known */
     assert_string_equal(at(root, "trace.path")->valuestring, "/tmp/a \xef\xbf\xbd b");
     assert_int_equal(cJSON_GetArraySize(at(root, "memory.sites")), 0);
     assert_int_equal(cJSON_GetArraySize(at(root, "verdicts")), REPORT_VERDICTS);
@@ -91,6 +92,7 @@ static void test_values(void **state)
     struct report r = unknown_report();
     struct report_route routes[] = {{.name = "GET /\"\xc3\xa4\"\n", .protocol = "http/1.1", .requests = 5000000000,
                                      .rps = 0.1 + 0.2, .latency = {1e6, 2e6, 3e6, 4e6, 5e6, 6e6, 7e6, 8e6, 9e6}, .first_byte = no_times(),
+                                     .queued = 4, .queue = {.p50 = 7e6}, .arrival = {.max = 16e6},
                                      .kept_bytes_per_request = {1040, 1010, 1070}},
                                     {.name = "GET /client", .protocol = "http/1.1", .upstream = true}};
     r.route = routes;
@@ -117,6 +119,9 @@ static void test_values(void **state)
     assert_non_null(strstr(text, "\"rps\":\t0.3,"));
     assert_true(at(root, "routes.0.requests")->valuedouble == 5e9);
     assert_true(at(root, "routes.0.latency_ms.p999")->valuedouble == 8);
+    assert_true(at(root, "routes.0.queue_known")->valuedouble == 4);
+    assert_true(at(root, "routes.0.queue_ms.p50")->valuedouble == 7);
+    assert_true(at(root, "routes.0.from_arrival_ms.max")->valuedouble == 16);
     assert_string_equal(at(root, "routes.0.route")->valuestring, routes[0].name);
     assert_true(at(root, "routes.0.kept_bytes_per_request.ci95.1")->valuedouble == 1070);
     assert_int_equal(cJSON_GetArraySize(at(root, "routes")), 1); /* what the host asked of others is no route of its own */

@@ -124,6 +124,25 @@ static void test_sums(void **state)
     assert_true(route->alloc_count == 3 && route->alloc_bytes == 128);
     assert_true(hist_max(route->total_ns) == 1500);
     assert_true(hist_min(route->first_byte_ns) == 0);
+    assert_null(route->queue_ns);
+}
+
+static void test_queue(void **state)
+{
+    int32_t r = find(WIRE_HTTP1, "GET", "/");
+    struct exchange x = {.route = r, .status = 200, .has_rx = true, .rx_ns = 400, .in_ns = 1000, .ready_ns = 1100,
+                         .out_ns = 1500, .done_ns = 2000};
+    (void)state;
+    route_add(table, &x);
+    x.rx_ns = 1050; /* its end came after its beginning was read */
+    route_add(table, &x);
+    x.has_rx = false;
+    route_add(table, &x);
+    const struct route *route = route_at(table, (size_t)r);
+    assert_int_equal(hist_count(route->queue_ns), 2);
+    assert_int_equal(hist_count(route->arrival_ns), 2);
+    assert_true(hist_max(route->queue_ns) == 600 && hist_min(route->queue_ns) == 0);
+    assert_true(hist_max(route->arrival_ns) == 1600 && hist_min(route->arrival_ns) == 1000);
 }
 
 int main(void)
@@ -133,6 +152,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_table, start, stop),
         cmocka_unit_test_setup_teardown(test_limit, start, stop),
         cmocka_unit_test_setup_teardown(test_sums, start, stop),
+        cmocka_unit_test_setup_teardown(test_queue, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
