@@ -134,7 +134,7 @@ LoadModule cgid_module {modules}/mod_cgid.so
 ScriptSock {directory}/cgid
 ScriptAlias /cgi/ {directory}/cgi/
 StartServers 2
-ServerLimit 2
+ServerLimit 8
 MaxRequestWorkers {workers}
 KeepAlive On
 MaxKeepAliveRequests 0
