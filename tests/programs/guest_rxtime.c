@@ -342,7 +342,6 @@ static void ends(void)
     said_errno("MSG_WAITALL, a signal", recv(ours, in, 10, MSG_WAITALL));
     setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     said("read, out of time", read(ours, in, 5));
-    printf("signals: %d\n", (int)caught);
     sent("ABC");
     shutdown(theirs, SHUT_WR);
     said_errno("the last", read(ours, in, 50));
