@@ -210,9 +210,9 @@ static void print_sampling(const struct page *p, const struct report_sampling *s
     char bytes[UNITS_MAX];
 
     if (isnan(s->allocated_bytes))
-        fprintf(p->out, "  drawn         call stacks have estimates: not each allocation was recorded\n");
+        fprintf(p->out, "  drawn         by call stack there are estimates: not each one was recorded\n");
     else
-        fprintf(p->out, "  drawn         call stacks have estimates: %.3g times (%.3g to %.3g) the %s allocated\n",
+        fprintf(p->out, "  drawn         by call stack %.3g times (%.3g to %.3g) the %s allocated\n",
                 s->bytes_ratio.value, s->bytes_ratio.low, s->bytes_ratio.high, units_bytes(bytes, s->allocated_bytes));
 }
 
