@@ -75,8 +75,8 @@ _, statistics, result = load('descriptor leak', '--fd-leak', 100,
                              mix=[('GET', '/fdleak', None)] * 9 + [('GET', '/items/%d', None)])
 tap.ok(statistics['leaked_fds'] > 60, 'descriptor leak: the server leaked descriptors', statistics)
 tap.equal(verdict(result, 'descriptors'), 'LEAK', 'descriptor leak: verdict')
-tap.ok(result['descriptors']['final'] - result['descriptors']['initial'] >= statistics['leaked_fds'] - 2,
-       'descriptor leak: as many as there are', result['descriptors'])
+tap.ok(result['descriptors']['by_kind']['device'] >= statistics['leaked_fds'],  # the server closes others of its own as it ends
+       'descriptor leak: as many as there are', (statistics['leaked_fds'], result['descriptors']))
 tap.equal(result['exit_code'], 1, 'descriptor leak: exit code 1')
 route = route_of(result, 'GET /fdleak')
 tap.ok(route and route['kept_bytes_per_request']['value'] == 0, 'descriptor leak: it keeps no memory', route)
