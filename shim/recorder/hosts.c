@@ -21,6 +21,7 @@
 #include "recorder.h"
 
 #define CLAIM_PATIENCE_NS 10000000000ull /* a forked child that did not come alive by then is none */
+#define EXEC_PATIENCE_NS 2000000000ull /* a program that was exec'd and did not open the arena by then carries no shim */
 
 static void event_text(struct event *e, const char *text)
 {
@@ -282,7 +283,8 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
         whole_gauge(bound_whole(r->bound), slot, clock_ticks(), now_ns);
         whole_host_end(bound_whole(r->bound), slot, how);
     }
-    struct event e = {.time = clock_ticks(), .type = EVENT_process_end};
+    uint64_t left_ticks = how == HOW_exec ? h->left_ticks : 0;
+    struct event e = {.time = left_ticks ? left_ticks : clock_ticks(), .type = EVENT_process_end};
     e.u.process_end.how = how;
     e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&r->procs[slot].status);
     uint64_t told = atomic_load(&r->procs[slot].cpu_ns);
@@ -367,8 +369,9 @@ static enum process_how how_it_died(const struct recorder *r, uint32_t slot)
     return WIFSIGNALED(status) ? HOW_killed : HOW_exit;
 }
 
-/* After an exec of a program without the shim the process lives on, but the arena is not mapped any more. */
-static bool left_by_exec(uint32_t pid)
+/* After an exec the process lives on, but the arena is not mapped any more: by a program without the shim never again, by
+ * one with it not before the dynamic linker has come that far. */
+static bool arena_unmapped(uint32_t pid)
 {
     char path[64], line[4352];
     bool mapped = false;
@@ -383,6 +386,15 @@ static bool left_by_exec(uint32_t pid)
     return !mapped;
 }
 
+static bool left_by_exec(struct host *h, uint64_t now_ns)
+{
+    if (!h->left_ns && arena_unmapped(h->pid)) {
+        h->left_ticks = clock_ticks();
+        h->left_ns = now_ns;
+    }
+    return h->left_ns && now_ns - h->left_ns > EXEC_PATIENCE_NS;
+}
+
 static bool came_again(const struct recorder *r, uint32_t slot)
 {
     uint32_t high = atomic_load(&r->arena->procs_high);
@@ -395,7 +407,7 @@ static bool came_again(const struct recorder *r, uint32_t slot)
 }
 
 /* HOW_running while it goes on. */
-static enum process_how fate(const struct recorder *r, uint32_t slot)
+static enum process_how fate(struct recorder *r, uint32_t slot, uint64_t now_ns)
 {
     const struct arena_proc *p = &r->procs[slot];
 
@@ -403,7 +415,7 @@ static enum process_how fate(const struct recorder *r, uint32_t slot)
         return HOW_exec;
     if (is_dead(&r->hosts[slot])) /* exec_pending: it was another program that died, and had no shim or came too fast */
         return atomic_load(&p->exec_pending) ? HOW_exec : how_it_died(r, slot);
-    if (atomic_load(&p->exec_pending) && left_by_exec(r->hosts[slot].pid))
+    if (atomic_load(&p->exec_pending) && left_by_exec(&r->hosts[slot], now_ns))
         return HOW_exec;
     return HOW_running;
 }
@@ -430,7 +442,7 @@ bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns)
             alive |= child_may_come(r, i) || atomic_load(&r->procs[i].state) == ARENA_LIVE;
             continue;
         }
-        enum process_how how = fate(r, i);
+        enum process_how how = fate(r, i, now_ns);
         if (how == HOW_running)
             alive = true;
         else

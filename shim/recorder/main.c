@@ -117,7 +117,7 @@ static void gauge_all(struct recorder *r, uint64_t now_ns)
     uint32_t high = atomic_load(&r->arena->procs_high);
 
     for (uint32_t i = 0; i < high && i < r->proc_capacity; i++)
-        if (r->hosts[i].known)
+        if (r->hosts[i].known && !r->hosts[i].left_ns)
             gauge_host(r, i, now_ns);
     gauge_clock(r, now_ns);
     gauge_recorder(r, now_ns);

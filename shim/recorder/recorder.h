@@ -42,6 +42,7 @@ struct host {
     struct module_range *modules;
     size_t module_count;
     bool modules_wanted; /* a stack named code that we have not seen */
+    uint64_t left_ticks, left_ns; /* when an exec was seen to have taken its place; 0: not seen */
     struct budget budget;
     uint64_t heap_events; /* taken from its threads */
     uint32_t gauge_skip; /* seconds to let pass: its maps are costly to read */
