@@ -52,12 +52,13 @@ unit_shim_obj := $(O)/obj/shim/cfi.o $(O)/obj/shim/unwind.o $(O)/obj/shim/memo.o
 unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
 program_bin  += $(O)/tests/programs/operator_mix.so
+calibrate_bin := $(O)/tests/calibrate/synthetic
 
 ANALYZER_LIBS := -lzstd -lcjson -lprotobuf-c -lz -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
 RECORDER_LIBS := -lzstd -lm
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench bench-heap install uninstall clean help deps demo-built tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench bench-heap calibrate install uninstall clean help deps demo-built tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -132,6 +133,11 @@ $(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(unit_shim_obj) $(filter-
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote shim -iquote shim/recorder \
 	-iquote analyzer -iquote tests/unit $< $(filter %.o,$^) $(LDFLAGS) -o $@ $(ANALYZER_LIBS) $(UNIT_LIBS)
+$(calibrate_bin): $(O)/tests/%: tests/%.c $(filter-out %/main.o,$(analyzer_obj)) $(gen_obj) $(formats_obj) $(O)/flags
+	$(call say,TEST,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote analyzer $< $(filter %.o,$^) $(LDFLAGS) \
+	-o $@ $(ANALYZER_LIBS)
 $(O)/tests/%: tests/%.c $(O)/flags
 	$(call say,PROG,$<)
 	@mkdir -p $(@D)
@@ -221,6 +227,14 @@ bench:
 	$(Q)scripts/deps build test
 	$(Q)$(MAKE) $(PARTS) programs-built
 	$(Q)O=$(abspath $(O)) scripts/bench
+
+## calibrate: how often verdicts on memory are wrong, on series of known truth (CASES=1000 of each shape, SEED=1)
+CASES ?= 1000
+SEED ?= 1
+calibrate:
+	$(Q)scripts/deps build
+	$(Q)$(MAKE) $(PARTS) $(calibrate_bin)
+	$(Q)$(calibrate_bin) $(CASES) $(SEED)
 
 ## bench-heap: heap profilers side by side (scripts/bench-heap)
 bench-heap:
