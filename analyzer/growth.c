@@ -38,6 +38,9 @@
 #define STALLED_SHARE 0.5    /* the end's slope to the whole: if surely below, it has slowed down */
 #define FAR_OUT 8            /* standard deviations */
 #define FALL_BACK_SHARE 0.5
+#define BLOCKS 20            /* that the time judged is cut into, to see whether it grew in steps, */
+#define STEPS 4              /* so many of them, */
+#define STEPS_SHARE 0.6      /* which are more than this of what it gained; of a line they are 4 of 19 */
 #define TOOTH_SHARE 0.2      /* of the range: a fall by more, and a rise again, is a tooth */
 
 static int compare(const void *a, const void *b)
@@ -266,6 +269,27 @@ static bool warm_up_matters(const double *x, double *value, unsigned warm, unsig
     return s.low > 0 || s.high < 0 || whole < s.low || whole > s.high || risen > FAR_OUT * deviation(&rest, fine);
 }
 
+/* Is most of it a few steps? Memory that is set up when it is first needed comes in such. */
+static bool in_steps(const struct floor_points *p)
+{
+    double mean[BLOCKS], rise[BLOCKS - 1], sum = 0;
+
+    if (p->n < 2 * BLOCKS)
+        return false;
+    for (unsigned b = 0; b < BLOCKS; b++) {
+        unsigned from = p->n * b / BLOCKS, to = p->n * (b + 1) / BLOCKS;
+        mean[b] = 0;
+        for (unsigned i = from; i < to; i++)
+            mean[b] += p->value[i] / (to - from);
+    }
+    for (unsigned b = 0; b + 1 < BLOCKS; b++)
+        rise[b] = mean[b + 1] - mean[b];
+    qsort(rise, BLOCKS - 1, sizeof *rise, compare);
+    for (unsigned k = 1; k <= STEPS; k++)
+        sum += rise[BLOCKS - 1 - k];
+    return sum > STEPS_SHARE * (mean[BLOCKS - 1] - mean[0]);
+}
+
 static bool is_steady(const struct floor_points *p, double gained)
 {
     double top = -INFINITY, fall = 0;
@@ -278,7 +302,7 @@ static bool is_steady(const struct floor_points *p, double gained)
         top = fmax(top, p->value[i]);
         fall = fmax(fall, top - p->value[i]);
     }
-    return fall <= FALL_BACK_SHARE * gained;
+    return fall <= FALL_BACK_SHARE * gained && !in_steps(p);
 }
 
 static bool is_slowing(const struct floor_points *p, double slope)
