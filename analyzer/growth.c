@@ -34,6 +34,10 @@
 #define TAU_FIRST 0.04       /* time constants tried for it, as shares of the phase; one above the last looks straight */
 #define TAU_LAST 0.75
 #define TAU_STEP 1.15
+#define BESIDE_F 30
+#define BESIDE_INFLATION 4.0  /* of the variance, as tau was fitted too and neighbours depend on each other */
+#define TAU_TOLD 0.5         /* at most so long: by the end then 86 % of the way is gone, and the ceiling is known well */
+#define POWER_80 0.841621    /* normal quantile */
 #define WORK_SHARE 0.7       /* of the residual by time: below, the quantity follows work rather than time */
 #define STALLED_SHARE 0.5    /* the end's slope to the whole: if surely below, it has slowed down */
 #define FAR_OUT 8            /* standard deviations */
@@ -143,17 +147,49 @@ static struct cut best_cut(const double *x, const double *y, unsigned n)
     return c;
 }
 
-/* Does y = a + b (1 - exp(-x / tau)) explain the points as well as lines do? x runs from 0 to 1. */
-static bool saturates(const double *x, const double *y, unsigned n, double lines_residual)
+/* y = a + b (1 - exp(-x / tau)), where that explains the points as well as lines do. x runs from 0 to 1. */
+struct curve {
+    double tau; /* 0: it does not */
+    double ceiling, residual;
+};
+
+/* A line beside the curve: does it explain clearly more, so that something grows that does not fill up (F test for one more
+ * regressor, at a level that neighbours' dependence does not reach)? And how steep can it be? */
+struct beside {
+    bool clear;
+    double high; /* upper 97.5 % bound of its slope; x and y run from 0 to 1 */
+};
+
+static struct beside line_beside(const struct curve *c, const double *x, const double *y, unsigned n)
 {
+    struct sums xe = {0, 0, 0, 0, 0, 0}, ye = {0, 0, 0, 0, 0, 0}, rest = {0, 0, 0, 0, 0, 0};
+
+    for (unsigned i = 0; i < n; i++) {
+        double e = 1 - exp(-x[i] / c->tau);
+        xe = sums_add(xe, e, x[i]);
+        ye = sums_add(ye, e, y[i]);
+    }
+    for (unsigned i = 0; i < n; i++) { /* of both what the curve does not explain (Frisch and Waugh 1933) */
+        double e = 1 - exp(-x[i] / c->tau);
+        rest = sums_add(rest, x[i] - sums_line_at(xe, e), y[i] - sums_line_at(ye, e));
+    }
+    double with = sums_residual(rest), without = sums_residual(ye), slope = sums_slope(rest);
+    double error = sqrt(BESIDE_INFLATION * with / n / fmax(rest.xx - rest.x * rest.x / rest.n, 1e-12));
+    return (struct beside){.clear = slope > 0 && without - with > BESIDE_F * with / n, .high = slope + Z95 * error};
+}
+
+static struct curve saturating_curve(const double *x, const double *y, unsigned n, double lines_residual)
+{
+    struct curve best = {.residual = AS_WELL * lines_residual};
+
     for (double tau = TAU_FIRST; tau <= TAU_LAST; tau *= TAU_STEP) {
         struct sums s = {0, 0, 0, 0, 0, 0};
         for (unsigned i = 0; i < n; i++)
             s = sums_add(s, 1 - exp(-x[i] / tau), y[i]);
-        if (sums_slope(s) > 0 && sums_residual(s) < AS_WELL * lines_residual)
-            return true;
+        if (sums_slope(s) > 0 && sums_residual(s) < best.residual)
+            best = (struct curve){.tau = tau, .ceiling = sums_line_at(s, 1), .residual = sums_residual(s)};
     }
-    return false;
+    return best;
 }
 
 static void to_unit_range(const double *in, double *out, unsigned n)
@@ -167,14 +203,16 @@ static void to_unit_range(const double *in, double *out, unsigned n)
         out[i] = high > low ? (in[i] - low) / (high - low) : 0;
 }
 
-/* First index after the warm-up, 0 if there is none; *slows: the whole phase levels off. x, y: in [0, 1]. */
-static unsigned warm_up_end(const double *x, const double *y, unsigned n, bool *slows)
+/* First index after the warm-up, 0 if there is none; *slows: the whole phase levels off, along *curve if that has a tau. x, y: in
+ * [0, 1]. */
+static unsigned warm_up_end(const double *x, const double *y, unsigned n, bool *slows, struct curve *curve)
 {
     struct cut c = best_cut(x, y, n);
     bool tooth = c.fall > TOOTH_SHARE && c.slope_after * (1 - x[c.at]) > c.fall * TOOTH_SHARE;
     bool warm = c.at && !tooth && c.at <= n * 2 / 3 && n - c.at >= GROWTH_POINTS_MIN;
 
-    *slows = saturates(x, y, n, c.residual) || (c.at && !warm && c.slope_after < SLOWING_SHARE * c.slope_before);
+    *curve = saturating_curve(x, y, n, c.residual);
+    *slows = curve->tau > 0 || (c.at && !warm && c.slope_after < SLOWING_SHARE * c.slope_before);
     return warm ? c.at : 0;
 }
 
@@ -334,17 +372,37 @@ static void choose_axis(double *x, const double *y, const double *work, unsigned
         memcpy(x, time, n * sizeof *x);
 }
 
+static struct growth_ceiling ceiling_of(const struct curve *c, const double *x, const double *y, const double *value, unsigned n,
+                                        double seconds)
+{
+    unsigned low = 0, high = 0;
+
+    if (!(c->tau > 0) || c->tau > TAU_TOLD)
+        return (struct growth_ceiling){.known = false};
+    for (unsigned i = 0; i < n; i++) {
+        low = y[i] < y[low] ? i : low;
+        high = y[i] > y[high] ? i : high;
+    }
+    struct beside beside = line_beside(c, x, y, n);
+    double range = value[high] - value[low], left = c->tau * log(20) - 1; /* exp(-t / tau) is 5 % at t = tau log(20) */
+    return (struct growth_ceiling){.known = !beside.clear, .value = value[low] + c->ceiling * range,
+                                   .reached = 1 - exp(-1 / c->tau), .left_s = fmax(0, left) * seconds,
+                                   .beside_per_s = beside.high * range / seconds};
+}
+
 struct growth growth_fit(double *value, const double *work, unsigned n, int64_t from_ns, int64_t window_ns)
 {
     struct growth g = {.points = n, .from_ns = from_ns, .warm_ns = from_ns, .to_ns = from_ns + n * window_ns};
     double x[GROWTH_POINTS_MAX], y[GROWTH_POINTS_MAX];
+    struct curve curve;
     bool levels_off;
     if (n < GROWTH_POINTS_MIN || n > GROWTH_POINTS_MAX)
         return g;
 
     to_unit_range(value, y, n);
     choose_axis(x, y, work, n);
-    unsigned warm = warm_up_end(x, y, n, &levels_off);
+    unsigned warm = warm_up_end(x, y, n, &levels_off, &curve);
+    g.ceiling = ceiling_of(&curve, x, y, value, n, (double)(g.to_ns - from_ns) / 1e9);
     if (warm && !warm_up_matters(x, value, warm, n))
         warm = 0;
     struct floor_points p = floor_from(x, value, warm, n, (double)window_ns / 1e9);
@@ -363,6 +421,7 @@ struct growth growth_fit(double *value, const double *work, unsigned n, int64_t 
     g.low = s.low;
     g.high = s.high;
     g.gained = s.value * spans_s;
+    g.seen_per_s = (s.high - s.low) / 2 * (Z95 + POWER_80) / Z95;
     return g;
 }
 

@@ -18,6 +18,15 @@
 #define GROWTH_POINTS_MIN 8   /* fewer say nothing */
 #define GROWTH_QUARTERS 4
 
+/* What it fills up to, if it does so by the law of a cache whose keys are drawn at random, and has come far enough to tell. */
+struct growth_ceiling {
+    bool known;
+    double value;   /* of the quantity */
+    double reached; /* share of the way there at the end */
+    double left_s;  /* until it is 95 % of the way there, under the same load; 0: it is */
+    double beside_per_s; /* a leak of more than this beside it can be ruled out (97.5 %) */
+};
+
 struct growth {
     bool known;              /* false: too few points; then only points is filled */
     double per_s, low, high; /* slope and its 95 % interval */
@@ -27,6 +36,8 @@ struct growth {
     int64_t from_ns, warm_ns, to_ns; /* the loaded phase; from warm_ns on is what was judged */
     bool steady;             /* grew in each quarter of the time judged, and never fell back by half of what it gained */
     bool slowing;            /* the second half grows clearly less than the first: per unit of work where that is known */
+    double seen_per_s;       /* a slope of this much or more would have been told from none, four times in five */
+    struct growth_ceiling ceiling;
 };
 
 /* The quantity is the sum of n series over the same time [from_ns, to_ns). work: a counter of work done (finished

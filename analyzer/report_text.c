@@ -67,7 +67,7 @@ static void print_detail(const struct page *p, const struct report *r)
 
 static void print_verdicts(const struct page *p, const struct report *r)
 {
-    static const char *const colour[VERDICT_KINDS] = {"32", "33", "1;31", "36"};
+    static const char *const colour[VERDICT_KINDS] = {"32", "33", "1;31", "36", "33", "33"};
     page_heading(p, "VERDICTS\n");
     for (size_t i = 0; i < REPORT_VERDICTS; i++) {
         const struct verdict *v = &r->verdict[i];

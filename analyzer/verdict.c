@@ -25,7 +25,10 @@
 #define QUIET_NS 500000000      /* after the load: peers had time to close, and the server to notice */
 #define RISING_SHARE 0.25       /* of the change must fall in each half of the load */
 
-const char *const verdict_kind_name[VERDICT_KINDS] = {"NORMAL", "MONITOR", "LEAK", "INCONCLUSIVE"};
+const char *const verdict_kind_name[VERDICT_KINDS] = {"NORMAL", "MONITOR", "LEAK", "INCONCLUSIVE", "CACHE-FILL", "FRAGMENTATION"};
+
+const struct verdict_limits verdict_default_limits = {
+    .monitor_mb_per_hour = 10, .leak_mb_per_hour = 50, .monitor_count = 20, .leak_count = 50};
 
 static void __attribute__((format(printf, 3, 4)))
 conclude(struct verdict *v, enum verdict_kind kind, const char *format, ...)
@@ -38,6 +41,14 @@ conclude(struct verdict *v, enum verdict_kind kind, const char *format, ...)
 }
 
 static double per_hour(double mb) { return mb * 1e6 / 3600; } /* to bytes a second */
+
+static const struct verdict_limits *limits_of(const struct verdict_run *run)
+{
+    return run->limits ? run->limits : &verdict_default_limits;
+}
+
+static double leak_limit(const struct verdict_run *run) { return per_hour(limits_of(run)->leak_mb_per_hour); }
+static double monitor_limit(const struct verdict_run *run) { return per_hour(limits_of(run)->monitor_mb_per_hour); }
 
 static double judged_s(const struct growth *g) { return (double)(g->to_ns - g->warm_ns) / 1e9; }
 
@@ -68,9 +79,9 @@ static double gain_needed(const struct verdict_memory *m, const struct growth *g
     return kept ? GAINED_KEPT_BYTES : GAINED_BYTES;
 }
 
-static bool convicts(const struct verdict_memory *m, const struct growth *g)
+static bool convicts(const struct verdict_run *run, const struct verdict_memory *m, const struct growth *g)
 {
-    return g->known && g->low > per_hour(VERDICT_LEAK_MB_PER_HOUR) && g->steady && !g->slowing &&
+    return g->known && g->low > leak_limit(run) && g->steady && !g->slowing &&
            g->gained >= gain_needed(m, g);
 }
 
@@ -91,10 +102,10 @@ static void leak(struct verdict *v, const struct verdict_memory *m, const struct
 
 /* The interval of a slope narrows with the time to the power 1.5 (ordinary least squares; it holds roughly here), so a
  * distance to the threshold tells how much longer the run would have had to be. */
-static void needs_longer(struct verdict *v, const struct growth *g, const struct rate *rate)
+static void needs_longer(struct verdict *v, const struct verdict_run *run, const struct growth *g, const struct rate *rate)
 {
     char seconds[UNITS_MAX];
-    double low = per_hour(VERDICT_MONITOR_MB_PER_HOUR), high = per_hour(VERDICT_LEAK_MB_PER_HOUR);
+    double low = monitor_limit(run), high = leak_limit(run);
     double half_width = fmax(g->high - g->per_s, g->per_s - g->low);
     double away = g->per_s < low ? low - g->per_s : g->per_s > high ? g->per_s - high : fmax(g->per_s - low, low / 10);
     double longer = pow(fmax(half_width / fmax(away, low / 10), 1.2), 2.0 / 3) * judged_s(g);
@@ -110,18 +121,45 @@ static void needs_longer(struct verdict *v, const struct growth *g, const struct
                  rate->text, units_clock(seconds, judged_s(g)), minutes);
 }
 
+/* Resident memory grows, and live heap does not. */
+static void resident_growth(struct verdict *v, const struct verdict_memory *m)
+{
+    char grows[UNITS_MAX], mapped[UNITS_MAX];
+
+    units_bytes(grows, m->anon.per_s * 3600);
+    if (m->mapped.known && m->mapped.per_s >= m->anon.per_s / 2)
+        conclude(v, VERDICT_MONITOR, "resident memory grows by %s/hour, live heap does not: the program maps %s/hour itself", grows,
+                 units_bytes(mapped, m->mapped.per_s * 3600));
+    else
+        conclude(v, VERDICT_FRAGMENTATION,
+                 "resident memory grows by %s/hour, although live heap does not: the allocator keeps it, in blocks that are "
+                 "partly used; malloc_trim, fewer arenas (MALLOC_ARENA_MAX) or another allocator may give it back", grows);
+}
+
+/* What fills up and will be full: how far it is. */
+static void filling(struct verdict *v, const struct growth *g)
+{
+    char ceiling[UNITS_MAX], left[UNITS_MAX];
+
+    units_bytes(ceiling, g->ceiling.value);
+    if (g->ceiling.left_s > 0)
+        conclude(v, VERDICT_CACHE_FILL,
+                 "live heap rises ever more slowly, as a cache does that fills: at this load it comes within 5 %% of its "
+                 "ceiling, about %s, in %s", ceiling, units_clock(left, g->ceiling.left_s));
+    else
+        conclude(v, VERDICT_CACHE_FILL, "live heap rises ever more slowly, as a cache does that fills: it is %.0f %% of the way to "
+                 "its ceiling, about %s", 100 * g->ceiling.reached, ceiling);
+}
+
 /* Live heap is surely below the threshold: is that enough for NORMAL? */
 static void low_growth(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m,
                        const struct rate *rate)
 {
-    char buffer[UNITS_MAX];
+    char buffer[UNITS_MAX], seen[UNITS_MAX];
     const struct growth *anon = &m->anon;
-    if (anon->known && anon->low > per_hour(VERDICT_LEAK_MB_PER_HOUR) && anon->steady && !anon->slowing &&
+    if (anon->known && anon->low > leak_limit(run) && anon->steady && !anon->slowing &&
         anon->gained > ANON_GAINED_BYTES && judged_s(anon) >= ANON_JUDGED_S)
-        conclude(v, VERDICT_MONITOR,
-                 "resident memory grows by %s/hour, although live heap does not: kept by the allocator "
-                 "(fragmentation), or mapped by the program itself",
-                 units_bytes(buffer, anon->per_s * 3600));
+        resident_growth(v, m);
     else if (run->lost_events || run->damaged || run->restarted)
         conclude(v, VERDICT_INCONCLUSIVE,
                  "live heap changes by %s, but %s events were lost%s: record again with a larger PERFSHIM_MAX_STALL",
@@ -135,8 +173,8 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
                  "live heap does not grow, but %s of load after the warm-up is too little to rule a leak out; load it for "
                  "a minute", units_clock(buffer, judged_s(&m->live)));
     else
-        conclude(v, VERDICT_NORMAL, "live heap changes by %s over %s of load", rate->text,
-                 units_clock(buffer, judged_s(&m->live)));
+        conclude(v, VERDICT_NORMAL, "live heap changes by %s over %s of load; a leak of %s/hour would have been found",
+                 rate->text, units_clock(buffer, judged_s(&m->live)), units_bytes(seen, v->seen_per_s * 3600));
 }
 
 static void growing(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
@@ -144,12 +182,14 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
     const struct growth *g = &m->live;
     struct rate rate = rate_of(g);
     char gained[UNITS_MAX];
-    double monitor = per_hour(VERDICT_MONITOR_MB_PER_HOUR), too_much = per_hour(VERDICT_LEAK_MB_PER_HOUR);
+    double monitor = monitor_limit(run), too_much = leak_limit(run);
     bool between = g->per_s >= monitor && g->per_s <= too_much && g->low > 0;
 
     units_bytes(gained, g->gained);
     if (g->high < monitor)
         low_growth(v, run, m, &rate);
+    else if (g->low > monitor && g->slowing && g->ceiling.known && g->ceiling.beside_per_s < too_much)
+        filling(v, g);
     else if (g->low > monitor && g->slowing)
         conclude(v, VERDICT_INCONCLUSIVE,
                  "live heap rose by %s, but ever more slowly, as a cache does that fills: load it until it is full",
@@ -161,16 +201,24 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
     else if ((g->low > monitor || between) && g->steady && !g->slowing && g->gained >= GAINED_KEPT_BYTES)
         conclude(v, VERDICT_MONITOR, "live heap grows by %s: %s in this run; watch it in a longer one", rate.text, gained);
     else
-        needs_longer(v, g, &rate);
+        needs_longer(v, run, g, &rate);
+}
+
+/* A leak must be above the threshold by the interval's bound, and have gained something. */
+static double leak_seen_per_s(const struct verdict_run *run, const struct verdict_memory *m)
+{
+    if (!m->ledger || !m->live.known)
+        return NAN;
+    return fmax(leak_limit(run) + m->live.seen_per_s, GAINED_BYTES / judged_s(&m->live));
 }
 
 struct verdict verdict_memory(const struct verdict_run *run, const struct verdict_memory *m)
 {
-    struct verdict v = {.name = "memory"};
+    struct verdict v = {.name = "memory", .seen_per_s = leak_seen_per_s(run, m)};
     char seconds[UNITS_MAX];
-    if (m->ledger && convicts(m, &m->live))
+    if (m->ledger && convicts(run, m, &m->live))
         leak(&v, m, &m->live);
-    else if (convicts(m, &m->mapped) && m->anon_gained >= m->mapped.gained / 2) /* reserving alone is no growth */
+    else if (convicts(run, m, &m->mapped) && m->anon_gained >= m->mapped.gained / 2) /* reserving alone is no growth */
         leak(&v, m, &m->mapped);
     else if (!m->ledger)
         conclude(&v, VERDICT_INCONCLUSIVE,
@@ -242,13 +290,13 @@ static void judge_count(struct verdict *v, const struct verdict_run *run, const 
     units_clock(seconds, loaded_s);
     if (!r->known)
         conclude(v, VERDICT_INCONCLUSIVE, "%s could not be counted in this run", what);
-    else if (r->change > VERDICT_LEAK_COUNT && r->rising)
+    else if (r->change > limits_of(run)->leak_count && r->rising)
         conclude(v, VERDICT_LEAK, "%s rose from %s to %s over %s of load, and were still rising", what, first, last,
                  seconds);
-    else if (r->change > VERDICT_LEAK_COUNT)
+    else if (r->change > limits_of(run)->leak_count)
         conclude(v, VERDICT_MONITOR, "%s rose from %s to %s, but not throughout the load: a pool, if they stay there",
                  what, first, last);
-    else if (r->change > VERDICT_MONITOR_COUNT && r->rising)
+    else if (r->change > limits_of(run)->monitor_count && r->rising)
         conclude(v, VERDICT_MONITOR, "%s rose from %s to %s over %s of load: load it longer", what, first, last,
                  seconds);
     else if (run->lost_events || run->damaged || run->restarted)
@@ -262,12 +310,12 @@ static void judge_count(struct verdict *v, const struct verdict_run *run, const 
 
 struct verdict verdict_descriptors(const struct verdict_run *run, struct verdict_count all, struct verdict_count own)
 {
-    struct verdict v = {.name = "descriptors"};
+    struct verdict v = {.name = "descriptors", .seen_per_s = NAN};
     int64_t instant_ns = quiet_instant(run);
     struct rise every = rise_of(all, run, instant_ns), without = rise_of(own, run, instant_ns);
-    bool own_leak = without.known && without.change > VERDICT_LEAK_COUNT && without.rising;
+    bool own_leak = without.known && without.change > limits_of(run)->leak_count && without.rising;
     bool differ = every.known && without.known && (every.first != without.first || every.last != without.last);
-    bool connections = every.known && every.change > VERDICT_LEAK_COUNT && every.rising;
+    bool connections = every.known && every.change > limits_of(run)->leak_count && every.rising;
 
     if (connections && !own_leak && instant_ns <= run->to_ns)
         conclude(&v, VERDICT_MONITOR,
@@ -283,7 +331,7 @@ struct verdict verdict_descriptors(const struct verdict_run *run, struct verdict
 
 struct verdict verdict_threads(const struct verdict_run *run, struct verdict_count threads)
 {
-    struct verdict v = {.name = "threads"};
+    struct verdict v = {.name = "threads", .seen_per_s = NAN};
     struct rise r = rise_of(threads, run, quiet_instant(run));
     judge_count(&v, run, &r, v.name);
     return v;

@@ -15,23 +15,33 @@
 #include "growth.h"
 #include "series.h"
 
-enum verdict_kind { VERDICT_NORMAL, VERDICT_MONITOR, VERDICT_LEAK, VERDICT_INCONCLUSIVE, VERDICT_KINDS };
+enum verdict_kind {
+    VERDICT_NORMAL,
+    VERDICT_MONITOR,
+    VERDICT_LEAK,
+    VERDICT_INCONCLUSIVE,
+    VERDICT_CACHE_FILL,    /* it grows ever more slowly, towards a ceiling that is told */
+    VERDICT_FRAGMENTATION, /* resident memory grows, what the program holds of it does not */
+    VERDICT_KINDS
+};
 extern const char *const verdict_kind_name[VERDICT_KINDS];
 
 struct verdict {
     const char *name; /* "memory", "descriptors", "threads" */
     enum verdict_kind kind;
+    double seen_per_s; /* memory: the smallest leak that this run would have found, four times in five; NaN: none, or not known */
     char reason[640]; /* one sentence, no line end; may hold names from the trace, unescaped */
 };
 
 /* Thresholds. Memory in MB (1e6 bytes) an hour of the slope's bound; counts as a change over the judged load. */
-#define VERDICT_MONITOR_MB_PER_HOUR 10
-#define VERDICT_LEAK_MB_PER_HOUR 50
-#define VERDICT_MONITOR_COUNT 20
-#define VERDICT_LEAK_COUNT 50
+struct verdict_limits {
+    double monitor_mb_per_hour, leak_mb_per_hour, monitor_count, leak_count;
+};
+extern const struct verdict_limits verdict_default_limits;
 
 /* What the run as a whole allows to be said. */
 struct verdict_run {
+    const struct verdict_limits *limits; /* NULL: the default ones */
     uint64_t lost_events; /* damaged parts of the file count as lost */
     bool damaged;
     bool restarted; /* another recorder took over, which did not know all that was live and open */
