@@ -172,7 +172,7 @@ $(O)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/fuzz/modules.a
 
 # The empty command keeps make from saying that there is nothing to be done.
 demo-built: all $(O)/tests/servers/shop
-tests-built: all $(unit_bin) $(program_bin)
+tests-built: all $(unit_bin) $(program_bin) $(calibrate_bin)
 programs-built: all $(program_bin)
 demo-built tests-built programs-built: ; @:
 

@@ -45,9 +45,9 @@ static const struct command_row commands[] = {
      "0 all of it, 1 a part, 2 nothing."},
 };
 
-enum option_kind { SWITCH, TEXT, NUMBER };
+enum option_kind { SWITCH, TEXT, NUMBER, AMOUNT, TIME };
 
-/* `to` is the field of struct cli: a bool, a const char * or a size_t. */
+/* `to` is the field of struct cli: a bool, a const char *, a size_t, a double, or an int64_t of nanoseconds. */
 struct option_row {
     const char *name;
     char letter; /* 0: none */
@@ -71,6 +71,14 @@ static const struct option_row options[] = {
     {"unit", 0, EXPORT, TEXT, offsetof(struct cli, unit), "UNIT", "of --folded: bytes (the default) or count", " bytes count "},
     {"pprof", 0, EXPORT, TEXT, offsetof(struct cli, pprof), "OUT", "write a profile for pprof (profile.proto, gzip)", NULL},
     {"maps", 0, SITES, TEXT, offsetof(struct cli, maps), "DIR", "take the names of JIT code from DIR/perf-PID.map\nand DIR/jit-PID.dump", NULL},
+    {"leak-mb", 0, REPORT, AMOUNT, offsetof(struct cli, leak_mb), "MB", "of growth an hour, from which on memory is a LEAK (50)", NULL},
+    {"monitor-mb", 0, REPORT, AMOUNT, offsetof(struct cli, monitor_mb), "MB", "of growth an hour, up to which memory is NORMAL (10)", NULL},
+    {"leak-count", 0, REPORT, AMOUNT, offsetof(struct cli, leak_count), "N",
+     "descriptors or threads gained, from which on they are\na LEAK (50)", NULL},
+    {"since", 0, REPORT, TIME, offsetof(struct cli, since_ns), "TIME",
+     "judge growth from here on: 90s, 15m, 1h30m from the\ntrace's start (the beginning of the load)", NULL},
+    {"until", 0, REPORT, TIME, offsetof(struct cli, until_ns), "TIME", "and up to here (the end of the load)", NULL},
+    {"warm-up", 0, REPORT, TIME, offsetof(struct cli, warm_up_ns), "TIME", "leave out so much of it (what looks like a warm-up)", NULL},
     {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL, "exit with 3 if the trace is truncated or lost events", NULL},
     {"help", 'h', ALL, SWITCH, offsetof(struct cli, help), NULL, "print this help", NULL},
     {"version", 'V', ALL, SWITCH, offsetof(struct cli, version), NULL, "print the version", NULL},
@@ -165,6 +173,44 @@ static int take_number(const struct option_row *o, const char *text, size_t *to,
     return 0;
 }
 
+#define AMOUNT_MAX 1e12
+
+static int take_amount(const struct option_row *o, const char *text, double *to, struct error *e)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (*text < '0' || *text > '9' || *end || !(value > 0) || value > AMOUNT_MAX)
+        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a number above 0", o->name, text);
+    *to = value;
+    return 0;
+}
+
+/* "90", "90s", "1h30m". */
+static int take_time(const struct option_row *o, const char *text, int64_t *to, struct error *e)
+{
+    static const struct {
+        char letter;
+        double seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    double seconds = 0;
+    const char *p = text;
+
+    do {
+        char *end;
+        double value = *p >= '0' && *p <= '9' ? strtod(p, &end) : -1, unit = value < 0 || (p == text && !*end) ? 1 : 0;
+        for (size_t i = 0; value >= 0 && *end && i < COUNT(units); i++)
+            if (*end == units[i].letter)
+                unit = units[i].seconds;
+        if (value < 0 || !(unit > 0) || value * unit > AMOUNT_MAX / 1e3)
+            return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a time as 90s, 15m or 1h30m", o->name, text);
+        seconds += value * unit;
+        p = *end ? end + 1 : end;
+    } while (*p);
+    *to = (int64_t)(seconds * 1e9);
+    return 0;
+}
+
 /* Sets the option's field. text: NULL if there is none. */
 static int set_option(struct cli *c, const struct option_row *o, const char *text, struct error *e)
 {
@@ -176,7 +222,18 @@ static int set_option(struct cli *c, const struct option_row *o, const char *tex
         *(bool *)to = true;
     else if (o->kind == TEXT)
         *(const char **)to = text;
-    return o->kind == TEXT ? take_word(o, text, e) : o->kind == NUMBER ? take_number(o, text, to, e) : 0;
+    switch (o->kind) {
+    case TEXT:
+        return take_word(o, text, e);
+    case NUMBER:
+        return take_number(o, text, to, e);
+    case AMOUNT:
+        return take_amount(o, text, to, e);
+    case TIME:
+        return take_time(o, text, to, e);
+    default:
+        return 0;
+    }
 }
 
 /* Takes an argument that is an option, and the next one if that is its own: gives how many it took, -1 with *e. */
@@ -215,7 +272,7 @@ int cli_parse(struct cli *c, int argc, char **argv, struct error *e)
     bool options_end = false;
     unsigned used = 0;
 
-    *c = (struct cli){.command = NULL};
+    *c = (struct cli){.since_ns = -1, .until_ns = -1, .warm_up_ns = -1};
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i];
         if (!options_end && argument[0] == '-') {
@@ -259,10 +316,10 @@ static void help_option(FILE *out, const struct option_row *o)
 
     snprintf(name, sizeof name, o->argument ? "%s %s" : "%s", o->name, o->argument);
     fprintf(out, o->letter ? "  -%c, " : "      ", o->letter);
-    fprintf(out, "--%-13s", name);
+    fprintf(out, "--%-15s", name);
     for (const char *line = o->summary; *line;) {
         size_t n = strcspn(line, "\n");
-        fprintf(out, "%*s%.*s\n", line == o->summary ? 0 : 21, "", (int)n, line);
+        fprintf(out, "%*s%.*s\n", line == o->summary ? 0 : 23, "", (int)n, line);
         line += n + (line[n] != '\0');
     }
 }

@@ -35,6 +35,8 @@ struct cli {
     const char *maps;  /* directory of the lists of JITs; NULL: not given */
     const char *folded, *pprof; /* of `export`: files to write, "-": standard output; NULL: not given */
     const char *value, *unit;   /* of `export --folded`: live, allocated, temporary, growth or peak; bytes or count; NULL: not given */
+    double leak_mb, monitor_mb, leak_count; /* thresholds of verdicts; 0: not given */
+    int64_t since_ns, until_ns, warm_up_ns; /* what is judged, from the trace's start; -1: not given */
     bool strict;  /* CLI_INCOMPLETE rather than a report that is silent towards scripts */
     bool help;    /* command says of what; NULL: of the program */
     bool version;

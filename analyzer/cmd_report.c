@@ -2,6 +2,7 @@
 /*
  * `perfanalyze report`: one trace in, one report out, as text or as JSON.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,7 +30,14 @@ static int print(const struct cli *c, const struct reader *reader, struct report
 
 static struct report_options options_of(const struct cli *c)
 {
-    struct report_options o = {.sites = c->sites, .sorted = c->sort != NULL};
+    struct report_options o = {.limits = verdict_default_limits, .sites = c->sites, .sorted = c->sort != NULL};
+
+    if (c->leak_mb > 0)
+        o.limits.leak_mb_per_hour = c->leak_mb;
+    o.limits.monitor_mb_per_hour = fmin(c->monitor_mb > 0 ? c->monitor_mb : o.limits.monitor_mb_per_hour, o.limits.leak_mb_per_hour);
+    if (c->leak_count > 0)
+        o.limits.leak_count = c->leak_count;
+    o.limits.monitor_count = fmin(o.limits.monitor_count, o.limits.leak_count);
 
     for (enum report_order order = 0; c->sort && order < REPORT_ORDER_COUNT; order++)
         if (strcmp(c->sort, report_order_name[order]) == 0)
@@ -42,6 +50,7 @@ static int report(const struct cli *c, struct reader *reader, struct error *e)
     struct analysis *a = analysis_run(reader, e);
     if (!a)
         return -1;
+    a->footprint.window = (struct footprint_window){c->since_ns, c->until_ns, c->warm_up_ns};
     struct symbols *symbols = cli_symbols(c, reader);
     struct report_options options = options_of(c);
     struct report *r = symbols ? report_build(a, symbols, c->file, &options) : NULL;

@@ -22,7 +22,8 @@
 
 void footprint_start(struct footprint *f)
 {
-    *f = (struct footprint){.first_exchange_ns = -1, .quiet_ns = -1};
+    *f = (struct footprint){.first_exchange_ns = -1, .quiet_ns = -1,
+                            .window = {FOOTPRINT_FIND, FOOTPRINT_FIND, FOOTPRINT_FIND}};
     f->live.final = f->rss.final = f->fds.final = f->threads.final = NAN;
 }
 
@@ -385,9 +386,9 @@ bool footprint_counts_descriptors(struct footprint *f, uint32_t serial, int64_t 
 
 void footprint_descriptors_final(struct footprint *f) { f->fds.final = f->fds.known ? f->fds.now : NAN; }
 
-struct footprint_load footprint_load(const struct footprint *f)
+static struct footprint_load found_load(const struct footprint *f)
 {
-    struct footprint_load load = {0, f->last_ns, f->quiet_ns >= 0 ? f->quiet_ns : f->last_ns};
+    struct footprint_load load = {0, f->last_ns, f->quiet_ns >= 0 ? f->quiet_ns : f->last_ns, GROWTH_FIND_WARM_UP};
     if (f->exchanges < LOAD_EXCHANGES_MIN) {
         load.from_ns = series_empty(&f->live.series) ? 0 : f->live.series.start_ns;
         load.to_ns = load.quiet_ns;
@@ -398,6 +399,19 @@ struct footprint_load footprint_load(const struct footprint *f)
     load.to_ns = series_reached_ns(&f->work, (double)f->exchanges - edge);
     if (load.quiet_ns < load.to_ns)
         load.quiet_ns = load.to_ns;
+    return load;
+}
+
+struct footprint_load footprint_load(const struct footprint *f)
+{
+    struct footprint_load load = found_load(f);
+
+    if (f->window.since_ns >= 0)
+        load.from_ns = f->window.since_ns;
+    if (f->window.until_ns >= 0 && f->window.until_ns < load.quiet_ns)
+        load.to_ns = f->window.until_ns;
+    if (f->window.warm_up_ns >= 0)
+        load.warm_up_ns = f->window.warm_up_ns;
     return load;
 }
 
@@ -435,7 +449,7 @@ struct growth footprint_growth(const struct footprint *f, const struct footprint
     struct footprint_load load = footprint_load(f);
     const struct series *work = f->exchanges >= LOAD_EXCHANGES_MIN ? &f->work : NULL;
     int64_t window_ns = kind == FOOTPRINT_ANON || kind == FOOTPRINT_THREADS ? GAUGE_WINDOW_NS : 1;
-    return growth_of(l->list[kind], l->n[kind], work, load.from_ns, load.to_ns, window_ns);
+    return growth_of(l->list[kind], l->n[kind], work, load.from_ns, load.to_ns, window_ns, load.warm_up_ns);
 }
 
 double footprint_gained(const struct footprint *f, const struct footprint_lived *l, enum footprint_kind kind)

@@ -62,6 +62,12 @@ struct footprint_sum {
     bool known;
 };
 
+/* What of the run is to be judged, from the trace's start. FOOTPRINT_FIND: as the load tells. */
+#define FOOTPRINT_FIND (-1)
+struct footprint_window {
+    int64_t since_ns, until_ns, warm_up_ns;
+};
+
 struct footprint {
     struct footprint_host *host;
     size_t count, room;
@@ -75,6 +81,7 @@ struct footprint {
     bool trimmed;      /* there is no detail before detail_ns: the recorder's gauges stand for it */
     int64_t detail_ns;
     bool begun;       /* a connection or a request was seen: initial values stand */
+    struct footprint_window window;
 };
 
 void footprint_start(struct footprint *f);
@@ -104,9 +111,10 @@ void footprint_descriptors_final(struct footprint *f);
 /* Is the run over as far as final values go? Exchanges after a process's end undo it. */
 static inline bool footprint_quiet(const struct footprint *f) { return f->quiet_ns >= 0; }
 
-/* The loaded phase: from the first to the last per cent of the exchanges; the whole run if there are too few. */
+/* The loaded phase: from the first to the last per cent of the exchanges; the whole run if there are too few; or the window. */
 struct footprint_load {
     int64_t from_ns, to_ns, quiet_ns; /* quiet_ns: end of what can be looked at after it */
+    int64_t warm_up_ns;               /* as growth_of takes it */
 };
 struct footprint_load footprint_load(const struct footprint *f);
 

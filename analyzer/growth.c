@@ -390,7 +390,14 @@ static struct growth_ceiling ceiling_of(const struct curve *c, const double *x, 
                                    .beside_per_s = beside.high * range / seconds};
 }
 
-struct growth growth_fit(double *value, const double *work, unsigned n, int64_t from_ns, int64_t window_ns)
+/* As many windows, but for those that a slope needs. */
+static unsigned told_warm_up(int64_t warm_up_ns, int64_t window_ns, unsigned n)
+{
+    int64_t windows = (warm_up_ns + window_ns - 1) / window_ns, most = n - GROWTH_POINTS_MIN;
+    return (unsigned)(windows < most ? windows : most);
+}
+
+struct growth growth_fit(double *value, const double *work, unsigned n, int64_t from_ns, int64_t window_ns, int64_t warm_up_ns)
 {
     struct growth g = {.points = n, .from_ns = from_ns, .warm_ns = from_ns, .to_ns = from_ns + n * window_ns};
     double x[GROWTH_POINTS_MAX], y[GROWTH_POINTS_MAX];
@@ -403,7 +410,9 @@ struct growth growth_fit(double *value, const double *work, unsigned n, int64_t 
     choose_axis(x, y, work, n);
     unsigned warm = warm_up_end(x, y, n, &levels_off, &curve);
     g.ceiling = ceiling_of(&curve, x, y, value, n, (double)(g.to_ns - from_ns) / 1e9);
-    if (warm && !warm_up_matters(x, value, warm, n))
+    if (warm_up_ns >= 0)
+        warm = told_warm_up(warm_up_ns, window_ns, n);
+    else if (warm && !warm_up_matters(x, value, warm, n))
         warm = 0;
     struct floor_points p = floor_from(x, value, warm, n, (double)window_ns / 1e9);
     g.known = true;
@@ -426,7 +435,7 @@ struct growth growth_fit(double *value, const double *work, unsigned n, int64_t 
 }
 
 struct growth growth_of(const struct series *const *series, size_t n, const struct series *work, int64_t from_ns,
-                        int64_t to_ns, int64_t min_window_ns)
+                        int64_t to_ns, int64_t min_window_ns, int64_t warm_up_ns)
 {
     double value[GROWTH_POINTS_MAX] = {0}, done[GROWTH_POINTS_MAX];
     int64_t narrowest = min_window_ns > 0 ? min_window_ns : 1;
@@ -445,5 +454,5 @@ struct growth growth_of(const struct series *const *series, size_t n, const stru
             value[i] += series_min(series[s], start_ns, start_ns + window_ns);
         done[i] = work ? series_at(work, start_ns + window_ns / 2) : 0;
     }
-    return growth_fit(value, work ? done : NULL, points, from_ns, window_ns);
+    return growth_fit(value, work ? done : NULL, points, from_ns, window_ns, warm_up_ns);
 }

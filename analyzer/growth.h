@@ -42,13 +42,14 @@ struct growth {
 
 /* The quantity is the sum of n series over the same time [from_ns, to_ns). work: a counter of work done (finished
  * exchanges), which tells a leak under a falling load from growth that slows down; NULL if there is none. Series are
- * sampled in windows no narrower than min_window_ns. */
+ * sampled in windows no narrower than min_window_ns. warm_up_ns: how long the warm-up is to be, or GROWTH_FIND_WARM_UP. */
+#define GROWTH_FIND_WARM_UP (-1)
 struct growth growth_of(const struct series *const *series, size_t n, const struct series *work, int64_t from_ns,
-                        int64_t to_ns, int64_t min_window_ns);
+                        int64_t to_ns, int64_t min_window_ns, int64_t warm_up_ns);
 
 /* The same for points that are at hand: value[i], overwritten, and work[i] or NULL, in windows of window_ns from from_ns
  * on. */
-struct growth growth_fit(double *value, const double *work, unsigned n, int64_t from_ns, int64_t window_ns);
+struct growth growth_fit(double *value, const double *work, unsigned n, int64_t from_ns, int64_t window_ns, int64_t warm_up_ns);
 
 /* Theil-Sen slope of y over x with its 95 % interval, widened for a variance `inflation` times that of independent points.
  * NaN for fewer than two points. */

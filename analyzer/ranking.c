@@ -26,7 +26,7 @@ static void site_growth(const struct site_table *sites, const struct site *site,
 
     memcpy(value, site->sample, n * sizeof *value);
     int64_t first_ns = site_sample_ns(sites, 0);
-    struct growth g = growth_fit(value, NULL, n, first_ns, first_ns);
+    struct growth g = growth_fit(value, NULL, n, first_ns, first_ns, GROWTH_FIND_WARM_UP);
     if (!g.known)
         return;
     double drawn = 1.959964 * sqrt(fmax(0, site->sums.live_variance)) / ((double)(g.to_ns - g.from_ns) / 1e9);

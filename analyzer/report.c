@@ -296,7 +296,7 @@ static void build_verdicts(struct report *r, const struct footprint *f, const st
                            const struct growth *live, const struct verdict_kept *kept)
 {
     struct footprint_load load = footprint_load(f);
-    struct verdict_run run = {.lost_events = r->lost_events, .damaged = r->truncated_bytes || r->bad_chunks,
+    struct verdict_run run = {.limits = &r->options.limits, .warm_up_ns = load.warm_up_ns, .lost_events = r->lost_events, .damaged = r->truncated_bytes || r->bad_chunks,
                               .restarted = r->detail.known_from_s > 0,
                               .requests = f->exchanges, .from_ns = load.from_ns, .to_ns = load.to_ns,
                               .quiet_ns = load.quiet_ns, .left_out = lived->left_out};

@@ -95,6 +95,7 @@ struct report_sites {
 };
 
 struct report_options {
+    struct verdict_limits limits;
     size_t sites; /* of each order; 0: a few */
     bool sorted;  /* only one order was asked for: that */
     enum report_order sort; /* which comes first */

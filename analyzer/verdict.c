@@ -256,7 +256,7 @@ static struct rise rise_of(struct verdict_count c, const struct verdict_run *run
     int64_t loaded_ns = run->to_ns - run->from_ns;
     if (!c.n || loaded_ns <= 0)
         return r;
-    struct growth g = growth_of(c.series, c.n, NULL, run->from_ns, run->to_ns, 1);
+    struct growth g = growth_of(c.series, c.n, NULL, run->from_ns, run->to_ns, 1, run->warm_up_ns);
     int64_t warm_ns = run->from_ns + loaded_ns / 20;
     if (g.known && g.warm_ns > warm_ns)
         warm_ns = g.warm_ns;

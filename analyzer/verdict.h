@@ -47,6 +47,7 @@ struct verdict_run {
     bool restarted; /* another recorder took over, which did not know all that was live and open */
     uint64_t requests;
     int64_t from_ns, to_ns; /* the loaded phase */
+    int64_t warm_up_ns;     /* of it; GROWTH_FIND_WARM_UP: whatever is found to be */
     int64_t quiet_ns;       /* end of what follows the load, before the first process ended; to_ns if nothing does */
     unsigned left_out;      /* processes that did not live through the load */
 };

@@ -159,9 +159,9 @@ static struct outcome judge(struct run *r, shape *shaped, double leak_bytes_per_
     }
     const struct series *list[] = {&live};
     struct outcome o;
-    struct verdict_run run = {.requests = (uint64_t)requests, .to_ns = seconds * SECOND_NS, .quiet_ns = seconds * SECOND_NS};
+    struct verdict_run run = {.warm_up_ns = GROWTH_FIND_WARM_UP, .requests = (uint64_t)requests, .to_ns = seconds * SECOND_NS, .quiet_ns = seconds * SECOND_NS};
     struct verdict_memory m = {.ledger = true, .anon_gained = NAN};
-    o.growth = growth_of(list, 1, &work, 0, run.to_ns, SECOND_NS);
+    o.growth = growth_of(list, 1, &work, 0, run.to_ns, SECOND_NS, GROWTH_FIND_WARM_UP);
     m.live = o.growth;
     o.verdict = verdict_memory(&run, &m);
     series_free(&live);

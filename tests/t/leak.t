@@ -59,6 +59,11 @@ def check_leak(name, *options):
     tap.equal(text.returncode, 1, f'{name}: exit code of perfanalyze')
     tap.ok('LEAK' in text.stdout and 'POST /sessions' in text.stdout and 'session_create' in text.stdout,
            f'{name}: the text names verdict, route and site', text.stdout)
+    mild = perfanalyze('--leak-mb', str(round(10 * growth)), shop.trace)
+    tap.ok(mild.returncode == 0 and 'LEAK  ' not in mild.stdout, f'{name}: none above a threshold that is higher', mild.stdout)
+    part = perfanalyze('--since', '3s', '--until', '8s', '--warm-up', '1s', shop.trace)
+    tap.ok(', 5 s of them loaded' in part.stdout and 'steadily over 4' in part.stdout, f'{name}: what is judged can be told',
+           part.stdout)
 
 
 check_leak('leak', '--leak', LEAK_BYTES)

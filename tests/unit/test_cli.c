@@ -52,6 +52,27 @@ static void commands_and_files(void **state)
     assert_string_equal(c.file, "--json");
 }
 
+static void thresholds_and_times(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--leak-mb", "2.5", "t.zst", NULL), 0);
+    assert_true(c.leak_mb > 2.49 && c.leak_mb < 2.51 && c.since_ns == -1 && c.until_ns == -1 && c.warm_up_ns == -1);
+    static const struct {
+        const char *text;
+        double seconds;
+    } times[] = {{"90", 90}, {"0", 0}, {"1.5s", 1.5}, {"15m", 900}, {"1h30m", 5400}, {"2d", 172800}};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        assert_int_equal(parse("--since", times[i].text, "t.zst", NULL), 0);
+        assert_true((double)c.since_ns > times[i].seconds * 1e9 - 1 && (double)c.since_ns < times[i].seconds * 1e9 + 1);
+    }
+    static const char *const none[] = {"x", "1m30", "-1", "1e99", "5 m", "10ms", "inf", "nan", "1h2"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_usage(parse("--until", none[i], "t.zst", NULL), "it is a time as 90s, 15m or 1h30m");
+    static const char *const no_amount[] = {"0", "-3", "x", "1x", "inf", "nan", "1e13"};
+    for (size_t i = 0; i < sizeof no_amount / sizeof *no_amount; i++)
+        assert_usage(parse("--leak-count", no_amount[i], "t.zst", NULL), "it is a number above 0");
+}
+
 static void options_stand_anywhere(void **state)
 {
     (void)state;
@@ -150,7 +171,7 @@ static void nothing_reaches_the_terminal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(commands_and_files),   cmocka_unit_test(options_stand_anywhere),
+        cmocka_unit_test(commands_and_files),   cmocka_unit_test(thresholds_and_times), cmocka_unit_test(options_stand_anywhere),
         cmocka_unit_test(help_and_version),     cmocka_unit_test(mistakes),
         cmocka_unit_test(help_fits_the_screen), cmocka_unit_test(nothing_reaches_the_terminal),
     };

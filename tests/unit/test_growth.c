@@ -68,7 +68,7 @@ static struct tally tally_of(shape *f, unsigned points, double truth)
         double value[POINTS];
         for (unsigned i = 0; i < points; i++)
             value[i] = 1e6 * (f((double)i / points, &d) + NOISE * gauss());
-        struct growth g = growth_fit(value, NULL, points, 0, 1000000000);
+        struct growth g = growth_fit(value, NULL, points, 0, 1000000000, GROWTH_FIND_WARM_UP);
         assert_true(g.known && g.low <= g.per_s && g.per_s <= g.high);
         double slope = g.per_s * points / 1e6;
         tally.convicted += (g.low > 0 && g.steady && !g.slowing) / (double)REPETITIONS;
@@ -129,7 +129,7 @@ static void test_exact_line(void **state)
     double value[100];
     for (unsigned i = 0; i < 100; i++)
         value[i] = 5e6 + 1e4 * i;
-    struct growth g = growth_fit(value, NULL, 100, 7000000000, 100000000);
+    struct growth g = growth_fit(value, NULL, 100, 7000000000, 100000000, GROWTH_FIND_WARM_UP);
     assert_true(g.known && g.steady && !g.slowing);
     assert_true(fabs(g.per_s - 1e5) < 1 && fabs(g.low - 1e5) < 1 && fabs(g.high - 1e5) < 1);
     assert_true(g.warm_ns == 7000000000 && g.to_ns == 17000000000);
@@ -142,7 +142,7 @@ static void test_constant(void **state)
     double value[30];
     for (unsigned i = 0; i < 30; i++)
         value[i] = 12345678;
-    struct growth g = growth_fit(value, NULL, 30, 0, 100000000);
+    struct growth g = growth_fit(value, NULL, 30, 0, 100000000, GROWTH_FIND_WARM_UP);
     assert_true(g.known && !g.steady && g.per_s == 0 && g.low == 0 && g.high == 0);
 }
 
@@ -150,12 +150,12 @@ static void test_too_few_points(void **state)
 {
     (void)state;
     double value[GROWTH_POINTS_MIN] = {0};
-    assert_false(growth_fit(value, NULL, GROWTH_POINTS_MIN - 1, 0, 1000000000).known);
-    assert_true(growth_fit(value, NULL, GROWTH_POINTS_MIN, 0, 1000000000).known);
+    assert_false(growth_fit(value, NULL, GROWTH_POINTS_MIN - 1, 0, 1000000000, GROWTH_FIND_WARM_UP).known);
+    assert_true(growth_fit(value, NULL, GROWTH_POINTS_MIN, 0, 1000000000, GROWTH_FIND_WARM_UP).known);
     struct series empty = {0};
     const struct series *one = &empty;
-    assert_false(growth_of(NULL, 0, NULL, 0, 1000, 1).known);
-    assert_false(growth_of(&one, 1, NULL, 10, 10, 1).known);
+    assert_false(growth_of(NULL, 0, NULL, 0, 1000, 1, GROWTH_FIND_WARM_UP).known);
+    assert_false(growth_of(&one, 1, NULL, 10, 10, 1, GROWTH_FIND_WARM_UP).known);
 }
 
 /* A leak on each request under a load that dies down looks like growth that slows; by work done it does not. */
@@ -168,7 +168,7 @@ static void test_falling_load_is_no_slowing(void **state)
             work[i] = 1e5 * (1 - exp(-(double)i / 80));
             value[i] = 1e3 * work[i];
         }
-        struct growth g = growth_fit(value, pass ? work : NULL, POINTS, 0, 100000000);
+        struct growth g = growth_fit(value, pass ? work : NULL, POINTS, 0, 100000000, GROWTH_FIND_WARM_UP);
         assert_true(g.slowing == !pass);
     }
 }
@@ -184,7 +184,7 @@ static void test_sum_of_series(void **state)
         series_set(&steady, t * 500000, 3e6 + (t % 7 ? 1e6 * uniform() : 0));
         series_set(&leaking, t * 500000, 1e6 + 1000.0 * (double)t + (t % 5 ? 5e5 * uniform() : 0));
     }
-    struct growth g = growth_of(both, 2, NULL, 0, 10000000000, 1);
+    struct growth g = growth_of(both, 2, NULL, 0, 10000000000, 1, GROWTH_FIND_WARM_UP);
     assert_true(g.known && g.steady && !g.slowing);
     assert_true(fabs(g.per_s / 2e6 - 1) < 0.02);
     series_free(&steady);

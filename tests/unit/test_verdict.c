@@ -16,7 +16,7 @@
 
 static struct verdict_run run_of(double seconds, uint64_t requests)
 {
-    return (struct verdict_run){.requests = requests, .from_ns = S, .to_ns = S + (int64_t)(seconds * 1e9),
+    return (struct verdict_run){.warm_up_ns = GROWTH_FIND_WARM_UP, .requests = requests, .from_ns = S, .to_ns = S + (int64_t)(seconds * 1e9),
                                 .quiet_ns = S + (int64_t)(seconds * 1e9)};
 }
 
