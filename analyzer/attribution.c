@@ -147,6 +147,18 @@ static int32_t share(struct flight **flights, size_t count, const struct stretch
     return route;
 }
 
+int32_t attribution_route(const struct attribution *a, uint32_t thread)
+{
+    const struct worker *w = keymap_get(&a->workers, thread);
+
+    if (!w || !w->count)
+        return ROUTE_NONE;
+    for (size_t i = 1; i < w->count; i++)
+        if (w->batch[i]->x.route != w->batch[0]->x.route)
+            return ROUTE_SHARED;
+    return w->batch[0]->x.route;
+}
+
 int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes)
 {
     struct worker *w = worker_of(a, s->thread);

@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "connstat.h"
+#include "descsite.h"
 #include "merge.h"
 #include "route.h"
 #include "wire.h"
@@ -73,5 +75,15 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
                           uint64_t *half_closed);
 
 struct exchange_stats exchange_stats(const struct exchange_table *x);
+
+/* Requests that are being answered. */
+uint64_t exchange_in_flight(const struct exchange_table *x);
+
+/* Connections by kind; samples of what there is beside them are the caller's to add. Owned by the table. */
+struct connstat *exchange_connstat(struct exchange_table *x);
+
+/* What opened descriptors; complete once the table is finished. */
+const struct descsite_table *exchange_descsites(const struct exchange_table *x);
+uint64_t exchange_descriptors_open(const struct exchange_table *x); /* of all processes */
 
 #endif

@@ -624,6 +624,8 @@ struct heap_kept heap_kept(const struct heap *h, int32_t route)
     return kept_estimate(h->kept, route);
 }
 
+const struct kept *heap_kept_pairs(const struct heap *h) { return h->kept; }
+
 struct heap_totals heap_totals(const struct heap *h)
 {
     const struct site_sums *all = &h->holdings.all;

@@ -89,6 +89,9 @@ struct heap_kept {
 };
 struct heap_kept heap_kept(const struct heap *h, int32_t route);
 
+struct kept;
+const struct kept *heap_kept_pairs(const struct heap *h); /* the same by route and site (kept.h), once it is finished */
+
 struct heap_totals {
     uint64_t alloc_count, alloc_bytes, free_count, free_bytes; /* usable bytes, from the object events */
     uint64_t unknown_frees; /* of addresses that were not known to be live */

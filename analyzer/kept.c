@@ -39,6 +39,7 @@
 #define ROUTES_MAX 32767 /* what an object can name */
 #define NO_BLOCK 255
 #define NO_PAIR UINT32_MAX
+#define REST UINT32_MAX /* of a pair that stands for all sites for which there is no room: index of its site */
 #define Z95 1.959964
 
 struct kept_route {
@@ -55,6 +56,7 @@ struct kept_route {
 /* What a site allocated for a route and is still live. */
 struct kept_pair {
     struct kept_site site;
+    uint32_t route;
     uint32_t next; /* pair of the same route */
     double variance; /* of all its bytes, where objects were drawn */
     double bytes[BLOCKS];
@@ -176,13 +178,8 @@ void kept_begin(struct kept *k, int64_t end_ns)
             blocks_cut(k, &k->routes[i]);
 }
 
-static struct kept_pair *pair_of(struct kept *k, uint32_t route, const struct kept_site *site)
+static struct kept_pair *pair_make(struct kept *k, uint64_t id, uint32_t route, const struct kept_site *site)
 {
-    uint64_t id = (uint64_t)route << 32 | site->index;
-    uint32_t index = idmap_get(&k->pair_of, id);
-
-    if (index != IDMAP_NONE)
-        return &k->pairs[index];
     if (k->pair_count == k->pair_room) {
         size_t room = k->pair_room ? k->pair_room + k->pair_room / 2 : 64;
         struct kept_pair *grown = realloc(k->pairs, room * sizeof *grown);
@@ -193,9 +190,24 @@ static struct kept_pair *pair_of(struct kept *k, uint32_t route, const struct ke
     }
     if (idmap_put(&k->pair_of, id, (uint32_t)k->pair_count) < 0)
         return NULL;
-    k->pairs[k->pair_count] = (struct kept_pair){.site = *site, .next = k->routes[route].pairs};
+    k->pairs[k->pair_count] = (struct kept_pair){.site = *site, .route = route, .next = k->routes[route].pairs};
     k->routes[route].pairs = (uint32_t)k->pair_count;
     return &k->pairs[k->pair_count++];
+}
+
+static struct kept_pair *pair_of(struct kept *k, uint32_t route, const struct kept_site *site)
+{
+    uint64_t id = (uint64_t)route << 32 | site->index;
+    uint32_t index = idmap_get(&k->pair_of, id);
+
+    if (index != IDMAP_NONE)
+        return &k->pairs[index];
+    if (k->pair_count < KEPT_PAIRS_MAX || site->index == REST)
+        return pair_make(k, id, route, site);
+    struct kept_pair *rest = pair_of(k, route, &(struct kept_site){.index = REST, .freed_age = site->freed_age});
+    if (rest && rest->site.freed_age < site->freed_age)
+        rest->site.freed_age = site->freed_age;
+    return rest;
 }
 
 int kept_object(struct kept *k, const struct kept_site *site, const struct live_object *object, uint32_t process_end)
@@ -313,46 +325,89 @@ static void leaders_add(struct leaders *l, const struct kept_pair *p, const stru
                           .stack = p->site.stack, .requests = (uint64_t)j->requests};
 }
 
+/* Of several pairs of a route together. */
+struct sum {
+    double residual[BLOCKS], value, undecided, drawn;
+    struct leaders leaders;
+    unsigned fewest; /* blocks that any of them was judged by */
+};
+
+static void sum_add(struct sum *s, const struct kept *k, const struct kept_route *r, const struct kept_pair *p)
+{
+    struct judged j = judge(k, r, p);
+
+    if (!j.decided) {
+        for (unsigned b = 0; b < r->blocks; b++)
+            s->undecided += p->bytes[b];
+        return;
+    }
+    if (j.bytes <= 0)
+        return;
+    add_residuals(s->residual, r, p, &j);
+    s->drawn += p->variance / (j.requests * j.requests);
+    s->fewest = j.to - j.from < s->fewest ? j.to - j.from : s->fewest;
+    if (!j.several)
+        return;
+    s->value += j.ratio;
+    leaders_add(&s->leaders, p, &j);
+}
+
+static struct heap_kept sum_result(const struct sum *s, const struct kept_route *r)
+{
+    struct heap_kept kept = {.bytes_per_request = s->value, .requests = r->requests};
+    double variance = 0;
+
+    if (s->leaders.most > 0)
+        kept.requests = s->leaders.requests;
+    if (s->leaders.low >= s->leaders.second)
+        kept.top_stack = s->leaders.stack;
+    for (unsigned b = 0; b < BLOCKS; b++)
+        variance += s->residual[b] * s->residual[b];
+    double reach = fmax(student_95(s->fewest - 1) * sqrt(variance), Z95 * sqrt(s->drawn));
+    kept.low = fmax(0, s->value - reach);
+    kept.high = s->value + reach + s->undecided / (double)r->requests;
+    return kept;
+}
+
+/* NULL: it has too few requests to tell. */
+static const struct kept_route *judged_route(const struct kept *k, int32_t route)
+{
+    if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of || k->routes[route].blocks < BLOCKS_MIN)
+        return NULL;
+    return &k->routes[route];
+}
+
 struct heap_kept kept_estimate(const struct kept *k, int32_t route)
 {
-    struct heap_kept kept = {NAN, NAN, NAN, 0, 0};
-    double residual[BLOCKS] = {0}, value = 0, undecided = 0, variance = 0, drawn = 0;
-    struct leaders leaders = {0};
-    unsigned fewest = BLOCKS;
+    const struct kept_route *r = judged_route(k, route);
+    struct sum sum = {.fewest = BLOCKS};
 
-    if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of)
-        return kept;
-    const struct kept_route *r = &k->routes[route];
-    if (r->blocks < BLOCKS_MIN)
-        return kept;
-    kept.requests = r->requests;
-    for (uint32_t i = r->pairs; i != NO_PAIR; i = k->pairs[i].next) {
-        const struct kept_pair *p = &k->pairs[i];
-        struct judged j = judge(k, r, p);
-        if (!j.decided) {
-            for (unsigned b = 0; b < r->blocks; b++)
-                undecided += p->bytes[b];
-            continue;
-        }
-        if (j.bytes <= 0)
-            continue;
-        add_residuals(residual, r, p, &j);
-        drawn += p->variance / (j.requests * j.requests);
-        fewest = j.to - j.from < fewest ? j.to - j.from : fewest;
-        if (!j.several)
-            continue;
-        value += j.ratio;
-        leaders_add(&leaders, p, &j);
-    }
-    if (leaders.most > 0)
-        kept.requests = leaders.requests;
-    if (leaders.low >= leaders.second)
-        kept.top_stack = leaders.stack;
-    for (unsigned b = 0; b < BLOCKS; b++)
-        variance += residual[b] * residual[b];
-    double reach = fmax(student_95(fewest - 1) * sqrt(variance), Z95 * sqrt(drawn));
-    kept.bytes_per_request = value;
-    kept.low = fmax(0, value - reach);
-    kept.high = value + reach + undecided / (double)r->requests;
-    return kept;
+    if (!r)
+        return (struct heap_kept){NAN, NAN, NAN, 0, 0};
+    for (uint32_t i = r->pairs; i != NO_PAIR; i = k->pairs[i].next)
+        sum_add(&sum, k, r, &k->pairs[i]);
+    return sum_result(&sum, r);
+}
+
+/* --- pairs --- */
+
+size_t kept_pair_count(const struct kept *k) { return k->pair_count; }
+
+struct kept_where kept_pair_where(const struct kept *k, size_t i)
+{
+    const struct kept_pair *p = &k->pairs[i];
+
+    return (struct kept_where){.route = (int32_t)p->route, .stack = p->site.stack, .rest = p->site.index == REST};
+}
+
+struct heap_kept kept_estimate_of(const struct kept *k, const size_t *pairs, size_t n)
+{
+    const struct kept_route *r = n ? judged_route(k, (int32_t)k->pairs[pairs[0]].route) : NULL;
+    struct sum sum = {.fewest = BLOCKS};
+
+    if (!r)
+        return (struct heap_kept){NAN, NAN, NAN, 0, 0};
+    for (size_t i = 0; i < n; i++)
+        sum_add(&sum, k, r, &k->pairs[pairs[i]]);
+    return sum_result(&sum, r);
 }

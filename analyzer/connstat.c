@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sums by kind move along when a connection turns out to be of another kind. What is measured over a life is added at its end, but the
+ * time that it took to get going, at once.
+ *
+ * After the last accepted connection was closed, the first quiet moment at which the heap (or the descriptors) was back where it was
+ * before the first one is remembered, until another connection comes. The heap before the first one is that of the first sample after
+ * it was accepted, because a thread tells what it allocated at its start only with its first event. It is back when it is within a
+ * hundredth of the rise.
+ */
+#include "connstat.h"
+
+#include <math.h>
+#include <string.h>
+
+#define NEAR_FLOOR 0.01
+
+const char *const connstat_kind_name[CONNSTAT_KIND_COUNT] = {
+#define K(name, side, text) #name,
+    CONNSTAT_KINDS(K)
+#undef K
+};
+
+const char *const connstat_kind_text[CONNSTAT_KIND_COUNT] = {
+#define K(name, side, text) text,
+    CONNSTAT_KINDS(K)
+#undef K
+};
+
+enum side { connected, accepted };
+const bool connstat_kind_accepted[CONNSTAT_KIND_COUNT] = {
+#define K(name, side, text) side == accepted,
+    CONNSTAT_KINDS(K)
+#undef K
+};
+
+enum { COUNT_REQUESTS = CONNSTAT_KIND_COUNT, COUNT_IN_FLIGHT, COUNTS }; /* behind the kinds, in connslope.h */
+_Static_assert(COUNTS <= CONNSLOPE_COUNTS, "connslope.h has too few counts");
+
+void connstat_free(struct connstat *s)
+{
+    for (size_t k = 0; k < CONNSTAT_KIND_COUNT; k++) {
+        struct hist *own[] = {s->kind[k].lifetime_ns, s->kind[k].establish_ns, s->kind[k].requests};
+        for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+            if (own[i])
+                hist_free(own[i]);
+    }
+    connslope_free(&s->slope);
+    *s = (struct connstat){.accepted_open = 0};
+}
+
+static int add(struct hist **h, int64_t value)
+{
+    if (!*h)
+        *h = hist_new();
+    if (!*h)
+        return -1;
+    hist_add(*h, value);
+    return 0;
+}
+
+static struct connstat_sums *sums(struct connstat *s, const struct connstat_life *life) { return &s->kind[life->kind]; }
+
+static void count_open(struct connstat_sums *k)
+{
+    k->opened++;
+    k->open++;
+    k->open_peak = k->open > k->open_peak ? k->open : k->open_peak;
+}
+
+int connstat_opened(struct connstat *s, struct connstat_life *life, enum connstat_kind kind, int64_t now_ns)
+{
+    if (life->counted)
+        return 0;
+    life->counted = true;
+    life->kind = (uint8_t)kind;
+    life->opened_ns = now_ns;
+    count_open(sums(s, life));
+    if (!connstat_kind_accepted[kind])
+        return 0;
+    if (!life->held) {
+        s->first_open_ns = s->opens ? s->first_open_ns : now_ns;
+        s->last_open_ns = now_ns;
+        s->opens++;
+    }
+    s->accepted_open++;
+    s->after.begun = true;
+    s->after.watching = s->after.final = false;
+    return 0;
+}
+
+int connstat_established(struct connstat *s, struct connstat_life *life, int64_t after_ns)
+{
+    life->pending = false;
+    return life->counted ? add(&sums(s, life)->establish_ns, after_ns) : 0;
+}
+
+int connstat_begun(struct connstat *s, struct connstat_life *life, int64_t now_ns)
+{
+    bool first = !life->begun_ns && life->counted && !life->held;
+
+    life->begun_ns = life->begun_ns ? life->begun_ns : now_ns;
+    if (!first || (!connstat_kind_accepted[life->kind] && !life->pending))
+        return 0;
+    return connstat_established(s, life, now_ns - life->opened_ns);
+}
+
+void connstat_becomes(struct connstat *s, struct connstat_life *life, enum connstat_kind kind)
+{
+    if (!life->counted || life->kind == kind)
+        return;
+    sums(s, life)->opened--;
+    sums(s, life)->open--;
+    life->kind = (uint8_t)kind;
+    count_open(sums(s, life));
+}
+
+int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_ns, bool ending)
+{
+    struct connstat_sums *k = sums(s, life);
+
+    if (!life->counted)
+        return 0;
+    life->counted = false;
+    k->open--;
+    k->left += ending;
+    k->closed += !ending;
+    if (!life->held && !ending && (add(&k->lifetime_ns, now_ns - life->opened_ns) || add(&k->requests, (int64_t)life->requests)))
+        return -1;
+    if (!connstat_kind_accepted[life->kind])
+        return 0;
+    s->first_close_ns = s->closes ? s->first_close_ns : now_ns;
+    s->last_close_ns = now_ns;
+    s->closes++;
+    if (--s->accepted_open == 0 && !ending) {
+        s->after.watching = true;
+        s->after.final = false;
+        s->after.closed_ns = s->after.seen_ns = now_ns;
+        s->after.heap_ns = s->after.descriptors_ns = -1;
+        s->after.least_heap = s->after.least_descriptors = INFINITY;
+    }
+    return 0;
+}
+
+/* --- over time --- */
+
+static void watch(struct connstat *s, const struct connstat_now *now)
+{
+    double near = s->after.floor_heap + NEAR_FLOOR * fmax(0, s->after.peak_heap - s->after.floor_heap);
+
+    s->after.seen_ns = now->now_ns;
+    s->after.least_heap = fmin(s->after.least_heap, now->live_bytes);
+    s->after.least_descriptors = fmin(s->after.least_descriptors, now->descriptors);
+    if (s->after.heap_ns < 0 && now->live_bytes <= near)
+        s->after.heap_ns = now->now_ns;
+    if (s->after.descriptors_ns < 0 && now->descriptors <= s->after.floor_descriptors)
+        s->after.descriptors_ns = now->now_ns;
+}
+
+/* The first one came just now; its descriptor is open already. */
+static void take_floor(struct connstat *s, const struct connstat_now *now)
+{
+    s->after.has_floor = true;
+    s->after.floor_heap = s->after.peak_heap = now->live_bytes;
+    s->after.floor_descriptors = now->descriptors - 1;
+}
+
+int connstat_sample(struct connstat *s, const struct connstat_now *now)
+{
+    if (isnan(now->live_bytes) || !s->after.begun)
+        return 0;
+    if (!s->after.has_floor)
+        take_floor(s, now);
+    s->after.peak_heap = fmax(s->after.peak_heap, now->live_bytes);
+    if (s->after.watching && now->quiet)
+        watch(s, now);
+    if (s->after.final || !connslope_wants(&s->slope, now->now_ns, now->live_bytes))
+        return 0;
+    double count[CONNSLOPE_COUNTS] = {0};
+    for (size_t k = 0; k < CONNSTAT_KIND_COUNT; k++)
+        count[k] = (double)s->kind[k].open;
+    count[COUNT_REQUESTS] = now->requests;
+    count[COUNT_IN_FLIGHT] = now->in_flight;
+    return connslope_note(&s->slope, now->now_ns, now->live_bytes, count);
+}
+
+void connstat_processes(struct connstat *s, bool ending)
+{
+    s->slope.segment++;
+    if (!ending || !s->after.watching)
+        return;
+    s->after.watching = false; /* what it frees or closes on its way out is not given back */
+    s->after.final = true;
+}
+
+/* --- answers --- */
+
+static double per_s(uint64_t n, int64_t first_ns, int64_t last_ns)
+{
+    return n > 1 && last_ns > first_ns ? (double)(n - 1) * 1e9 / (double)(last_ns - first_ns) : NAN;
+}
+
+double connstat_opened_per_s(const struct connstat *s) { return per_s(s->opens, s->first_open_ns, s->last_open_ns); }
+
+double connstat_closed_per_s(const struct connstat *s) { return per_s(s->closes, s->first_close_ns, s->last_close_ns); }
+
+struct connslope_estimate connstat_bytes_per_open(const struct connstat *s, enum connstat_kind kind)
+{
+    return connslope_fit(&s->slope, kind);
+}
+
+static struct connstat_return returned(const struct connstat *s, double floor, double least, int64_t back_ns)
+{
+    return (struct connstat_return){floor, fmax(0, least - floor), back_ns < 0 ? -1 : back_ns - s->after.closed_ns};
+}
+
+struct connstat_cleanup connstat_cleanup(const struct connstat *s)
+{
+    struct connstat_cleanup c = {.known = (s->after.watching || s->after.final) && isfinite(s->after.least_heap)};
+
+    if (!c.known)
+        return c;
+    c.watched_ns = s->after.seen_ns - s->after.closed_ns;
+    c.heap = returned(s, s->after.floor_heap, s->after.least_heap, s->after.heap_ns);
+    c.descriptors = returned(s, s->after.floor_descriptors, s->after.least_descriptors, s->after.descriptors_ns);
+    return c;
+}
