@@ -120,6 +120,12 @@ static int feed_heap_event(struct pass *p, const struct item *item)
     return heapfeed_item(p->heapfeed, item);
 }
 
+/* A wait, but not one for the end of something: that is how a program ends. */
+static bool is_pause(const struct event *e)
+{
+    return e->type == EVENT_wait && e->u.wait.what != WAIT_thread && e->u.wait.what != WAIT_child;
+}
+
 /* Connections beside what there is else, at this moment. */
 static int sample_connections(struct analysis *a, const struct item *item)
 {
@@ -135,7 +141,7 @@ static int sample_connections(struct analysis *a, const struct item *item)
                                .in_flight = (double)exchange_in_flight(a->exchanges),
                                .requests = (double)a->footprint.exchanges,
                                .descriptors = (double)exchange_descriptors_open(a->exchanges),
-                               .quiet = e->type == EVENT_gauge || event_awaits_work(e)};
+                               .quiet = e->type == EVENT_gauge || is_pause(e)};
     return connstat_sample(stat, &now);
 }
 

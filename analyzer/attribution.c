@@ -128,22 +128,53 @@ static bool is_event_s(const struct worker *w, const struct stretch *s)
     }
 }
 
-static int32_t share(struct flight **flights, size_t count, const struct stretch *s, double *attributed_bytes)
-{
-    if (!count)
-        return ROUTE_NONE;
-    double objects = (double)s->alloc_count / (double)count, bytes = (double)s->alloc_bytes / (double)count;
-    int32_t route = flights[0]->x.route;
+/* Those whose work a stretch was: of one list, or of both where nobody can tell. */
+struct owners {
+    struct flight **flights[2];
+    size_t count[2];
+};
 
-    for (size_t i = 0; i < count; i++) {
-        struct exchange *x = &flights[i]->x;
-        x->alloc_count += objects;
-        x->alloc_bytes += bytes;
-        if (x->route >= 0)
-            *attributed_bytes += bytes;
-        if (x->route != route)
-            route = ROUTE_SHARED;
-    }
+static struct owners owners_of(const struct worker *w, const struct stretch *s)
+{
+    struct owners its = {{s->flights, NULL}, {s->count, 0}}, the_batch_s = {{w->batch, NULL}, {w->count, 0}};
+
+    if (!is_event_s(w, s))
+        return the_batch_s;
+    if (s->end != STRETCH_WRITE || w->desc == s->desc || all_over(w))
+        return its;
+    /* It read one request and answers another. It may have worked on the first up to now (loops that answer all at their end), on
+     * the second (loops that read all at their beginning), or on both. */
+    its.flights[1] = w->batch;
+    its.count[1] = w->count;
+    return its;
+}
+
+static int32_t common_route(const struct owners *o)
+{
+    int32_t route = o->count[0] ? o->flights[0][0]->x.route : ROUTE_NONE;
+
+    for (size_t list = 0; list < 2; list++)
+        for (size_t i = 0; i < o->count[list]; i++)
+            if (o->flights[list][i]->x.route != route)
+                return ROUTE_SHARED;
+    return route;
+}
+
+static int32_t share(const struct owners *o, const struct stretch *s, double *attributed_bytes)
+{
+    double count = (double)(o->count[0] + o->count[1]);
+    double objects = (double)s->alloc_count / count, bytes = (double)s->alloc_bytes / count;
+    int32_t route = common_route(o);
+
+    for (size_t list = 0; list < 2; list++)
+        for (size_t i = 0; i < o->count[list]; i++) {
+            struct exchange *x = &o->flights[list][i]->x;
+            x->alloc_count += objects;
+            x->alloc_bytes += bytes;
+            x->shared_bytes += route == ROUTE_SHARED ? bytes : 0;
+            if (x->route >= 0)
+                *attributed_bytes += bytes;
+        }
     return route;
 }
 
@@ -165,10 +196,8 @@ int attribution_close(struct attribution *a, const struct stretch *s, int32_t *r
 
     if (!w)
         return -1;
-    if (is_event_s(w, s))
-        *route = share(s->flights, s->count, s, attributed_bytes);
-    else
-        *route = share(w->batch, w->count, s, attributed_bytes);
+    struct owners owners = owners_of(w, s);
+    *route = share(&owners, s, attributed_bytes);
     if (s->count || s->end == STRETCH_WAIT)
         return batch_replace(a, w, s);
     return 0;

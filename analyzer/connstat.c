@@ -78,11 +78,7 @@ int connstat_opened(struct connstat *s, struct connstat_life *life, enum connsta
     count_open(sums(s, life));
     if (!connstat_kind_accepted[kind])
         return 0;
-    if (!life->held) {
-        s->first_open_ns = s->opens ? s->first_open_ns : now_ns;
-        s->last_open_ns = now_ns;
-        s->opens++;
-    }
+    s->opens += !life->held;
     s->accepted_open++;
     s->after.begun = true;
     s->after.watching = s->after.final = false;
@@ -129,9 +125,7 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
         return -1;
     if (!connstat_kind_accepted[life->kind])
         return 0;
-    s->first_close_ns = s->closes ? s->first_close_ns : now_ns;
-    s->last_close_ns = now_ns;
-    s->closes++;
+    s->closes += !ending;
     if (--s->accepted_open == 0 && !ending) {
         s->after.watching = true;
         s->after.final = false;
@@ -194,15 +188,6 @@ void connstat_processes(struct connstat *s, bool ending)
 }
 
 /* --- answers --- */
-
-static double per_s(uint64_t n, int64_t first_ns, int64_t last_ns)
-{
-    return n > 1 && last_ns > first_ns ? (double)(n - 1) * 1e9 / (double)(last_ns - first_ns) : NAN;
-}
-
-double connstat_opened_per_s(const struct connstat *s) { return per_s(s->opens, s->first_open_ns, s->last_open_ns); }
-
-double connstat_closed_per_s(const struct connstat *s) { return per_s(s->closes, s->first_close_ns, s->last_close_ns); }
 
 struct connslope_estimate connstat_bytes_per_open(const struct connstat *s, enum connstat_kind kind)
 {

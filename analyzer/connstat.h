@@ -71,8 +71,7 @@ struct connstat {
     struct connstat_sums kind[CONNSTAT_KIND_COUNT];
     uint64_t accepted_open;
     uint64_t connect_failed;
-    int64_t first_open_ns, last_open_ns, first_close_ns, last_close_ns; /* of accepted ones */
-    uint64_t opens, closes;                                           /* of accepted ones, in that time */
+    uint64_t opens, closes; /* of accepted ones: not those from before the detail, nor those that ended with a process */
     struct connslope slope;
     struct {
         bool begun, has_floor, watching, final;
@@ -94,7 +93,7 @@ void connstat_becomes(struct connstat *s, struct connstat_life *life, enum conns
 /* ending: its process ended with it open. */
 int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_ns, bool ending);
 
-/* What there is now. quiet: a thread of the host waits for work, or nobody does anything: it is no moment in the middle of work. */
+/* What there is now. quiet: some thread has nothing to do at this moment. */
 struct connstat_now {
     int64_t now_ns;
     double live_bytes, in_flight, requests, descriptors;
@@ -104,10 +103,6 @@ int connstat_sample(struct connstat *s, const struct connstat_now *now);
 
 /* Processes came or went: what was live before cannot be compared with what is after. ending: one that has served ended. */
 void connstat_processes(struct connstat *s, bool ending);
-
-/* Per second, over the time from the first to the last; NaN: too few. */
-double connstat_opened_per_s(const struct connstat *s);
-double connstat_closed_per_s(const struct connstat *s);
 
 /* Bytes that an open connection of that kind holds. NaN: cannot be told. */
 struct connslope_estimate connstat_bytes_per_open(const struct connstat *s, enum connstat_kind kind);

@@ -40,6 +40,7 @@ struct exchange {
     int64_t rx_ns, in_ns, ready_ns, out_ns, done_ns;
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
+    double shared_bytes; /* of them: from stretches shared with other routes, so that nobody knows whose they were */
 };
 
 struct exchange_stats {

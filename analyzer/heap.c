@@ -544,7 +544,7 @@ static int take_row(struct heap *h, const struct heap_row *row)
         return 0;
     }
     if (row->kind == HEAP_EXCHANGE)
-        return kept_exchange(h->kept, row->route, row->time_ns);
+        return kept_exchange(h->kept, row->route, row->time_ns, row->size != 0);
     pass_time(h, row);
     switch (row->kind) {
     case HEAP_ALLOC: return take_alloc(h, row);

@@ -43,7 +43,7 @@ struct heap_row {
         uint64_t ptr;
         const struct item *item; /* of HEAP_ITEM; borrowed until it is taken */
     };
-    uint64_t size, stack; /* as in the event */
+    uint64_t size, stack; /* as in the event; size of HEAP_EXCHANGE: some of its memory was other routes' perhaps */
     int64_t time_ns;
     union {
         uint32_t slack;

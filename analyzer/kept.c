@@ -3,7 +3,8 @@
  * The time in which a route was loaded is cut into up to 24 blocks of about equally many requests. For each site that
  * allocated for it, a block has the bytes allocated in it that are still live at the end. Whether they are *kept* or
  * merely *not freed yet* is told by the site itself: L is the oldest age that any freed object of the site ever
- * reached, and only blocks that were over at least L before the end are used. A site with an L beyond half of the
+ * reached, and only blocks that were over at least L before the route's last requests are used: when a load stops, so does what
+ * requests replace, and nothing that is then idle has grown old by itself. A site with an L beyond half of the
  * loaded time, or with fewer than 6 blocks left, is undecided: what it holds widens the interval upwards and nothing
  * else.
  *
@@ -18,6 +19,9 @@
  * first holds more per request than any after it, or one of them more than twice as much; of a steady leak this takes a
  * block now and then, and does no harm. And what is found in fewer than three of the remaining blocks gives no value,
  * only its share of the interval.
+ *
+ * An object of a stretch that several routes share has none. Requests in such stretches keep, at most, what the others do: the
+ * interval's upper end is that of the route without them.
  *
  * Where objects were drawn (formats/sample.h), each counts as all that it stands for. What the draw adds to the variance is between
  * the blocks too, as objects are drawn independently of each other, so the interval has it; it is taken to be at least what the
@@ -45,6 +49,7 @@
 struct kept_route {
     uint32_t *bins;      /* requests in each, NULL: no request */
     uint64_t requests;
+    uint64_t shared; /* of them, those some of whose objects may have no route */
     unsigned blocks;
     uint8_t *block_of;   /* for each bin; NO_BLOCK outside the loaded time */
     double block_requests[BLOCKS];
@@ -125,7 +130,7 @@ static uint32_t to_units(int64_t time_ns)
     return units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
 }
 
-int kept_exchange(struct kept *k, int32_t route, int64_t time_ns)
+int kept_exchange(struct kept *k, int32_t route, int64_t time_ns, bool shared)
 {
     uint32_t unit = to_units(time_ns);
 
@@ -138,6 +143,7 @@ int kept_exchange(struct kept *k, int32_t route, int64_t time_ns)
         bins_widen(k);
     r->bins[unit >> k->shift]++;
     r->requests++;
+    r->shared += shared;
     return 0;
 }
 
@@ -276,13 +282,13 @@ static unsigned skip_start(const struct kept_route *r, const struct kept_pair *p
     return from;
 }
 
-static struct judged judge(const struct kept *k, const struct kept_route *r, const struct kept_pair *p)
+static struct judged judge(const struct kept_route *r, const struct kept_pair *p)
 {
     struct judged j = {.to = r->blocks};
-    uint32_t age = p->site.freed_age, loaded = k->end > r->first ? k->end - r->first : 0;
+    uint32_t age = p->site.freed_age, end = r->last[r->blocks - 1], loaded = end > r->first ? end - r->first : 0;
     unsigned holding = 0;
 
-    while (j.to && (uint64_t)r->last[j.to - 1] + age > k->end)
+    while (j.to && (uint64_t)r->last[j.to - 1] + age > r->last[r->blocks - 1])
         j.to--;
     j.from = skip_start(r, p, j.to);
     j.decided = age <= loaded / 2 && j.to >= j.from + BLOCKS_MIN;
@@ -332,9 +338,9 @@ struct sum {
     unsigned fewest; /* blocks that any of them was judged by */
 };
 
-static void sum_add(struct sum *s, const struct kept *k, const struct kept_route *r, const struct kept_pair *p)
+static void sum_add(struct sum *s, const struct kept_route *r, const struct kept_pair *p)
 {
-    struct judged j = judge(k, r, p);
+    struct judged j = judge(r, p);
 
     if (!j.decided) {
         for (unsigned b = 0; b < r->blocks; b++)
@@ -365,16 +371,16 @@ static struct heap_kept sum_result(const struct sum *s, const struct kept_route 
         variance += s->residual[b] * s->residual[b];
     double reach = fmax(student_95(s->fewest - 1) * sqrt(variance), Z95 * sqrt(s->drawn));
     kept.low = fmax(0, s->value - reach);
-    kept.high = s->value + reach + s->undecided / (double)r->requests;
+    kept.high = (s->value + reach + s->undecided / (double)r->requests) * (double)r->requests / (double)(r->requests - r->shared);
     return kept;
 }
 
-/* NULL: it has too few requests to tell. */
+/* NULL: it has too few requests to tell, or each may have lost objects to no route. */
 static const struct kept_route *judged_route(const struct kept *k, int32_t route)
 {
-    if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of || k->routes[route].blocks < BLOCKS_MIN)
-        return NULL;
-    return &k->routes[route];
+    const struct kept_route *r = route >= 0 && (size_t)route < k->route_count ? &k->routes[route] : NULL;
+
+    return r && r->block_of && r->blocks >= BLOCKS_MIN && r->shared < r->requests ? r : NULL;
 }
 
 struct heap_kept kept_estimate(const struct kept *k, int32_t route)
@@ -385,7 +391,7 @@ struct heap_kept kept_estimate(const struct kept *k, int32_t route)
     if (!r)
         return (struct heap_kept){NAN, NAN, NAN, 0, 0};
     for (uint32_t i = r->pairs; i != NO_PAIR; i = k->pairs[i].next)
-        sum_add(&sum, k, r, &k->pairs[i]);
+        sum_add(&sum, r, &k->pairs[i]);
     return sum_result(&sum, r);
 }
 
@@ -408,6 +414,6 @@ struct heap_kept kept_estimate_of(const struct kept *k, const size_t *pairs, siz
     if (!r)
         return (struct heap_kept){NAN, NAN, NAN, 0, 0};
     for (size_t i = 0; i < n; i++)
-        sum_add(&sum, k, r, &k->pairs[pairs[i]]);
+        sum_add(&sum, r, &k->pairs[pairs[i]]);
     return sum_result(&sum, r);
 }

@@ -25,8 +25,9 @@ struct kept;
 struct kept *kept_new(void); /* NULL if memory is short */
 void kept_free(struct kept *k);
 
-/* A request was answered; time_ns: when the host had it. -1 if memory is short. */
-int kept_exchange(struct kept *k, int32_t route, int64_t time_ns);
+/* A request was answered; time_ns: when the host had it. shared: some of its objects may have no route, because nobody knows whether
+ * they are its own. -1 if memory is short. */
+int kept_exchange(struct kept *k, int32_t route, int64_t time_ns, bool shared);
 
 /* No more requests: the trace ends here. */
 void kept_begin(struct kept *k, int64_t end_ns);
