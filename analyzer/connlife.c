@@ -26,7 +26,9 @@ int connlife_connect(struct connstat *s, const struct merge *m, const struct ite
     if (connstat_opened(s, &d->life, CONNSTAT_upstream_silent, item->time_ns - took_ns) < 0)
         return -1;
     d->life.pending = going_on;
-    return going_on ? 0 : connstat_established(s, &d->life, took_ns);
+    if (!going_on)
+        connstat_established(&d->life, took_ns);
+    return 0;
 }
 
 int connlife_bytes(struct connstat *s, struct connstat_life *life, unsigned dir, int64_t first_ns)
@@ -35,15 +37,16 @@ int connlife_bytes(struct connstat *s, struct connstat_life *life, unsigned dir,
 
     if (!life->counted || (accepted && dir != 0))
         return 0;
-    connlife_named(s, life, WIRE_UNKNOWN);
-    return connstat_begun(s, life, first_ns);
+    if (connlife_named(s, life, WIRE_UNKNOWN) < 0)
+        return -1;
+    connstat_begun(life, first_ns);
+    return 0;
 }
 
-void connlife_named(struct connstat *s, struct connstat_life *life, enum wire_protocol protocol)
+int connlife_named(struct connstat *s, struct connstat_life *life, enum wire_protocol protocol)
 {
     bool upstream = !connstat_kind_accepted[life->kind];
     enum connstat_kind silent = upstream ? CONNSTAT_upstream_silent : CONNSTAT_silent, plain = kind_of[WIRE_UNKNOWN][upstream];
 
-    if (life->kind == silent || life->kind == plain)
-        connstat_becomes(s, life, kind_of[protocol][upstream]);
+    return life->kind == silent || life->kind == plain ? connstat_becomes(s, life, kind_of[protocol][upstream]) : 0;
 }

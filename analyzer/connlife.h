@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What events and protocols say of a connection's life, told to connstat.h. All but named give -1 if memory is short. */
+/* What events and protocols say of a connection's life, told to connstat.h. All give -1 if memory is short. */
 #ifndef PERFSHIM_CONNLIFE_H
 #define PERFSHIM_CONNLIFE_H
 
@@ -14,6 +14,6 @@ int connlife_connect(struct connstat *s, const struct merge *m, const struct ite
 int connlife_bytes(struct connstat *s, struct connstat_life *life, unsigned dir, int64_t first_ns);
 
 /* A message of that protocol has begun. A connection that is known as something more special by then stays that. */
-void connlife_named(struct connstat *s, struct connstat_life *life, enum wire_protocol protocol);
+int connlife_named(struct connstat *s, struct connstat_life *life, enum wire_protocol protocol);
 
 #endif

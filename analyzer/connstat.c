@@ -85,30 +85,42 @@ int connstat_opened(struct connstat *s, struct connstat_life *life, enum connsta
     return 0;
 }
 
-int connstat_established(struct connstat *s, struct connstat_life *life, int64_t after_ns)
+void connstat_established(struct connstat_life *life, int64_t after_ns)
 {
     life->pending = false;
-    return life->counted ? add(&sums(s, life)->establish_ns, after_ns) : 0;
+    life->established = life->counted && !life->held;
+    life->establish_ns = after_ns;
 }
 
-int connstat_begun(struct connstat *s, struct connstat_life *life, int64_t now_ns)
+void connstat_begun(struct connstat_life *life, int64_t now_ns)
 {
-    bool first = !life->begun_ns && life->counted && !life->held;
+    bool first = !life->begun_ns;
 
-    life->begun_ns = life->begun_ns ? life->begun_ns : now_ns;
-    if (!first || (!connstat_kind_accepted[life->kind] && !life->pending))
+    life->begun_ns = first ? now_ns : life->begun_ns;
+    if (first && (connstat_kind_accepted[life->kind] || life->pending))
+        connstat_established(life, now_ns - life->opened_ns);
+}
+
+/* Once it is known what the connection is. */
+static int settle(struct connstat *s, struct connstat_life *life)
+{
+    if (!life->established || life->settled)
         return 0;
-    return connstat_established(s, life, now_ns - life->opened_ns);
+    life->settled = true;
+    return add(&sums(s, life)->establish_ns, life->establish_ns);
 }
 
-void connstat_becomes(struct connstat *s, struct connstat_life *life, enum connstat_kind kind)
+int connstat_becomes(struct connstat *s, struct connstat_life *life, enum connstat_kind kind)
 {
+    bool was_silent = life->kind == CONNSTAT_silent || life->kind == CONNSTAT_upstream_silent;
+
     if (!life->counted || life->kind == kind)
-        return;
+        return 0;
     sums(s, life)->opened--;
     sums(s, life)->open--;
     life->kind = (uint8_t)kind;
     count_open(sums(s, life));
+    return was_silent ? 0 : settle(s, life);
 }
 
 int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_ns, bool ending)
@@ -117,6 +129,8 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
 
     if (!life->counted)
         return 0;
+    if (settle(s, life) < 0)
+        return -1;
     life->counted = false;
     k->open--;
     k->left += ending;

@@ -41,9 +41,11 @@ extern const bool connstat_kind_accepted[CONNSTAT_KIND_COUNT];
 /* Of one connection, as long as it is open. Begins as all zeros. */
 struct connstat_life {
     int64_t opened_ns, begun_ns; /* begun_ns: 0: no byte yet */
+    int64_t establish_ns; /* until it got going */
     uint64_t requests;
     uint8_t kind;
     bool counted;
+    bool established, settled; /* establish_ns is known, and counted */
     bool held;    /* open before the detail of a trimmed trace: neither its age nor its requests are known */
     bool pending; /* to upstream: the call said that it went on connecting */
 };
@@ -86,10 +88,10 @@ void connstat_free(struct connstat *s);
 /* A connection came into being. -1 if memory is short (here and below). */
 int connstat_opened(struct connstat *s, struct connstat_life *life, enum connstat_kind kind, int64_t now_ns);
 /* A connection to upstream is there: a call of connect has said so. */
-int connstat_established(struct connstat *s, struct connstat_life *life, int64_t after_ns);
+void connstat_established(struct connstat_life *life, int64_t after_ns);
 /* Bytes: those of accepted ones count as established with their first one read, others, where connect did not wait, with any. */
-int connstat_begun(struct connstat *s, struct connstat_life *life, int64_t now_ns);
-void connstat_becomes(struct connstat *s, struct connstat_life *life, enum connstat_kind kind);
+void connstat_begun(struct connstat_life *life, int64_t now_ns);
+int connstat_becomes(struct connstat *s, struct connstat_life *life, enum connstat_kind kind);
 /* ending: its process ended with it open. */
 int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_ns, bool ending);
 

@@ -195,7 +195,7 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
     struct connection *c = x->now.c;
     struct flight *f = side == WIRE_REQUEST ? c->receiving : c->first;
 
-    connlife_named(&x->connstat, c->life, wire_protocol(c->wire));
+    x->short_of_memory |= connlife_named(&x->connstat, c->life, wire_protocol(c->wire)) < 0;
     if (side == WIRE_REQUEST && f) {
         f->x.route = route_find(x->routes, wire_protocol(c->wire), f->x.upstream, head->method, head->method_bytes,
                                 head->path, head->path_bytes);

@@ -237,8 +237,8 @@ static void print_memory(const struct page *p, const struct report *r)
         fprintf(p->out, "  attributed    %s of the allocated bytes to requests\n",
                 units_percent(value, r->attributed_share));
     if (r->shared_share > 0)
-        fprintf(p->out, "  shared        %s of them between routes, by threads that served several at once:\n"
-                "                split evenly, which may be wrong\n", units_percent(value, r->shared_share));
+        fprintf(p->out, "  shared        %s of them between routes, where a thread served several\n"
+                "                at once: split evenly, which may be wrong\n", units_percent(value, r->shared_share));
     if (r->sampling.sampled)
         print_sampling(p, &r->sampling);
     report_text_sites(p, r);
