@@ -8,7 +8,7 @@
 /* memory.kept_by: null if it cannot be known. */
 void report_json_kept(struct json *j, cJSON *memory, const struct report *r)
 {
-    const struct report_memory *m = r->by_route;
+    const struct report_memory *m = report_memory_of(r);
     cJSON *list = put(j, memory, "kept_by", m->kept_known ? cJSON_CreateArray() : cJSON_CreateNull());
 
     for (size_t i = 0; i < m->keepers; i++) {
@@ -39,7 +39,7 @@ static const char *owner_name(const struct report_opener *o)
 /* descriptors.opened_by, and what is counted apart from it. */
 void report_json_opened(struct json *j, cJSON *descriptors, const struct report *r)
 {
-    const struct report_memory *m = r->by_route;
+    const struct report_memory *m = report_memory_of(r);
     cJSON *list = put(j, descriptors, "opened_by", cJSON_CreateArray());
 
     for (size_t i = 0; i < m->openers; i++) {
@@ -95,7 +95,7 @@ static void put_return(struct json *j, cJSON *cleanup, const char *key, const st
 
 void report_json_connections(struct json *j, cJSON *connections, const struct report *r)
 {
-    const struct report_memory *m = r->by_route;
+    const struct report_memory *m = report_memory_of(r);
     const struct connstat_cleanup *c = &m->cleanup;
 
     put_number(j, connections, "opened_per_s", m->opened_per_s);

@@ -187,6 +187,13 @@ struct report_memory *report_memory_build(const struct analysis *a, const struct
     return NULL;
 }
 
+const struct report_memory *report_memory_of(const struct report *r)
+{
+    static const struct report_memory empty;
+
+    return r->by_route ? r->by_route : &empty;
+}
+
 void report_memory_free(struct report_memory *m)
 {
     if (!m)

@@ -55,4 +55,7 @@ struct report_memory *report_memory_build(const struct analysis *a, const struct
                                           bool kept_known);
 void report_memory_free(struct report_memory *m);
 
+/* Never NULL: of a report without any, an empty one. */
+const struct report_memory *report_memory_of(const struct report *r);
+
 #endif

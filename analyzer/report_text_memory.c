@@ -33,7 +33,7 @@ static void print_more(FILE *out, uint64_t more, const char *what)
 
 void report_text_kept(const struct page *p, const struct report *r)
 {
-    const struct report_memory *m = r->by_route;
+    const struct report_memory *m = report_memory_of(r);
     char value[UNITS_MAX], low[UNITS_MAX], high[UNITS_MAX], share[UNITS_MAX], range[2 * UNITS_MAX];
 
     if (!m->keepers)
@@ -83,7 +83,7 @@ static void print_opener(FILE *out, const struct report_opener *o)
 
 void report_text_opened(const struct page *p, const struct report *r)
 {
-    const struct report_memory *m = r->by_route;
+    const struct report_memory *m = report_memory_of(r);
     uint64_t shown = 0, more = m->openers_more;
     char count[UNITS_MAX];
 
@@ -142,7 +142,7 @@ static void print_return(FILE *out, const char *what, const struct connstat_retu
 
 void report_text_connections(const struct page *p, const struct report *r)
 {
-    const struct report_memory *m = r->by_route;
+    const struct report_memory *m = report_memory_of(r);
     char text[2][UNITS_MAX];
     bool unknown = false;
 
