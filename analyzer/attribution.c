@@ -128,53 +128,55 @@ static bool is_event_s(const struct worker *w, const struct stretch *s)
     }
 }
 
-/* Those whose work a stretch was: of one list, or of both where nobody can tell. */
-struct owners {
-    struct flight **flights[2];
-    size_t count[2];
-};
-
-static struct owners owners_of(const struct worker *w, const struct stretch *s)
+static inline void give(struct flight **flights, size_t count, double objects, double bytes, bool shared, double *attributed_bytes)
 {
-    struct owners its = {{s->flights, NULL}, {s->count, 0}}, the_batch_s = {{w->batch, NULL}, {w->count, 0}};
-
-    if (!is_event_s(w, s))
-        return the_batch_s;
-    if (s->end != STRETCH_WRITE || w->desc == s->desc || all_over(w))
-        return its;
-    /* It read one request and answers another. It may have worked on the first up to now (loops that answer all at their end), on
-     * the second (loops that read all at their beginning), or on both. */
-    its.flights[1] = w->batch;
-    its.count[1] = w->count;
-    return its;
+    for (size_t i = 0; i < count; i++) {
+        struct exchange *x = &flights[i]->x;
+        x->alloc_count += objects;
+        x->alloc_bytes += bytes;
+        if (shared)
+            x->shared_bytes += bytes;
+        if (x->route >= 0)
+            *attributed_bytes += bytes;
+    }
 }
 
-static int32_t common_route(const struct owners *o)
+static inline int32_t route_of_all(struct flight **flights, size_t count)
 {
-    int32_t route = o->count[0] ? o->flights[0][0]->x.route : ROUTE_NONE;
+    int32_t route = count ? flights[0]->x.route : ROUTE_NONE;
 
-    for (size_t list = 0; list < 2; list++)
-        for (size_t i = 0; i < o->count[list]; i++)
-            if (o->flights[list][i]->x.route != route)
-                return ROUTE_SHARED;
+    for (size_t i = 1; i < count; i++)
+        if (flights[i]->x.route != route)
+            return ROUTE_SHARED;
     return route;
 }
 
-static int32_t share(const struct owners *o, const struct stretch *s, double *attributed_bytes)
+static int32_t share(struct flight **flights, size_t count, const struct stretch *s, double *attributed_bytes)
 {
-    double count = (double)(o->count[0] + o->count[1]);
-    double objects = (double)s->alloc_count / count, bytes = (double)s->alloc_bytes / count;
-    int32_t route = common_route(o);
+    if (!count)
+        return ROUTE_NONE;
+    int32_t route = route_of_all(flights, count);
+    give(flights, count, (double)s->alloc_count / (double)count, (double)s->alloc_bytes / (double)count, route == ROUTE_SHARED,
+         attributed_bytes);
+    return route;
+}
 
-    for (size_t list = 0; list < 2; list++)
-        for (size_t i = 0; i < o->count[list]; i++) {
-            struct exchange *x = &o->flights[list][i]->x;
-            x->alloc_count += objects;
-            x->alloc_bytes += bytes;
-            x->shared_bytes += route == ROUTE_SHARED ? bytes : 0;
-            if (x->route >= 0)
-                *attributed_bytes += bytes;
-        }
+/* The thread read one request and answers another. It may have worked on the first up to now (loops that answer all at their end),
+ * on the second (loops that read all at their beginning), or on both: nobody can tell. */
+static bool is_anybody_s(const struct worker *w, const struct stretch *s)
+{
+    return s->end == STRETCH_WRITE && s->count && w->count && w->desc != s->desc && !all_over(w);
+}
+
+static int32_t share_both(const struct worker *w, const struct stretch *s, double *attributed_bytes)
+{
+    double count = (double)(w->count + s->count), objects = (double)s->alloc_count / count, bytes = (double)s->alloc_bytes / count;
+    int32_t route = route_of_all(w->batch, w->count);
+
+    if (route != route_of_all(s->flights, s->count))
+        route = ROUTE_SHARED;
+    give(w->batch, w->count, objects, bytes, route == ROUTE_SHARED, attributed_bytes);
+    give(s->flights, s->count, objects, bytes, route == ROUTE_SHARED, attributed_bytes);
     return route;
 }
 
@@ -196,8 +198,12 @@ int attribution_close(struct attribution *a, const struct stretch *s, int32_t *r
 
     if (!w)
         return -1;
-    struct owners owners = owners_of(w, s);
-    *route = share(&owners, s, attributed_bytes);
+    if (is_anybody_s(w, s))
+        *route = share_both(w, s, attributed_bytes);
+    else if (is_event_s(w, s))
+        *route = share(s->flights, s->count, s, attributed_bytes);
+    else
+        *route = share(w->batch, w->count, s, attributed_bytes);
     if (s->count || s->end == STRETCH_WAIT)
         return batch_replace(a, w, s);
     return 0;

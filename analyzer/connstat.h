@@ -103,6 +103,13 @@ struct connstat_now {
 };
 int connstat_sample(struct connstat *s, const struct connstat_now *now);
 
+/* Whether a moment can say anything: most cannot. */
+static inline bool connstat_wants(const struct connstat *s, int64_t now_ns, double live_bytes)
+{
+    return s->after.begun && (!s->after.has_floor || s->after.watching || live_bytes > s->after.peak_heap ||
+                              connslope_wants(&s->slope, now_ns, live_bytes));
+}
+
 /* Processes came or went: what was live before cannot be compared with what is after. ending: one that has served ended. */
 void connstat_processes(struct connstat *s, bool ending);
 

@@ -182,8 +182,6 @@ void descsite_gone(struct descsite_table *t, uint32_t row, uint32_t opened_ms, i
         leave(t, r, opened_ms, now_ns);
 }
 
-void descsite_worked(struct descsite_table *t, int64_t done_ns) { t->worked |= done_ns > t->left_ns; }
-
 void descsite_finish(struct descsite_table *t)
 {
     t->epoch += t->worked;

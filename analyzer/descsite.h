@@ -74,7 +74,7 @@ uint32_t descsite_becomes(struct descsite_table *t, uint32_t row, uint8_t kind);
 /* It is gone. Times of the trace. */
 void descsite_gone(struct descsite_table *t, uint32_t row, uint32_t opened_ms, int64_t now_ns, enum descsite_end how);
 /* A request was answered. */
-void descsite_worked(struct descsite_table *t, int64_t done_ns);
+static inline void descsite_worked(struct descsite_table *t, int64_t done_ns) { t->worked |= done_ns > t->left_ns; }
 
 /* Once, at the end: `left` of each row is what is still open then. */
 void descsite_finish(struct descsite_table *t);

@@ -31,6 +31,7 @@ struct connection {
     bool response_counts; /* its head was seen, and it answers the front of the queue */
     bool limping;
     bool half_closed;
+    bool named; /* its protocol's name is in its life */
     bool held;        /* its streams begin before the detail does: what is missing there is no loss */
     uint32_t pending; /* responses still to come that answer requests from before */
     uint32_t half_closed_proc;
@@ -58,6 +59,7 @@ struct exchange_table {
     struct wire_sink sink;
     struct exchange_stats stats;
     struct connstat connstat;
+    struct descsite_table *descsites; /* of conns */
     uint64_t in_flight; /* requests of a known route without a complete response */
     bool short_of_memory;
     struct now now;
@@ -195,7 +197,10 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
     struct connection *c = x->now.c;
     struct flight *f = side == WIRE_REQUEST ? c->receiving : c->first;
 
-    x->short_of_memory |= connlife_named(&x->connstat, c->life, wire_protocol(c->wire)) < 0;
+    if (!c->named) {
+        c->named = true;
+        x->short_of_memory |= connlife_named(&x->connstat, c->life, wire_protocol(c->wire)) < 0;
+    }
     if (side == WIRE_REQUEST && f) {
         f->x.route = route_find(x->routes, wire_protocol(c->wire), f->x.upstream, head->method, head->method_bytes,
                                 head->path, head->path_bytes);
@@ -555,7 +560,7 @@ int exchange_next(struct exchange_table *x, struct exchange *out)
     if (!flight_next(&x->pool, out))
         return 0;
     if (!out->upstream)
-        descsite_worked(&conn_now(x->conns)->sites, out->done_ns);
+        descsite_worked(x->descsites, out->done_ns);
     return 1;
 }
 
@@ -575,6 +580,7 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
         exchange_table_free(x);
         return NULL;
     }
+    x->descsites = &conn_now(x->conns)->sites;
     return x;
 }
 
@@ -596,7 +602,7 @@ void exchange_finish(struct exchange_table *x)
     attribution_finish(x->attribution);
     for (struct flight *f = x->pool.first; f; f = f->next)
         if (!f->x.upstream)
-            descsite_worked(&conn_now(x->conns)->sites, f->x.done_ns);
+            descsite_worked(x->descsites, f->x.done_ns);
     conn_finish(x->conns);
 }
 
@@ -604,10 +610,7 @@ uint64_t exchange_in_flight(const struct exchange_table *x) { return x->in_fligh
 
 struct connstat *exchange_connstat(struct exchange_table *x) { return &x->connstat; }
 
-const struct descsite_table *exchange_descsites(const struct exchange_table *x)
-{
-    return &conn_now(x->conns)->sites;
-}
+const struct descsite_table *exchange_descsites(const struct exchange_table *x) { return x->descsites; }
 
 uint64_t exchange_descriptors_open(const struct exchange_table *x) { return conn_now(x->conns)->open; }
 
