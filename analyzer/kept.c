@@ -18,7 +18,7 @@
  * betrays itself by its place: it lies in the first blocks. So leading blocks, up to a third, are left out while the
  * first holds more per request than any after it, or one of them more than twice as much; of a steady leak this takes a
  * block now and then, and does no harm. And what is found in fewer than three of the remaining blocks gives no value,
- * only its share of the interval.
+ * only its share of the interval, and, as many such sites may make up a leak together, all of it on top.
  *
  * An object of a stretch that several routes share has none. Requests in such stretches keep, at most, what the others do: the
  * interval's upper end is that of the route without them.
@@ -352,8 +352,10 @@ static void sum_add(struct sum *s, const struct kept_route *r, const struct kept
     add_residuals(s->residual, r, p, &j);
     s->drawn += p->variance / (j.requests * j.requests);
     s->fewest = j.to - j.from < s->fewest ? j.to - j.from : s->fewest;
-    if (!j.several)
+    if (!j.several) {
+        s->undecided += j.bytes;
         return;
+    }
     s->value += j.ratio;
     leaders_add(&s->leaders, p, &j);
 }

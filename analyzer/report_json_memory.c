@@ -54,7 +54,7 @@ void report_json_opened(struct json *j, cJSON *descriptors, const struct report 
         put_count(j, out, "closed", o->sum.closed);
         put_count(j, out, "ended_with_process", o->sum.ended);
         put_count(j, out, "open", o->sum.left);
-        put_number(j, out, "oldest_s", o->sum.left ? o->sum.oldest_ms / 1e3 : NAN);
+        put_number(j, out, "oldest_s", o->sum.left && o->sum.key.origin != DESCSITE_UNKNOWN ? o->sum.oldest_ms / 1e3 : NAN);
         put_stack(j, out, &o->site);
     }
     put_count(j, descriptors, "opened_by_more", m->openers_more);

@@ -154,7 +154,9 @@ static void build_connections(struct report_memory *m, const struct analysis *a)
     m->opened_per_s = seconds > 0 ? (double)s->opens / seconds : NAN;
     m->closed_per_s = seconds > 0 ? (double)s->closes / seconds : NAN;
     m->connect_failed = s->connect_failed;
-    m->cleanup = connstat_cleanup(s);
+    m->no_beginning = a->trimmed.any;
+    if (!m->no_beginning)
+        m->cleanup = connstat_cleanup(s);
     for (enum connstat_kind kind = 0; kind < CONNSTAT_KIND_COUNT; kind++) {
         const struct connstat_sums *k = &s->kind[kind];
         if (!k->opened)

@@ -48,6 +48,7 @@ struct report_memory {
     double opened_per_s, closed_per_s;
     uint64_t connect_failed;
     struct connstat_cleanup cleanup;
+    bool no_beginning; /* the trace has no detail of it: then clean-up is not known */
 };
 
 /* NULL if memory is short. */

@@ -73,11 +73,12 @@ static void print_opener(FILE *out, const struct report_opener *o)
 {
     char text[4][UNITS_MAX];
     const struct descsite_row *s = &o->sum;
+    double oldest_s = s->key.origin == DESCSITE_UNKNOWN ? NAN : s->oldest_ms / 1e3;
 
     page_name(out, o->route ? o->route : outside(o), ROUTE_WIDTH);
     fprintf(out, " %-10s%9s%9s%9s%12s\n", o->rest ? "several" : desc_kind_name[s->key.kind], units_number(text[0], (double)s->opened),
             units_number(text[1], (double)s->closed), units_number(text[2], (double)s->left),
-            units_clock(text[3], s->oldest_ms / 1e3));
+            units_clock(text[3], oldest_s));
     print_place(out, &o->site, no_place(o));
 }
 
@@ -164,6 +165,7 @@ void report_text_connections(const struct page *p, const struct report *r)
         print_return(p->out, "live heap", &m->cleanup.heap, m->cleanup.watched_ns, units_bytes);
         print_return(p->out, "descriptors", &m->cleanup.descriptors, m->cleanup.watched_ns, units_count);
     } else if (r->connections.accepted) {
-        fputs("  cleanup       not known: connections were open until the end\n", p->out);
+        fprintf(p->out, "  cleanup       not known: %s\n", m->no_beginning ? "there is no detail of the beginning"
+                                                                         : "connections were open until the end");
     }
 }
