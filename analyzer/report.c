@@ -14,6 +14,9 @@ static const char *const allocators[] = {
     "malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign", "strdup", "strndup",
     "__strdup", "__strndup", "asprintf", "vasprintf", "operator new", "std::allocator", "std::__", "__gnu_cxx::",
     "__rust_alloc", "__rdl_alloc", "alloc::alloc", "alloc::raw_vec", "<alloc::", "_Zn", "xmalloc", "xcalloc", "xrealloc",
+    "zmalloc", "zmalloc_usable", "zcalloc", "zcalloc_num", "zrealloc", "zrealloc_usable", "zstrdup", "_sdsnewlen", "sdsnewlen",
+    "g_malloc", "g_malloc0", "g_realloc", "g_strdup", "g_slice_alloc", "ngx_alloc", "ngx_calloc", "ngx_palloc_large",
+    "PyMem_Malloc", "PyMem_RawMalloc", "PyObject_Malloc", "_PyObject_New", "_PyObject_GC_New", "PyType_GenericAlloc",
 };
 
 static bool is_allocator(const char *frame)
