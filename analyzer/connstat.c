@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sums by kind move along when a connection turns out to be of another kind. What is measured over a life is added at its end, but the
- * time that it took to get going, at once.
+ * Sums by kind move along when a connection turns out to be of another kind. What is measured over a life is added at
+ * its end, but the time that it took to get going as soon as it is known what the connection is.
  *
- * After the last accepted connection was closed, the first quiet moment at which the heap (or the descriptors) was back where it was
- * before the first one is remembered, until another connection comes. The heap before the first one is that of the first sample after
- * it was accepted, because a thread tells what it allocated at its start only with its first event. It is back when it is within a
- * hundredth of the rise.
+ * After the last accepted connection was closed, the first quiet moment at which the heap (or the descriptors) was back
+ * where it was before the first one is remembered, until another connection comes. The heap before the first one is that
+ * of the first sample after it was accepted, because a thread tells what it allocated at its start only with its first
+ * event. It is back when it is within a hundredth of the rise.
  */
 #include "connstat.h"
 

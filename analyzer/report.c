@@ -323,6 +323,7 @@ static void build_verdicts(struct report *r, const struct footprint *f, const st
                                     .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON), .kept = *kept};
     r->verdict[0] = verdict_memory(&run, &memory);
     r->verdict[1] = verdict_descriptors(&run, count_of(lived, FOOTPRINT_OPEN), count_of(lived, FOOTPRINT_OWN));
+    report_memory_blame(report_memory_of(r), &r->verdict[1]);
     r->verdict[2] = verdict_threads(&run, count_of(lived, FOOTPRINT_THREADS));
     for (size_t i = 0; i < REPORT_VERDICTS; i++)
         if (r->verdict[i].kind == VERDICT_LEAK)

@@ -76,8 +76,8 @@ static void print_opener(FILE *out, const struct report_opener *o)
     double oldest_s = s->key.origin == DESCSITE_UNKNOWN ? NAN : s->oldest_ms / 1e3;
 
     page_name(out, o->route ? o->route : outside(o), ROUTE_WIDTH);
-    fprintf(out, " %-10s%9s%9s%9s%12s\n", o->rest ? "several" : desc_kind_name[s->key.kind], units_number(text[0], (double)s->opened),
-            units_number(text[1], (double)s->closed), units_number(text[2], (double)s->left),
+    fprintf(out, " %-10s%9s%9s%9s%12s\n", o->rest ? "several" : desc_kind_name[s->key.kind],
+            units_number(text[0], (double)s->opened), units_number(text[1], (double)s->closed), units_number(text[2], (double)s->left),
             units_clock(text[3], oldest_s));
     print_place(out, &o->site, no_place(o));
 }
