@@ -23,7 +23,8 @@ int connlife_connect(struct connstat *s, const struct merge *m, const struct ite
         s->connect_failed++;
         return 0;
     }
-    if (connstat_opened(s, &d->life, CONNSTAT_upstream_silent, item->time_ns - took_ns) < 0)
+    int64_t began_ns = took_ns <= item->time_ns ? item->time_ns - took_ns : item->time_ns;
+    if (connstat_opened(s, &d->life, CONNSTAT_upstream_silent, began_ns) < 0)
         return -1;
     d->life.pending = going_on;
     if (!going_on)

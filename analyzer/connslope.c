@@ -23,6 +23,7 @@
 #define STUDENT_95 2.131450 /* of GROUPS - 1 degrees */
 #define NOT_ALONE 1e-4      /* share of a count's variation that others must leave unexplained */
 #define NO_POINT UINT32_MAX
+#define TIME_MAX ((int64_t)1 << 60) /* later is no time of a run: it would not fit into the last bucket's end */
 
 void connslope_free(struct connslope *s)
 {
@@ -51,6 +52,8 @@ static int begin(struct connslope *s, int64_t now_ns)
 
 int connslope_note(struct connslope *s, int64_t now_ns, double y, const double x[CONNSLOPE_COUNTS])
 {
+    if (now_ns < 0 || now_ns > TIME_MAX)
+        return 0;
     if (!s->point && begin(s, now_ns) < 0)
         return -1;
     int64_t since = now_ns > s->start_ns ? now_ns - s->start_ns : 0;

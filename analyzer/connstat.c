@@ -59,6 +59,12 @@ static int add(struct hist **h, int64_t value)
     return 0;
 }
 
+/* 0 where a trace says that it began later. */
+static int64_t since(const struct connstat_life *life, int64_t now_ns)
+{
+    return now_ns > life->opened_ns && life->opened_ns >= 0 ? now_ns - life->opened_ns : 0;
+}
+
 static struct connstat_sums *sums(struct connstat *s, const struct connstat_life *life) { return &s->kind[life->kind]; }
 
 static void count_open(struct connstat_sums *k)
@@ -98,7 +104,7 @@ void connstat_begun(struct connstat_life *life, int64_t now_ns)
 
     life->begun_ns = first ? now_ns : life->begun_ns;
     if (first && (connstat_kind_accepted[life->kind] || life->pending))
-        connstat_established(life, now_ns - life->opened_ns);
+        connstat_established(life, since(life, now_ns));
 }
 
 /* Once it is known what the connection is. */
@@ -135,7 +141,8 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
     k->open--;
     k->left += ending;
     k->closed += !ending;
-    if (!life->held && !ending && (add(&k->lifetime_ns, now_ns - life->opened_ns) || add(&k->requests, (int64_t)life->requests)))
+    if (!life->held && !ending &&
+        (add(&k->lifetime_ns, since(life, now_ns)) < 0 || add(&k->requests, (int64_t)life->requests) < 0))
         return -1;
     if (!connstat_kind_accepted[life->kind])
         return 0;
