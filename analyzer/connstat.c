@@ -150,7 +150,7 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
     if (--s->accepted_open == 0 && !ending) {
         s->after.watching = true;
         s->after.final = false;
-        s->after.closed_ns = s->after.seen_ns = now_ns;
+        s->after.closed_ns = s->after.seen_ns = now_ns > 0 ? now_ns : 0;
         s->after.heap_ns = s->after.descriptors_ns = -1;
         s->after.least_heap = s->after.least_descriptors = INFINITY;
     }
@@ -182,7 +182,7 @@ static void take_floor(struct connstat *s, const struct connstat_now *now)
 
 int connstat_sample(struct connstat *s, const struct connstat_now *now)
 {
-    if (isnan(now->live_bytes) || !s->after.begun)
+    if (isnan(now->live_bytes) || !s->after.begun || now->now_ns < 0)
         return 0;
     if (!s->after.has_floor)
         take_floor(s, now);
