@@ -182,14 +182,14 @@ static void take_floor(struct connstat *s, const struct connstat_now *now)
 
 int connstat_sample(struct connstat *s, const struct connstat_now *now)
 {
-    if (isnan(now->live_bytes) || !s->after.begun || now->now_ns < 0)
+    if (!s->after.begun || now->now_ns < 0)
         return 0;
     if (!s->after.has_floor)
         take_floor(s, now);
     s->after.peak_heap = fmax(s->after.peak_heap, now->live_bytes);
     if (s->after.watching && now->quiet)
         watch(s, now);
-    if (s->after.final || !connslope_wants(&s->slope, now->now_ns, now->live_bytes))
+    if (s->after.final || isnan(now->live_bytes) || !connslope_wants(&s->slope, now->now_ns, now->live_bytes))
         return 0;
     double count[CONNSLOPE_COUNTS] = {0};
     for (size_t k = 0; k < CONNSTAT_KIND_COUNT; k++)
@@ -217,12 +217,12 @@ struct connslope_estimate connstat_bytes_per_open(const struct connstat *s, enum
 
 static struct connstat_return returned(const struct connstat *s, double floor, double least, int64_t back_ns)
 {
-    return (struct connstat_return){floor, fmax(0, least - floor), back_ns < 0 ? -1 : back_ns - s->after.closed_ns};
+    return (struct connstat_return){floor, isnan(floor) ? NAN : fmax(0, least - floor), back_ns < 0 ? -1 : back_ns - s->after.closed_ns};
 }
 
 struct connstat_cleanup connstat_cleanup(const struct connstat *s)
 {
-    struct connstat_cleanup c = {.known = (s->after.watching || s->after.final) && isfinite(s->after.least_heap)};
+    struct connstat_cleanup c = {.known = (s->after.watching || s->after.final) && isfinite(s->after.least_descriptors)};
 
     if (!c.known)
         return c;

@@ -59,7 +59,7 @@ struct connstat_sums {
 
 /* Did a quantity come back to where it was before the first connection, after the last one was closed? */
 struct connstat_return {
-    double floor, left; /* before the first accept; the least since the last close, minus that */
+    double floor, left; /* before the first accept; the least since the last close, minus that. NaN: not known */
     int64_t after_ns;   /* how long it took; -1: it did not come back */
 };
 
@@ -98,7 +98,8 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
 /* What there is now. quiet: some thread has nothing to do at this moment. */
 struct connstat_now {
     int64_t now_ns;
-    double live_bytes, in_flight, requests, descriptors;
+    double live_bytes; /* NaN: not known */
+    double in_flight, requests, descriptors;
     bool quiet;
 };
 int connstat_sample(struct connstat *s, const struct connstat_now *now);

@@ -133,6 +133,8 @@ static void print_return(FILE *out, const char *what, const struct connstat_retu
 {
     char floor[UNITS_MAX], left[UNITS_MAX], time[UNITS_MAX];
 
+    if (isnan(back->floor))
+        return;
     fprintf(out, "  %-14s", what);
     if (back->after_ns >= 0)
         fprintf(out, "back at %s %s after the last close\n", unit(floor, back->floor), units_duration(time, (double)back->after_ns));

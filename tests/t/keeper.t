@@ -4,14 +4,17 @@
 connection, or one for all; bytes kept by route and place, descriptors by route and place against /proc, connections, clean-up."""
 
 import collections
+import json
 import os
 import re
 import socket
 import sys
 import time
 
+import jsonschema
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import O, Server, Tap, perfanalyze, report, route_of, wait_until  # noqa: E402
+from harness import O, ROOT, Server, Tap, perfanalyze, report, route_of, wait_until  # noqa: E402
 from servers import links  # noqa: E402
 
 ANSWER = len(b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n')
@@ -120,6 +123,11 @@ text = perfanalyze(server.trace).stdout
 tap.ok(re.search(r'KEPT BY ROUTE AND SITE.*\nGET /a +\S+ B +.*\n +keep_hundred keeper.c:\d+\n', text) and 'shared ' in text,
        'the text says so too', text)
 tap.ok(all(len(line) <= 80 for line in text.splitlines()), 'in 80 columns', text)
+
+with open(os.path.join(ROOT, 'formats', 'report.schema.json')) as f:
+    schema = json.load(f)
+problems = jsonschema.validators.validator_for(schema)(schema).iter_errors(result)
+tap.equal([f"{'/'.join(map(str, e.path))}: {e.message}" for e in problems], [], 'JSON keeps to its schema')
 
 # Sampled objects.
 with start('events', PERFSHIM_HEAP='sampled:256') as server:
