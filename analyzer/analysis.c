@@ -135,13 +135,14 @@ static int sample_connections(struct analysis *a, const struct item *item)
         connstat_processes(stat, footprint_quiet(&a->footprint));
         return 0;
     }
-    if ((!carries_ledger(e) && e->type != EVENT_gauge) || !connstat_wants(stat, item->time_ns, a->footprint.live.now))
+    bool pause = is_pause(e), quiet = pause || e->type == EVENT_gauge;
+    if ((!carries_ledger(e) && !quiet) || !connstat_wants(stat, item->time_ns, a->footprint.live.now, quiet))
         return 0;
     struct connstat_now now = {.now_ns = item->time_ns, .live_bytes = a->footprint.live.known ? a->footprint.live.now : NAN,
                                .in_flight = (double)exchange_in_flight(a->exchanges),
                                .requests = (double)a->footprint.exchanges,
                                .descriptors = (double)exchange_descriptors_open(a->exchanges),
-                               .quiet = e->type == EVENT_gauge || is_pause(e)};
+                               .quiet = quiet, .pause = pause};
     return connstat_sample(stat, &now);
 }
 

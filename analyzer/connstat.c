@@ -7,6 +7,9 @@
  * where it was before the first one is remembered, until another connection comes. The heap before the first one is that
  * of the first sample after it was accepted, because a thread tells what it allocated at its start only with its first
  * event. It is back when it is within a hundredth of the rise.
+ *
+ * A connection counts from its accept on, and its memory from the thread's next event on that tells of it. So the two are compared
+ * where a thread waits, if threads ever do.
  */
 #include "connstat.h"
 
@@ -189,6 +192,9 @@ int connstat_sample(struct connstat *s, const struct connstat_now *now)
     s->after.peak_heap = fmax(s->after.peak_heap, now->live_bytes);
     if (s->after.watching && now->quiet)
         watch(s, now);
+    s->pauses |= now->pause;
+    if (s->pauses && !now->quiet)
+        return 0;
     if (s->after.final || isnan(now->live_bytes) || !connslope_wants(&s->slope, now->now_ns, now->live_bytes))
         return 0;
     double count[CONNSLOPE_COUNTS] = {0};

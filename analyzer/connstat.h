@@ -75,6 +75,7 @@ struct connstat {
     uint64_t connect_failed;
     uint64_t opens, closes; /* of accepted ones: not those from before the detail, nor those that ended with a process */
     struct connslope slope;
+    bool pauses; /* threads wait now and then: only then does what they told add up */
     struct {
         bool begun, has_floor, watching, final;
         double floor_heap, floor_descriptors, peak_heap, least_heap, least_descriptors;
@@ -100,15 +101,15 @@ struct connstat_now {
     int64_t now_ns;
     double live_bytes; /* NaN: not known */
     double in_flight, requests, descriptors;
-    bool quiet;
+    bool quiet, pause; /* pause: as a thread waits */
 };
 int connstat_sample(struct connstat *s, const struct connstat_now *now);
 
 /* Whether a moment can say anything: most cannot. */
-static inline bool connstat_wants(const struct connstat *s, int64_t now_ns, double live_bytes)
+static inline bool connstat_wants(const struct connstat *s, int64_t now_ns, double live_bytes, bool quiet)
 {
     return s->after.begun && (!s->after.has_floor || s->after.watching || live_bytes > s->after.peak_heap ||
-                              connslope_wants(&s->slope, now_ns, live_bytes));
+                              ((quiet || !s->pauses) && connslope_wants(&s->slope, now_ns, live_bytes)));
 }
 
 /* Processes came or went: what was live before cannot be compared with what is after. ending: one that has served ended. */

@@ -183,8 +183,8 @@ with start('events') as server:
             requests += size
             time.sleep(0.002)
     for _ in range(50):
-        ask(connections, ['/d'] * len(connections))
-        requests += len(connections)
+        ask(connections[:1], ['/d'])
+        requests += 1
     for c in connections:
         c.close()
     # its other thread frees what /d left 200 ms later

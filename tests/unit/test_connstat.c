@@ -51,7 +51,7 @@ static double noise(double amount)
 
 static void sample(double extra)
 {
-    struct connstat_now n = {.now_ns = now, .requests = requests, .descriptors = 10 + (double)(open[0] + open[1]), .quiet = true};
+    struct connstat_now n = {.now_ns = now, .requests = requests, .descriptors = 10 + (double)(open[0] + open[1]), .quiet = true, .pause = true};
 
     n.live_bytes = 1e6 + leaked + extra + held[0] * (double)open[0] + held[1] * (double)open[1];
     assert_int_equal(connstat_sample(&s, &n), 0);
