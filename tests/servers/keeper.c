@@ -2,7 +2,7 @@
 /*
  * keeper: an HTTP/1.1 server that says itself what each route allocates, keeps and leaves open, to the byte.
  *
- *     keeper threads|events|batches
+ *     keeper threads|events|batches [LATER_MS]
  *
  * threads: one thread for each connection, which blocks in read. events: one thread, which reads, handles and answers one connection
  * after the other. batches: one thread, which first reads and handles all that is ready and then answers it all.
@@ -12,7 +12,7 @@
  * GET /a        keeps 100 bytes at one place and 40 at another
  * GET /b        a cache of 64 entries of 500 bytes
  * GET /c        keeps 1000 bytes, one request in ten
- * GET /d        300 bytes, which another thread frees 200 ms later
+ * GET /d        300 bytes, which another thread frees LATER_MS later, by default 200
  * GET /file, /socket, /dup, /closed    forgets a file, a socket, a copy of a descriptor, or nothing
  *
  * At the end it prints, for each route: its name, requests, objects and usable bytes allocated; and what a connection takes.
@@ -39,7 +39,6 @@
 #define READY_MAX 256
 #define CACHE 64
 #define LATER 4096
-#define LATER_MS 200
 
 struct truth {
     const char *name;
@@ -58,6 +57,7 @@ static volatile sig_atomic_t stopped;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void *volatile last; /* what is kept stays so whatever the compiler thinks */
 static int listener;
+static long later_ms = 200;
 
 static void *counted(struct truth *t, void *object)
 {
@@ -127,7 +127,7 @@ static NOINLINE void handle_d(struct truth *t)
         return;
     }
     later[put % LATER].object = object;
-    later[put % LATER].due_ms = now_ms() + LATER_MS;
+    later[put % LATER].due_ms = now_ms() + later_ms;
     put++;
 }
 
@@ -325,6 +325,8 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = stop};
     pthread_t thread;
 
+    if (argc > 2)
+        later_ms = atol(argv[2]);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     listener = socket(AF_INET, SOCK_STREAM, 0);

@@ -24,8 +24,8 @@ NOT_LOST = {'PERFSHIM_MAX_STALL': '30000'}
 tap = Tap()
 
 
-def start(mode, **env):
-    return Server([f'{O}/tests/servers/keeper', mode], ready=r'listening on (\d+)', env={**NOT_LOST, **env})
+def start(mode, later_ms=200, **env):
+    return Server([f'{O}/tests/servers/keeper', mode, str(later_ms)], ready=r'listening on (\d+)', env={**NOT_LOST, **env})
 
 
 def ask(connections, paths):
@@ -116,7 +116,7 @@ for mode in ('threads', 'events', 'batches'):
     cleanup = result['connections']['cleanup']
     kept = truth['GET /a'][2] + truth['GET /c'][2]
     above = cleanup and cleanup['live_heap_bytes']['above']
-    tap.ok(above and kept <= above <= kept + 200000, f'{mode}: after the last close what is kept is left', (kept, cleanup))
+    tap.ok(above and kept - 10000 <= above <= kept + 400000, f'{mode}: after the last close what is kept is left', (kept, cleanup))
     tap.ok(cleanup and cleanup['live_heap_bytes']['back_after_ms'] is None and cleanup['descriptors']['back_after_ms'] is not None,
            f'{mode}: so the heap is not back where it was, but descriptors are', cleanup)
 text = perfanalyze(server.trace).stdout
@@ -170,7 +170,7 @@ tap.ok(re.search(r'DESCRIPTORS OPENED AND NOT CLOSED.*\n(.*\n)*GET /file +file +
        'the text shows them', text)
 
 # Connections that come and go; then what is left is freed later.
-with start('events') as server:
+with start('events', later_ms=1500) as server:
     connections, opened, requests = [], 0, 0
     for size in (5, 40, 10, 60, 20, 50, 5, 45, 15, 55, 10, 30):
         while len(connections) > size:
@@ -187,8 +187,7 @@ with start('events') as server:
         requests += 1
     for c in connections:
         c.close()
-    # its other thread frees what /d left 200 ms later
-    time.sleep(1)
+    time.sleep(3)  # its other thread frees what /d left
     truth = stop(server, 'connections')
 result = report(server.trace)
 http = next(row for row in result['connections']['by_kind'] if row['kind'] == 'http')
@@ -198,7 +197,7 @@ tap.ok(about(http['bytes_per_open'], truth['connection'][2]), 'connections: what
 tap.ok(http['lifetime_ms']['p50'] > http['establish_ms']['p50'] > 0, 'connections: their age', http)
 cleanup = result['connections']['cleanup']
 back = cleanup and cleanup['live_heap_bytes']['back_after_ms']
-tap.ok(back and 100 < back, 'connections: the heap is back when the other thread has freed its part', cleanup)
+tap.ok(back and 200 < back, 'connections: the heap is back when the other thread has freed its part', cleanup)
 tap.ok(cleanup and cleanup['descriptors']['back_after_ms'] < back, 'connections: descriptors are back sooner', cleanup)
 tap.ok(result['connections']['opened_per_s'] > 1, 'connections: churn', result['connections'])
 tap.done()
