@@ -11,6 +11,7 @@
  */
 #include "analysis.h"
 
+#include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,32 @@ static int feed_heap_event(struct pass *p, const struct item *item)
     return heapfeed_item(p->heapfeed, item);
 }
 
+/* A wait, but not one for the end of something: that is how a program ends. */
+static bool is_pause(const struct event *e)
+{
+    return e->type == EVENT_wait && e->u.wait.what != WAIT_thread && e->u.wait.what != WAIT_child;
+}
+
+/* Connections beside what there is else, at this moment. */
+static int sample_connections(struct analysis *a, const struct item *item)
+{
+    struct connstat *stat = exchange_connstat(a->exchanges);
+    const struct event *e = &item->event;
+    if (e->type == EVENT_process || e->type == EVENT_process_end) {
+        connstat_processes(stat, footprint_quiet(&a->footprint));
+        return 0;
+    }
+    bool pause = is_pause(e), quiet = pause || e->type == EVENT_gauge;
+    if ((!carries_ledger(e) && !quiet) || !connstat_wants(stat, item->time_ns, a->footprint.live.now, quiet))
+        return 0;
+    struct connstat_now now = {.now_ns = item->time_ns, .live_bytes = a->footprint.live.known ? a->footprint.live.now : NAN,
+                               .in_flight = (double)exchange_in_flight(a->exchanges),
+                               .requests = (double)a->footprint.exchanges,
+                               .descriptors = (double)exchange_descriptors_open(a->exchanges),
+                               .quiet = quiet, .pause = pause};
+    return connstat_sample(stat, &now);
+}
+
 static int feed(struct pass *p, const struct item *item)
 {
     struct analysis *a = p->analysis;
@@ -139,7 +166,7 @@ static int feed(struct pass *p, const struct item *item)
             return -1;
     if (process_table_feed(a->processes, p->merge, item) || unseen_feed(&a->unseen, item) ||
         heapfeed_item(p->heapfeed, item) || exchange_feed(a->exchanges, p->merge, item, &stretch_route) ||
-        footprint_feed(&a->footprint, a->processes, item))
+        footprint_feed(&a->footprint, a->processes, item) || sample_connections(a, item))
         return -1;
     if (carries_ledger(&item->event) && heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
         return -1;

@@ -128,23 +128,68 @@ static bool is_event_s(const struct worker *w, const struct stretch *s)
     }
 }
 
-static int32_t share(struct flight **flights, size_t count, const struct stretch *s, double *attributed_bytes)
+static inline void give(struct flight **flights, size_t count, double objects, double bytes, bool shared, double *attributed_bytes)
 {
-    if (!count)
-        return ROUTE_NONE;
-    double objects = (double)s->alloc_count / (double)count, bytes = (double)s->alloc_bytes / (double)count;
-    int32_t route = flights[0]->x.route;
-
     for (size_t i = 0; i < count; i++) {
         struct exchange *x = &flights[i]->x;
         x->alloc_count += objects;
         x->alloc_bytes += bytes;
+        if (shared)
+            x->shared_bytes += bytes;
         if (x->route >= 0)
             *attributed_bytes += bytes;
-        if (x->route != route)
-            route = ROUTE_SHARED;
     }
+}
+
+static inline int32_t route_of_all(struct flight **flights, size_t count)
+{
+    int32_t route = count ? flights[0]->x.route : ROUTE_NONE;
+
+    for (size_t i = 1; i < count; i++)
+        if (flights[i]->x.route != route)
+            return ROUTE_SHARED;
     return route;
+}
+
+static int32_t share(struct flight **flights, size_t count, const struct stretch *s, double *attributed_bytes)
+{
+    if (!count)
+        return ROUTE_NONE;
+    int32_t route = route_of_all(flights, count);
+    give(flights, count, (double)s->alloc_count / (double)count, (double)s->alloc_bytes / (double)count, route == ROUTE_SHARED,
+         attributed_bytes);
+    return route;
+}
+
+/* The thread read one request and answers another. It may have worked on the first up to now (loops that answer all at their end),
+ * on the second (loops that read all at their beginning), or on both: nobody can tell. */
+static bool is_anybody_s(const struct worker *w, const struct stretch *s)
+{
+    return s->end == STRETCH_WRITE && s->count && w->count && w->desc != s->desc && !all_over(w);
+}
+
+static int32_t share_both(const struct worker *w, const struct stretch *s, double *attributed_bytes)
+{
+    double count = (double)(w->count + s->count), objects = (double)s->alloc_count / count, bytes = (double)s->alloc_bytes / count;
+    int32_t route = route_of_all(w->batch, w->count);
+
+    if (route != route_of_all(s->flights, s->count))
+        route = ROUTE_SHARED;
+    give(w->batch, w->count, objects, bytes, route == ROUTE_SHARED, attributed_bytes);
+    give(s->flights, s->count, objects, bytes, route == ROUTE_SHARED, attributed_bytes);
+    return route;
+}
+
+int32_t attribution_route(const struct attribution *a, uint32_t thread)
+{
+    const struct worker *w = keymap_get(&a->workers, thread);
+
+    if (!w || !w->count)
+        return ROUTE_NONE;
+    for (size_t i = 1; i < w->count; i++)
+        if (w->batch[i]->x.route != w->batch[0]->x.route)
+            return ROUTE_SHARED;
+    return w->batch[0]->x.route;
 }
 
 int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes)
@@ -153,7 +198,9 @@ int attribution_close(struct attribution *a, const struct stretch *s, int32_t *r
 
     if (!w)
         return -1;
-    if (is_event_s(w, s))
+    if (is_anybody_s(w, s))
+        *route = share_both(w, s, attributed_bytes);
+    else if (is_event_s(w, s))
         *route = share(s->flights, s->count, s, attributed_bytes);
     else
         *route = share(w->batch, w->count, s, attributed_bytes);

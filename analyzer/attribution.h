@@ -37,6 +37,9 @@ void attribution_free(struct attribution *a); /* drops what threads hold */
  * exchanges whose route is known. -1 if memory is short. */
 int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes);
 
+/* The route of what the thread has worked on last since its last wait: ROUTE_NONE, ROUTE_SHARED as in exchange.h. */
+int32_t attribution_route(const struct attribution *a, uint32_t thread);
+
 void attribution_thread_end(struct attribution *a, uint32_t thread);
 void attribution_finish(struct attribution *a); /* drops what all threads hold */
 

@@ -18,6 +18,7 @@
 #define NUMBERS_MAX (1u << 20) /* as in the shim; higher ones are not tracked */
 #define PAGE_NUMBERS 256u
 #define OPS_MAX 4096
+#define NO_ROUTE (-1)
 
 /* What forks can make us keep and do: children that no one has seen yet, and descriptors and pages that all children
  * inherit together. A child beyond that begins without its parent's descriptors. */
@@ -31,6 +32,8 @@ struct number {
     uint8_t state; /* enum number_state */
     uint8_t kind;
     bool inherited;
+    uint32_t site;      /* what opened it (descsite.h) */
+    uint32_t opened_ms;
 };
 
 struct conn_proc {
@@ -48,6 +51,7 @@ struct conn_table {
     void *context;
     struct keymap descriptions, procs, pids; /* procs by serial, pids: the living process with that pid */
     uint64_t pending, inherited; /* see PENDING_MAX, INHERIT_MAX */
+    struct conn_now now;
     uint8_t ops[OPS_MAX];
 };
 
@@ -134,7 +138,9 @@ static void number_clear(struct conn_table *t, struct conn_proc *p, struct numbe
     n->state = NUMBER_CLOSED;
     if (!open)
         return;
+    t->now.open--;
     p->by_kind[n->kind]--;
+    descsite_gone(&t->now.sites, n->site, n->opened_ms, t->now.now_ns, t->now.ending);
     description_release(t, n->desc);
 }
 
@@ -144,17 +150,30 @@ static void number_set(struct conn_table *t, struct conn_proc *p, struct number 
     number_clear(t, p, n);
     *n = (struct number){.desc = d->desc, .state = NUMBER_OPEN, .kind = d->kind};
     p->by_kind[d->kind]++;
+    t->now.open++;
+}
+
+static void number_site(struct conn_table *t, struct number *n, enum descsite_origin origin, uint64_t stack)
+{
+    bool caused = origin == DESCSITE_OPENED || origin == DESCSITE_ACCEPTED;
+
+    n->opened_ms = t->now.now_ns > 0 ? (uint32_t)(t->now.now_ns / 1000000) : 0;
+    n->site = descsite_opened(&t->now.sites, (struct descsite_key){.stack = caused && stack != EVENT_UNKNOWN ? stack : 0,
+                                                               .route = caused ? t->now.route : NO_ROUTE, .kind = n->kind,
+                                                               .origin = (uint8_t)origin});
 }
 
 /* --- processes --- */
 
-static void proc_end(struct conn_table *t, struct conn_proc *p)
+static void proc_end(struct conn_table *t, struct conn_proc *p, enum descsite_end ending)
 {
+    t->now.ending = ending;
     for (uint32_t page = 0; page < p->page_count; page++) {
         for (uint32_t i = 0; p->pages[page] && i < PAGE_NUMBERS; i++)
             number_clear(t, p, &p->pages[page][i]);
         free(p->pages[page]);
     }
+    t->now.ending = DESCSITE_CLOSED;
     t->pending -= !p->serial;
     if (keymap_get(&t->pids, p->pid) == p)
         keymap_remove(&t->pids, p->pid);
@@ -176,12 +195,12 @@ static struct conn_proc *proc_make(struct conn_table *t, uint32_t serial, uint32
     t->pending += !serial;
     if (before) {
         p->complete = true;
-        proc_end(t, before);
+        proc_end(t, before, DESCSITE_ENDED);
     }
     if (keymap_put(&t->pids, pid, p) < 0 || (serial && keymap_put(&t->procs, serial, p) < 0)) {
         t->pending += serial != 0;
         p->serial = 0;
-        proc_end(t, p);
+        proc_end(t, p, DESCSITE_LEFT);
         return NULL;
     }
     return p;
@@ -249,7 +268,7 @@ void conn_table_free(struct conn_table *t)
     for (size_t i = 0; i < t->pids.capacity;) { /* a removal may move another entry here */
         struct conn_proc *p = t->pids.slots[i].value;
         if (p)
-            proc_end(t, p);
+            proc_end(t, p, DESCSITE_LEFT);
         else
             i++;
     }
@@ -261,10 +280,18 @@ void conn_table_free(struct conn_table *t)
     keymap_reset(&t->descriptions);
     keymap_reset(&t->procs);
     keymap_reset(&t->pids);
+    descsite_free(&t->now.sites);
     free(t);
 }
 
 /* --- events --- */
+
+static enum descsite_origin origin_of(const struct event_desc_open *e, enum conn_op op)
+{
+    if (e->from || op == CONN_OP_ACCEPT)
+        return DESCSITE_ACCEPTED;
+    return op == CONN_OP_INHERITED ? DESCSITE_INHERITED : op == CONN_OP_UNSEEN ? DESCSITE_UNKNOWN : DESCSITE_OPENED;
+}
 
 static int feed_open(struct conn_table *t, const struct item *item)
 {
@@ -286,6 +313,7 @@ static int feed_open(struct conn_table *t, const struct item *item)
         proc_disinherit(t, p);
     p->listed |= op == CONN_OP_INHERITED;
     number_set(t, p, n, d);
+    number_site(t, n, origin_of(e, op), e->stack);
     return 0;
 }
 
@@ -308,6 +336,7 @@ static int feed_held(struct conn_table *t, const struct item *item)
     d->held = true;
     d->pending = e->pending <= UINT32_MAX ? (uint32_t)e->pending : 0;
     number_set(t, p, n, d);
+    number_site(t, n, d->role == CONN_ACCEPTED ? DESCSITE_ACCEPTED : DESCSITE_UNKNOWN, EVENT_UNKNOWN);
     return 0;
 }
 
@@ -329,8 +358,10 @@ static int feed_dup(struct conn_table *t, const struct item *item)
     struct number *n = p ? number_at(p, e->new_fd) : NULL;
     struct description *d = conn_find(t, e->desc);
 
-    if (n && d)
+    if (n && d) {
         number_set(t, p, n, d);
+        number_site(t, n, DESCSITE_OPENED, e->stack);
+    }
     return p ? 0 : -1;
 }
 
@@ -353,6 +384,7 @@ static int feed_sock(struct conn_table *t, const struct item *item)
         p->by_kind[n->kind]--;
         n->kind = KIND_listener;
         p->by_kind[n->kind]++;
+        n->site = descsite_becomes(&t->now.sites, n->site, KIND_listener);
     }
     return 0;
 }
@@ -463,7 +495,7 @@ static const struct {
     {"accept", CONN_OP_ACCEPT},     {"accept4", CONN_OP_ACCEPT}, {"connect", CONN_OP_CONNECT},
     {"listen", CONN_OP_LISTEN},     {"vfork", CONN_OP_SPAWN},    {"shutdown", CONN_OP_SHUTDOWN},
     {"posix_spawn", CONN_OP_SPAWN}, {"posix_spawnp", CONN_OP_SPAWN},
-    {"inherited", CONN_OP_INHERITED},
+    {"inherited", CONN_OP_INHERITED}, {"unseen", CONN_OP_UNSEEN},
 };
 
 static void feed_op(struct conn_table *t, const struct event *e)
@@ -480,6 +512,7 @@ enum conn_op conn_op(const struct conn_table *t, uint64_t op)
 
 int conn_feed(struct conn_table *t, const struct item *item)
 {
+    t->now.now_ns = item->time_ns;
     switch (item->event.type) {
     case EVENT_desc_open:
         return feed_open(t, item);
@@ -502,7 +535,7 @@ int conn_feed(struct conn_table *t, const struct item *item)
     case EVENT_process_end: {
         struct conn_proc *p = keymap_get(&t->procs, item->proc);
         if (p)
-            proc_end(t, p);
+            proc_end(t, p, item->event.u.process_end.how == HOW_exec ? DESCSITE_ENDED : DESCSITE_LEFT);
         return 0;
     }
     case EVENT_op:
@@ -524,9 +557,29 @@ struct description *conn_use(struct conn_table *t, const struct item *item)
         return d;
     if (!d)
         d = description_make(t, (uint32_t)e->desc, e->flags & IO_STREAM ? KIND_socket : KIND_unknown);
-    if (d)
+    if (d) {
+        t->now.now_ns = item->time_ns;
         number_set(t, p, n, d);
+        number_site(t, n, DESCSITE_UNKNOWN, EVENT_UNKNOWN);
+    }
     return d;
+}
+
+struct conn_now *conn_now(struct conn_table *t) { return &t->now; }
+
+void conn_finish(struct conn_table *t)
+{
+    for (size_t i = 0; i < t->pids.capacity; i++) {
+        struct conn_proc *p = t->pids.slots[i].value;
+        for (uint32_t fd = 0; p && fd < p->page_count * PAGE_NUMBERS; fd++) {
+            struct number *n = number_known(p, fd);
+            if (!n || n->state != NUMBER_OPEN)
+                continue;
+            descsite_gone(&t->now.sites, n->site, n->opened_ms, t->now.now_ns, DESCSITE_LEFT);
+            n->site = DESCSITE_NONE;
+        }
+    }
+    descsite_finish(&t->now.sites);
 }
 
 void conn_half_closed(struct conn_table *t, uint32_t proc, int change)

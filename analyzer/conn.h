@@ -7,7 +7,7 @@
  * was exec'd begins with an empty table, because the shim looks at each descriptor anew under new ids. A forked child's
  * own word of what it has (desc_table) counts more than what its parent is believed to have had.
  *
- * Memory: 8 bytes for each number up to a process's highest, and an entry for each open description.
+ * Memory: 16 bytes for each number up to a process's highest, and an entry for each open description.
  */
 #ifndef PERFSHIM_CONN_H
 #define PERFSHIM_CONN_H
@@ -15,12 +15,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "connstat.h"
+#include "descsite.h"
 #include "merge.h"
 
 enum conn_role { CONN_UNKNOWN, CONN_ACCEPTED, CONN_CONNECTED };
 
 /* What an intercepted call is to us; its number is known only by the trace's `op` events. */
-enum conn_op { CONN_OP_OTHER, CONN_OP_ACCEPT, CONN_OP_CONNECT, CONN_OP_LISTEN, CONN_OP_SHUTDOWN, CONN_OP_SPAWN, CONN_OP_INHERITED };
+enum conn_op { CONN_OP_OTHER, CONN_OP_ACCEPT, CONN_OP_CONNECT, CONN_OP_LISTEN, CONN_OP_SHUTDOWN, CONN_OP_SPAWN, CONN_OP_INHERITED,
+               CONN_OP_UNSEEN };
 
 struct connection;
 
@@ -32,6 +35,7 @@ struct description {
     bool held;        /* it was open before the detail of a trimmed trace begins */
     uint32_t pending; /* then: requests that were unanswered where it begins */
     struct connection *connection; /* the caller's; NULL until it sets it */
+    struct connstat_life life;     /* the caller's too; all zeros until then */
 };
 
 struct conn_table;
@@ -54,6 +58,19 @@ enum conn_op conn_op(const struct conn_table *t, uint64_t op);
 
 /* The peer has closed, the host has not: counted for the item's process until the count is taken back. */
 void conn_half_closed(struct conn_table *t, uint32_t proc, int change);
+
+/* What the table is at. */
+struct conn_now {
+    int64_t now_ns; /* time of the item that is being fed, or was last */
+    int32_t route;  /* the caller sets it: to this (exchange.h) belongs what the next items open */
+    enum descsite_end ending; /* for `gone`: how the descriptor ends */
+    uint64_t open;  /* descriptors of all processes, by what the trace tells */
+    struct descsite_table sites;
+};
+struct conn_now *conn_now(struct conn_table *t);
+
+/* Once, at the end of the stream: nobody closed what is open now. */
+void conn_finish(struct conn_table *t);
 
 void conn_descriptors(const struct conn_table *t, uint32_t proc, uint64_t by_kind[KIND_COUNT], uint64_t *half_closed);
 

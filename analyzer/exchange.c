@@ -13,12 +13,14 @@
 
 #include "attribution.h"
 #include "conn.h"
+#include "connlife.h"
 #include "flight.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
 struct connection {
     struct wire_conn *wire;
+    struct connstat_life *life; /* of its description */
     struct flight *first, *last; /* requests without a complete response */
     struct flight *receiving;    /* the request that has not ended; it may be answered already, and out of the queue */
     int64_t request_last_ns, response_last_ns; /* when each side's last bytes went */
@@ -29,6 +31,7 @@ struct connection {
     bool response_counts; /* its head was seen, and it answers the front of the queue */
     bool limping;
     bool half_closed;
+    bool named; /* its protocol's name is in its life */
     bool held;        /* its streams begin before the detail does: what is missing there is no loss */
     uint32_t pending; /* responses still to come that answer requests from before */
     uint32_t half_closed_proc;
@@ -55,6 +58,8 @@ struct exchange_table {
     struct flight_pool pool;
     struct wire_sink sink;
     struct exchange_stats stats;
+    struct connstat connstat;
+    struct descsite_table *descsites; /* of conns */
     uint64_t in_flight; /* requests of a known route without a complete response */
     bool short_of_memory;
     struct now now;
@@ -115,6 +120,7 @@ static void front_answered(struct exchange_table *x, struct connection *c, uint6
     struct flight *f = queue_pop(c);
 
     f->response_done = true;
+    c->life->requests += f->x.route >= 0;
     f->x.done_ns = done_ns;
     f->x.response_bytes = offset - c->response_begin;
     if (c->receiving != f)
@@ -191,6 +197,10 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
     struct connection *c = x->now.c;
     struct flight *f = side == WIRE_REQUEST ? c->receiving : c->first;
 
+    if (!c->named) {
+        c->named = true;
+        x->short_of_memory |= connlife_named(&x->connstat, c->life, wire_protocol(c->wire)) < 0;
+    }
     if (side == WIRE_REQUEST && f) {
         f->x.route = route_find(x->routes, wire_protocol(c->wire), f->x.upstream, head->method, head->method_bytes,
                                 head->path, head->path_bytes);
@@ -277,6 +287,7 @@ static struct connection *connection_of(struct description *d, unsigned dir)
         free(c);
         return NULL;
     }
+    c->life = &d->life;
     c->held = d->held;
     c->pending = d->pending;
     c->request_dir = (uint8_t)(d->role == CONN_ACCEPTED ? 0 : d->role == CONN_CONNECTED ? 1 : dir);
@@ -304,6 +315,8 @@ static void on_gone(void *context, struct description *d)
     struct connection *c = d->connection;
 
     x->stats.closed += d->role == CONN_ACCEPTED;
+    if (connstat_closed(&x->connstat, &d->life, conn_now(x->conns)->now_ns, conn_now(x->conns)->ending) < 0)
+        x->short_of_memory = true;
     if (!c)
         return;
     side_closed(x, c, WIRE_RESPONSE);
@@ -350,6 +363,8 @@ static void feed_bytes(struct exchange_table *x, struct connection *c, const str
     uint64_t expected = wire_offset(c->wire, side), offset = e->u.io.offset;
 
     x->now.c = c;
+    if (!c->life->begun_ns && connlife_bytes(&x->connstat, c->life, (unsigned)e->u.io.dir, x->now.first_ns) < 0)
+        x->short_of_memory = true;
     if (side == WIRE_REQUEST)
         touch(x, c->receiving);
     else if (c->response_open && c->response_counts)
@@ -437,8 +452,11 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     return close_stretch(x, item, end, e->desc, e->alloc_count, e->alloc_bytes, stretch_route);
 }
 
-static void count_accepted(struct exchange_table *x)
+static void count_accepted(struct exchange_table *x, struct description *d)
 {
+    d->life.held = d->held;
+    if (connstat_opened(&x->connstat, &d->life, CONNSTAT_silent, conn_now(x->conns)->now_ns) < 0)
+        x->short_of_memory = true;
     x->stats.accepted++;
     uint64_t open = x->stats.accepted - x->stats.closed;
     if (open > x->stats.open_peak)
@@ -456,7 +474,7 @@ static int feed_held(struct exchange_table *x, const struct item *item)
     struct description *d = conn_find(x->conns, e->desc);
     if (!d || known || d->role != CONN_ACCEPTED)
         return 0;
-    count_accepted(x);
+    count_accepted(x, d);
     struct connection *c = e->half_closed ? connection_of(d, 0) : NULL;
     if (!c)
         return e->half_closed ? -1 : 0;
@@ -469,23 +487,27 @@ static int feed_held(struct exchange_table *x, const struct item *item)
 static int feed_open(struct exchange_table *x, const struct item *item, int32_t *stretch_route)
 {
     const struct event_desc_open *e = &item->event.u.desc_open;
-    const struct description *d = conn_find(x->conns, e->desc);
+    struct description *d = conn_find(x->conns, e->desc);
     bool known = d && d->role == CONN_ACCEPTED;
 
+    conn_now(x->conns)->route = attribution_route(x->attribution, item->thread);
     if (conn_feed(x->conns, item) < 0)
         return -1;
     d = conn_find(x->conns, e->desc);
     bool accepted = d && d->role == CONN_ACCEPTED && !known;
     if (accepted)
-        count_accepted(x);
+        count_accepted(x, d);
     return close_stretch(x, item, accepted ? STRETCH_WAIT : STRETCH_OTHER, 0, e->alloc_count, e->alloc_bytes,
                          stretch_route);
 }
 
-static int feed_sock(struct exchange_table *x, const struct item *item)
+static int feed_sock(struct exchange_table *x, const struct merge *m, const struct item *item)
 {
     const struct event_sock *e = &item->event.u.sock;
     struct description *d = conn_find(x->conns, e->desc);
+
+    if (d && conn_op(x->conns, e->op) == CONN_OP_CONNECT)
+        x->short_of_memory |= connlife_connect(&x->connstat, m, item, d) < 0;
 
     if (d && d->connection && conn_op(x->conns, e->op) == CONN_OP_SHUTDOWN && !e->result && e->arg >= 1 && e->arg <= 2)
         side_closed(x, d->connection, side_of(d->connection, 1));
@@ -514,7 +536,11 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
         result = feed_held(x, item);
         break;
     case EVENT_sock:
-        result = feed_sock(x, item);
+        result = feed_sock(x, m, item);
+        break;
+    case EVENT_desc_dup:
+        conn_now(x->conns)->route = attribution_route(x->attribution, item->thread);
+        result = conn_feed(x->conns, item);
         break;
     case EVENT_thread_exit:
         attribution_thread_end(x->attribution, item->thread);
@@ -531,7 +557,11 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
 
 int exchange_next(struct exchange_table *x, struct exchange *out)
 {
-    return flight_next(&x->pool, out);
+    if (!flight_next(&x->pool, out))
+        return 0;
+    if (!out->upstream)
+        descsite_worked(x->descsites, out->done_ns);
+    return 1;
 }
 
 /* --- the table --- */
@@ -550,6 +580,7 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
         exchange_table_free(x);
         return NULL;
     }
+    x->descsites = &conn_now(x->conns)->sites;
     return x;
 }
 
@@ -559,6 +590,7 @@ void exchange_table_free(struct exchange_table *x)
         return;
     attribution_free(x->attribution);
     conn_table_free(x->conns);
+    connstat_free(&x->connstat);
     flight_pool_reset(&x->pool);
     free(x);
 }
@@ -568,7 +600,19 @@ void exchange_finish(struct exchange_table *x)
     x->stats.unfinished += x->in_flight;
     x->in_flight = 0;
     attribution_finish(x->attribution);
+    for (struct flight *f = x->pool.first; f; f = f->next)
+        if (!f->x.upstream)
+            descsite_worked(x->descsites, f->x.done_ns);
+    conn_finish(x->conns);
 }
+
+uint64_t exchange_in_flight(const struct exchange_table *x) { return x->in_flight; }
+
+struct connstat *exchange_connstat(struct exchange_table *x) { return &x->connstat; }
+
+const struct descsite_table *exchange_descsites(const struct exchange_table *x) { return x->descsites; }
+
+uint64_t exchange_descriptors_open(const struct exchange_table *x) { return conn_now(x->conns)->open; }
 
 void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_t by_kind[KIND_COUNT],
                           uint64_t *half_closed)

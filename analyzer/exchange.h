@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "connstat.h"
+#include "descsite.h"
 #include "merge.h"
 #include "route.h"
 #include "wire.h"
@@ -38,6 +40,7 @@ struct exchange {
     int64_t rx_ns, in_ns, ready_ns, out_ns, done_ns;
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
+    double shared_bytes; /* of them: from stretches shared with other routes, so that nobody knows whose they were */
 };
 
 struct exchange_stats {
@@ -73,5 +76,15 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
                           uint64_t *half_closed);
 
 struct exchange_stats exchange_stats(const struct exchange_table *x);
+
+/* Requests that are being answered. */
+uint64_t exchange_in_flight(const struct exchange_table *x);
+
+/* Connections by kind; samples of what there is beside them are the caller's to add. Owned by the table. */
+struct connstat *exchange_connstat(struct exchange_table *x);
+
+/* What opened descriptors; complete once the table is finished. */
+const struct descsite_table *exchange_descsites(const struct exchange_table *x);
+uint64_t exchange_descriptors_open(const struct exchange_table *x); /* of all processes */
 
 #endif

@@ -544,7 +544,7 @@ static int take_row(struct heap *h, const struct heap_row *row)
         return 0;
     }
     if (row->kind == HEAP_EXCHANGE)
-        return kept_exchange(h->kept, row->route, row->time_ns);
+        return kept_exchange(h->kept, row->route, row->time_ns, row->size != 0);
     pass_time(h, row);
     switch (row->kind) {
     case HEAP_ALLOC: return take_alloc(h, row);
@@ -623,6 +623,8 @@ struct heap_kept heap_kept(const struct heap *h, int32_t route)
 {
     return kept_estimate(h->kept, route);
 }
+
+const struct kept *heap_kept_pairs(const struct heap *h) { return h->kept; }
 
 struct heap_totals heap_totals(const struct heap *h)
 {

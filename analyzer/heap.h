@@ -43,7 +43,7 @@ struct heap_row {
         uint64_t ptr;
         const struct item *item; /* of HEAP_ITEM; borrowed until it is taken */
     };
-    uint64_t size, stack; /* as in the event */
+    uint64_t size, stack; /* as in the event; size of HEAP_EXCHANGE: some of its memory was other routes' perhaps */
     int64_t time_ns;
     union {
         uint32_t slack;
@@ -88,6 +88,9 @@ struct heap_kept {
     uint64_t top_stack; /* the site that keeps most of it; 0: none, or it is not certain which */
 };
 struct heap_kept heap_kept(const struct heap *h, int32_t route);
+
+struct kept;
+const struct kept *heap_kept_pairs(const struct heap *h); /* the same by route and site (kept.h), once it is finished */
 
 struct heap_totals {
     uint64_t alloc_count, alloc_bytes, free_count, free_bytes; /* usable bytes, from the object events */

@@ -185,7 +185,8 @@ int heapfeed_exchange(struct heapfeed *f, const struct exchange *x)
 {
     struct batch *b = batch_now(f);
 
-    *row_next(b) = (struct heap_row){.kind = HEAP_EXCHANGE, .route = x->route, .time_ns = x->ready_ns};
+    *row_next(b) = (struct heap_row){.kind = HEAP_EXCHANGE, .route = x->route, .time_ns = x->ready_ns,
+                                     .size = x->shared_bytes > 0};
     return row_made(f, b);
 }
 

@@ -3,7 +3,8 @@
  * The time in which a route was loaded is cut into up to 24 blocks of about equally many requests. For each site that
  * allocated for it, a block has the bytes allocated in it that are still live at the end. Whether they are *kept* or
  * merely *not freed yet* is told by the site itself: L is the oldest age that any freed object of the site ever
- * reached, and only blocks that were over at least L before the end are used. A site with an L beyond half of the
+ * reached, and only blocks that were over at least L before the route's last requests are used: when a load stops, so does what
+ * requests replace, and nothing that is then idle has grown old by itself. A site with an L beyond half of the
  * loaded time, or with fewer than 6 blocks left, is undecided: what it holds widens the interval upwards and nothing
  * else.
  *
@@ -17,7 +18,10 @@
  * betrays itself by its place: it lies in the first blocks. So leading blocks, up to a third, are left out while the
  * first holds more per request than any after it, or one of them more than twice as much; of a steady leak this takes a
  * block now and then, and does no harm. And what is found in fewer than three of the remaining blocks gives no value,
- * only its share of the interval.
+ * only its share of the interval, and, as many such sites may make up a leak together, all of it on top.
+ *
+ * An object of a stretch that several routes share has none. Requests in such stretches keep, at most, what the others do: the
+ * interval's upper end is that of the route without them.
  *
  * Where objects were drawn (formats/sample.h), each counts as all that it stands for. What the draw adds to the variance is between
  * the blocks too, as objects are drawn independently of each other, so the interval has it; it is taken to be at least what the
@@ -39,11 +43,13 @@
 #define ROUTES_MAX 32767 /* what an object can name */
 #define NO_BLOCK 255
 #define NO_PAIR UINT32_MAX
+#define REST UINT32_MAX /* of a pair that stands for all sites for which there is no room: index of its site */
 #define Z95 1.959964
 
 struct kept_route {
     uint32_t *bins;      /* requests in each, NULL: no request */
     uint64_t requests;
+    uint64_t shared; /* of them, those some of whose objects may have no route */
     unsigned blocks;
     uint8_t *block_of;   /* for each bin; NO_BLOCK outside the loaded time */
     double block_requests[BLOCKS];
@@ -55,6 +61,7 @@ struct kept_route {
 /* What a site allocated for a route and is still live. */
 struct kept_pair {
     struct kept_site site;
+    uint32_t route;
     uint32_t next; /* pair of the same route */
     double variance; /* of all its bytes, where objects were drawn */
     double bytes[BLOCKS];
@@ -123,7 +130,7 @@ static uint32_t to_units(int64_t time_ns)
     return units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
 }
 
-int kept_exchange(struct kept *k, int32_t route, int64_t time_ns)
+int kept_exchange(struct kept *k, int32_t route, int64_t time_ns, bool shared)
 {
     uint32_t unit = to_units(time_ns);
 
@@ -136,6 +143,7 @@ int kept_exchange(struct kept *k, int32_t route, int64_t time_ns)
         bins_widen(k);
     r->bins[unit >> k->shift]++;
     r->requests++;
+    r->shared += shared;
     return 0;
 }
 
@@ -176,13 +184,8 @@ void kept_begin(struct kept *k, int64_t end_ns)
             blocks_cut(k, &k->routes[i]);
 }
 
-static struct kept_pair *pair_of(struct kept *k, uint32_t route, const struct kept_site *site)
+static struct kept_pair *pair_make(struct kept *k, uint64_t id, uint32_t route, const struct kept_site *site)
 {
-    uint64_t id = (uint64_t)route << 32 | site->index;
-    uint32_t index = idmap_get(&k->pair_of, id);
-
-    if (index != IDMAP_NONE)
-        return &k->pairs[index];
     if (k->pair_count == k->pair_room) {
         size_t room = k->pair_room ? k->pair_room + k->pair_room / 2 : 64;
         struct kept_pair *grown = realloc(k->pairs, room * sizeof *grown);
@@ -193,9 +196,24 @@ static struct kept_pair *pair_of(struct kept *k, uint32_t route, const struct ke
     }
     if (idmap_put(&k->pair_of, id, (uint32_t)k->pair_count) < 0)
         return NULL;
-    k->pairs[k->pair_count] = (struct kept_pair){.site = *site, .next = k->routes[route].pairs};
+    k->pairs[k->pair_count] = (struct kept_pair){.site = *site, .route = route, .next = k->routes[route].pairs};
     k->routes[route].pairs = (uint32_t)k->pair_count;
     return &k->pairs[k->pair_count++];
+}
+
+static struct kept_pair *pair_of(struct kept *k, uint32_t route, const struct kept_site *site)
+{
+    uint64_t id = (uint64_t)route << 32 | site->index;
+    uint32_t index = idmap_get(&k->pair_of, id);
+
+    if (index != IDMAP_NONE)
+        return &k->pairs[index];
+    if (k->pair_count < KEPT_PAIRS_MAX || site->index == REST)
+        return pair_make(k, id, route, site);
+    struct kept_pair *rest = pair_of(k, route, &(struct kept_site){.index = REST, .freed_age = site->freed_age});
+    if (rest && rest->site.freed_age < site->freed_age)
+        rest->site.freed_age = site->freed_age;
+    return rest;
 }
 
 int kept_object(struct kept *k, const struct kept_site *site, const struct live_object *object, uint32_t process_end)
@@ -264,13 +282,13 @@ static unsigned skip_start(const struct kept_route *r, const struct kept_pair *p
     return from;
 }
 
-static struct judged judge(const struct kept *k, const struct kept_route *r, const struct kept_pair *p)
+static struct judged judge(const struct kept_route *r, const struct kept_pair *p)
 {
     struct judged j = {.to = r->blocks};
-    uint32_t age = p->site.freed_age, loaded = k->end > r->first ? k->end - r->first : 0;
+    uint32_t age = p->site.freed_age, end = r->last[r->blocks - 1], loaded = end > r->first ? end - r->first : 0;
     unsigned holding = 0;
 
-    while (j.to && (uint64_t)r->last[j.to - 1] + age > k->end)
+    while (j.to && (uint64_t)r->last[j.to - 1] + age > r->last[r->blocks - 1])
         j.to--;
     j.from = skip_start(r, p, j.to);
     j.decided = age <= loaded / 2 && j.to >= j.from + BLOCKS_MIN;
@@ -313,46 +331,91 @@ static void leaders_add(struct leaders *l, const struct kept_pair *p, const stru
                           .stack = p->site.stack, .requests = (uint64_t)j->requests};
 }
 
+/* Of several pairs of a route together. */
+struct sum {
+    double residual[BLOCKS], value, undecided, drawn;
+    struct leaders leaders;
+    unsigned fewest; /* blocks that any of them was judged by */
+};
+
+static void sum_add(struct sum *s, const struct kept_route *r, const struct kept_pair *p)
+{
+    struct judged j = judge(r, p);
+
+    if (!j.decided) {
+        for (unsigned b = 0; b < r->blocks; b++)
+            s->undecided += p->bytes[b];
+        return;
+    }
+    if (j.bytes <= 0)
+        return;
+    add_residuals(s->residual, r, p, &j);
+    s->drawn += p->variance / (j.requests * j.requests);
+    s->fewest = j.to - j.from < s->fewest ? j.to - j.from : s->fewest;
+    if (!j.several) {
+        s->undecided += j.bytes;
+        return;
+    }
+    s->value += j.ratio;
+    leaders_add(&s->leaders, p, &j);
+}
+
+static struct heap_kept sum_result(const struct sum *s, const struct kept_route *r)
+{
+    struct heap_kept kept = {.bytes_per_request = s->value, .requests = r->requests};
+    double variance = 0;
+
+    if (s->leaders.most > 0)
+        kept.requests = s->leaders.requests;
+    if (s->leaders.low >= s->leaders.second)
+        kept.top_stack = s->leaders.stack;
+    for (unsigned b = 0; b < BLOCKS; b++)
+        variance += s->residual[b] * s->residual[b];
+    double reach = fmax(student_95(s->fewest - 1) * sqrt(variance), Z95 * sqrt(s->drawn));
+    kept.low = fmax(0, s->value - reach);
+    kept.high = (s->value + reach + s->undecided / (double)r->requests) * (double)r->requests / (double)(r->requests - r->shared);
+    return kept;
+}
+
+/* NULL: it has too few requests to tell, or each may have lost objects to no route. */
+static const struct kept_route *judged_route(const struct kept *k, int32_t route)
+{
+    const struct kept_route *r = route >= 0 && (size_t)route < k->route_count ? &k->routes[route] : NULL;
+
+    return r && r->block_of && r->blocks >= BLOCKS_MIN && r->shared < r->requests ? r : NULL;
+}
+
 struct heap_kept kept_estimate(const struct kept *k, int32_t route)
 {
-    struct heap_kept kept = {NAN, NAN, NAN, 0, 0};
-    double residual[BLOCKS] = {0}, value = 0, undecided = 0, variance = 0, drawn = 0;
-    struct leaders leaders = {0};
-    unsigned fewest = BLOCKS;
+    const struct kept_route *r = judged_route(k, route);
+    struct sum sum = {.fewest = BLOCKS};
 
-    if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of)
-        return kept;
-    const struct kept_route *r = &k->routes[route];
-    if (r->blocks < BLOCKS_MIN)
-        return kept;
-    kept.requests = r->requests;
-    for (uint32_t i = r->pairs; i != NO_PAIR; i = k->pairs[i].next) {
-        const struct kept_pair *p = &k->pairs[i];
-        struct judged j = judge(k, r, p);
-        if (!j.decided) {
-            for (unsigned b = 0; b < r->blocks; b++)
-                undecided += p->bytes[b];
-            continue;
-        }
-        if (j.bytes <= 0)
-            continue;
-        add_residuals(residual, r, p, &j);
-        drawn += p->variance / (j.requests * j.requests);
-        fewest = j.to - j.from < fewest ? j.to - j.from : fewest;
-        if (!j.several)
-            continue;
-        value += j.ratio;
-        leaders_add(&leaders, p, &j);
-    }
-    if (leaders.most > 0)
-        kept.requests = leaders.requests;
-    if (leaders.low >= leaders.second)
-        kept.top_stack = leaders.stack;
-    for (unsigned b = 0; b < BLOCKS; b++)
-        variance += residual[b] * residual[b];
-    double reach = fmax(student_95(fewest - 1) * sqrt(variance), Z95 * sqrt(drawn));
-    kept.bytes_per_request = value;
-    kept.low = fmax(0, value - reach);
-    kept.high = value + reach + undecided / (double)r->requests;
-    return kept;
+    if (!r)
+        return (struct heap_kept){NAN, NAN, NAN, 0, 0};
+    for (uint32_t i = r->pairs; i != NO_PAIR; i = k->pairs[i].next)
+        sum_add(&sum, r, &k->pairs[i]);
+    return sum_result(&sum, r);
+}
+
+/* --- pairs --- */
+
+size_t kept_pair_count(const struct kept *k) { return k->pair_count; }
+
+struct kept_where kept_pair_where(const struct kept *k, size_t i)
+{
+    const struct kept_pair *p = &k->pairs[i];
+
+    return (struct kept_where){.route = (int32_t)p->route, .stack = p->site.stack, .rest = p->site.index == REST};
+}
+
+struct heap_kept kept_estimate_of(const struct kept *k, const size_t *pairs, size_t n)
+{
+    const struct kept_route *r = n ? judged_route(k, (int32_t)k->pairs[pairs[0]].route) : NULL;
+    struct sum sum = {.fewest = BLOCKS};
+
+    if (!r)
+        return (struct heap_kept){NAN, NAN, NAN, 0, 0};
+    for (size_t i = 0; i < n; i++)
+        sum_add(&sum, r, &k->pairs[pairs[i]]);
+    return sum_result(&sum, r);
 }

@@ -6,6 +6,7 @@
 #include "places.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,8 @@ static struct place *find_place(struct places *p, struct idmap *by_code, const s
     return &p->place[p->count++];
 }
 
+static bool is_memory(const struct heap_site *s) { return s->alloc_count || s->live_objects; }
+
 static void add_site(struct places *p, struct place *place, const struct heap_site *s)
 {
     const struct place_sum sum[PLACE_FIGURES] = {
@@ -69,41 +72,56 @@ static void add_site(struct places *p, struct place *place, const struct heap_si
         place->growth_bytes_per_s = s->growth_bytes_per_s + (isnan(place->growth_bytes_per_s) ? 0 : place->growth_bytes_per_s);
 }
 
+/* What is found of one stack is put into the map; its sums only if it is of memory. */
+static int add_stack(struct places *p, struct idmap *by_code, const struct process_table *processes, struct symbols *symbols,
+                     const struct heap_site *s)
+{
+    const struct process *process = process_find(processes, s->proc);
+    size_t depth = s->frame_count < DEPTH_MAX ? s->frame_count : DEPTH_MAX;
+    struct symbol_place code[DEPTH_MAX];
+
+    for (size_t f = 0; f < depth; f++)
+        code[f] = symbols_place(symbols, process, s->frames[f]);
+    struct place *place = find_place(p, by_code, code, depth);
+    if (!place || idmap_put(&p->by_stack, s->stack, (uint32_t)(place - p->place)) < 0)
+        return -1;
+    if (is_memory(s))
+        add_site(p, place, s);
+    else
+        place->flags |= s->flags;
+    return 0;
+}
+
 struct places *places_new(struct heap *h, const struct process_table *processes, struct symbols *symbols)
 {
     const struct heap_site *sites;
     size_t n = heap_top_sites(h, &sites, SIZE_MAX);
-    struct symbol_place code[DEPTH_MAX];
     struct idmap by_code = {{0}};
     struct places *p = calloc(1, sizeof *p);
 
     if (p)
         p->place = calloc(n + 1, sizeof *p->place);
     bool failed = !p || !p->place;
-    for (size_t i = 0; !failed && i < n; i++) {
-        const struct process *process = process_find(processes, sites[i].proc);
-        size_t depth = sites[i].frame_count < DEPTH_MAX ? sites[i].frame_count : DEPTH_MAX;
-        if (!sites[i].alloc_count && !sites[i].live_objects)
-            continue; /* a stack of something else than memory */
-        for (size_t f = 0; f < depth; f++)
-            code[f] = symbols_place(symbols, process, sites[i].frames[f]);
-        struct place *place = find_place(p, &by_code, code, depth);
-        failed = !place || idmap_put(&p->by_stack, sites[i].stack, (uint32_t)(place - p->place)) < 0;
-        if (!failed)
-            add_site(p, place, &sites[i]);
-    }
+    for (size_t i = 0; !failed && i < n; i++)
+        failed = is_memory(&sites[i]) && add_stack(p, &by_code, processes, symbols, &sites[i]) < 0;
+    size_t of_memory = failed ? 0 : p->count;
+    for (size_t i = 0; !failed && i < n; i++)
+        failed = !is_memory(&sites[i]) && sites[i].frame_count && add_stack(p, &by_code, processes, symbols, &sites[i]) < 0;
     idmap_reset(&by_code);
-    if (!failed)
-        return p;
-    places_free(p);
-    return NULL;
+    if (failed) {
+        places_free(p);
+        return NULL;
+    }
+    p->all = p->count;
+    p->count = of_memory;
+    return p;
 }
 
 void places_free(struct places *p)
 {
     if (!p)
         return;
-    for (size_t i = 0; p->place && i < p->count; i++)
+    for (size_t i = 0; p->place && i < (p->all ? p->all : p->count); i++)
         free((void *)p->place[i].code);
     idmap_reset(&p->by_stack);
     free(p->place);

@@ -40,7 +40,8 @@ struct place {
 
 struct places {
     struct place *place;
-    size_t count;
+    size_t count; /* of memory; behind them come those of stacks of something else, found by places_find alone */
+    size_t all;   /* the latter too */
     struct place_sum total[PLACE_FIGURES];
     struct idmap by_stack;
 };
@@ -49,7 +50,7 @@ struct places {
 struct places *places_new(struct heap *h, const struct process_table *processes, struct symbols *symbols);
 void places_free(struct places *p);
 
-/* Where a stack (its id in the trace) is; NULL: nothing was allocated there. */
+/* Where a stack (its id in the trace) is; NULL: the trace does not tell. */
 const struct place *places_find(const struct places *p, uint64_t stack);
 
 #endif

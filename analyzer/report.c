@@ -3,6 +3,7 @@
  * From tables to the report. Sums over processes take what is known of each and are unknown only if nothing is.
  */
 #include "report.h"
+#include "report_memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +14,9 @@ static const char *const allocators[] = {
     "malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign", "strdup", "strndup",
     "__strdup", "__strndup", "asprintf", "vasprintf", "operator new", "std::allocator", "std::__", "__gnu_cxx::",
     "__rust_alloc", "__rdl_alloc", "alloc::alloc", "alloc::raw_vec", "<alloc::", "_Zn", "xmalloc", "xcalloc", "xrealloc",
+    "zmalloc", "zmalloc_usable", "zcalloc", "zcalloc_num", "zrealloc", "zrealloc_usable", "zstrdup", "_sdsnewlen", "sdsnewlen",
+    "g_malloc", "g_malloc0", "g_realloc", "g_strdup", "g_slice_alloc", "ngx_alloc", "ngx_calloc", "ngx_palloc_large",
+    "PyMem_Malloc", "PyMem_RawMalloc", "PyObject_Malloc", "_PyObject_New", "_PyObject_GC_New", "PyType_GenericAlloc",
 };
 
 static bool is_allocator(const char *frame)
@@ -25,7 +29,7 @@ static bool is_allocator(const char *frame)
     return false;
 }
 
-static const char *site_name(const struct report_site *s)
+const char *report_site_name(const struct report_site *s)
 {
     for (size_t i = 0; i < s->frames; i++)
         if (!is_allocator(s->frame[i].text))
@@ -133,6 +137,8 @@ static struct report_times no_times(void)
     return (struct report_times){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
 }
 
+struct report_times report_times_of(const struct hist *h) { return h ? times_of(h) : no_times(); }
+
 static int build_route(struct report_route *out, const struct route *in, struct heap_kept kept, bool ledger)
 {
     double n = (double)in->requests, seconds = (double)(in->last_ns - in->first_ns) / 1e9;
@@ -146,6 +152,7 @@ static int build_route(struct report_route *out, const struct route *in, struct 
         .response_bytes_max = n > 0 ? (double)in->response_bytes_max : NAN,
         .allocations_per_request = ledger && n > 0 ? in->alloc_count / n : NAN,
         .allocated_bytes_per_request = ledger && n > 0 ? in->alloc_bytes / n : NAN,
+        .shared_share = ledger && in->alloc_bytes > 0 ? in->shared_bytes / in->alloc_bytes : NAN,
         .kept_bytes_per_request = {kept.bytes_per_request, kept.low, kept.high},
     };
     out->queued = in->queue_ns && in->arrival_ns ? hist_count(in->queue_ns) : 0;
@@ -165,9 +172,14 @@ static int by_requests(const void *a, const void *b)
 
 /* Without the objects nobody knows what a route keeps, and with some of them missing neither: a lost free looks kept, and a
  * lost allocation does not. */
+static bool kept_known(const struct report *r, const struct analysis *a)
+{
+    return heap_totals(a->heap).alloc_count && !r->lost_events && !a->trimmed.known_from_ticks;
+}
+
 static struct heap_kept kept_of(const struct report *r, const struct analysis *a, size_t route)
 {
-    if (heap_totals(a->heap).alloc_count == 0 || r->lost_events || r->detail.known_from_s > 0)
+    if (!kept_known(r, a))
         return (struct heap_kept){.bytes_per_request = NAN, .low = NAN, .high = NAN};
     return heap_kept(a->heap, (int32_t)route);
 }
@@ -175,11 +187,13 @@ static struct heap_kept kept_of(const struct report *r, const struct analysis *a
 static int build_routes(struct report *r, const struct analysis *a, bool ledger)
 {
     size_t n = route_count(a->routes);
+    double shared = 0;
     r->route = calloc(n ? n : 1, sizeof *r->route);
     if (!r->route)
         return -1;
     for (size_t i = 0; i < n; i++) {
         const struct route *in = route_at(a->routes, i);
+        shared += in->shared_bytes;
         if (in->requests && build_route(&r->route[r->routes++], in, kept_of(r, a, i), ledger))
             return -1;
     }
@@ -187,6 +201,7 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
     r->connections = exchange_stats(a->exchanges);
     double all = r->connections.total_alloc_bytes;
     r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
+    r->shared_share = all > 0 ? shared / all : NAN;
     return 0;
 }
 
@@ -230,7 +245,7 @@ static int build_kept(struct kept_site *k, const struct report *r, const struct 
     if (place && report_site_build(&k->site, place, symbols))
         return -1;
     if (place)
-        k->kept.site = site_name(&k->site);
+        k->kept.site = report_site_name(&k->site);
     return 0;
 }
 
@@ -280,7 +295,9 @@ static int build_memory(struct report *r, const struct analysis *a, struct symbo
     r->sampling = build_sampling(a, &totals);
     r->unknown_frees = totals.unknown_frees;
     r->shutdown_bytes = totals.shutdown_bytes;
-    int failed = report_sites_build(&r->sites, places, symbols, &r->options) || build_kept(kept, r, a, symbols, places);
+    r->by_route = report_memory_build(a, places, symbols, kept_known(r, a));
+    int failed = !r->by_route || report_sites_build(&r->sites, places, symbols, &r->options) ||
+                 build_kept(kept, r, a, symbols, places);
     places_free(places);
     return failed ? -1 : 0;
 }
@@ -306,6 +323,7 @@ static void build_verdicts(struct report *r, const struct footprint *f, const st
                                     .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON), .kept = *kept};
     r->verdict[0] = verdict_memory(&run, &memory);
     r->verdict[1] = verdict_descriptors(&run, count_of(lived, FOOTPRINT_OPEN), count_of(lived, FOOTPRINT_OWN));
+    report_memory_blame(report_memory_of(r), &r->verdict[1]);
     r->verdict[2] = verdict_threads(&run, count_of(lived, FOOTPRINT_THREADS));
     for (size_t i = 0; i < REPORT_VERDICTS; i++)
         if (r->verdict[i].kind == VERDICT_LEAK)
@@ -358,6 +376,7 @@ void report_free(struct report *r)
     for (size_t i = 0; i < r->routes; i++)
         free(r->route[i].name);
     report_sites_free(&r->sites);
+    report_memory_free(r->by_route);
     free(r->process);
     free(r->route);
     free(r->path);

@@ -55,6 +55,7 @@ struct report_route {
     double request_bytes_mean, response_bytes_mean;
     double request_bytes_max, response_bytes_max;
     double allocations_per_request, allocated_bytes_per_request;
+    double shared_share; /* of these bytes: of stretches that several routes share; NaN: nothing was allocated */
     struct report_interval kept_bytes_per_request;
 };
 
@@ -144,6 +145,7 @@ struct report {
     size_t routes;
     struct exchange_stats connections;
     double attributed_share; /* of the allocated bytes, to requests */
+    double shared_share;     /* of the allocated bytes, to several requests of different routes, and so split evenly */
 
     struct report_range live_heap, rss;
     struct report_interval growth; /* of the live heap, bytes a second */
@@ -157,6 +159,8 @@ struct report {
     uint64_t descriptors_by_kind[KIND_COUNT], descriptors_seen, descriptors_unseen; /* seen: the sum of the kinds */
     uint64_t closed_unseen; /* times that a descriptor which events told of was found to be gone */
     const struct unseen *unseen; /* borrowed of the analysis; NULL: none */
+
+    struct report_memory *by_route; /* report_memory.h */
 
     struct verdict verdict[REPORT_VERDICTS];
     int exit_code; /* 1 if a verdict is LEAK, else 0; a command may be stricter */
@@ -173,6 +177,8 @@ int report_sites_build(struct report_sites *out, const struct places *places, st
 int report_site_build(struct report_site *out, const struct place *place, struct symbols *symbols);
 void report_sites_free(struct report_sites *s);
 void report_site_clear(struct report_site *s);
+const char *report_site_name(const struct report_site *s); /* the frame that it is named after; NULL: none */
+struct report_times report_times_of(const struct hist *h);  /* all NaN if there is none */
 
 /* What a site is ranked by; NaN: not known. */
 double report_site_value(const struct report_site *s, enum report_order order);

@@ -12,13 +12,10 @@
 #include <string.h>
 
 #include "report.h"
+#include "report_json.h"
 #include "utf8.h"
 
-struct json {
-    bool failed;
-};
-
-static cJSON *put(struct json *j, cJSON *object, const char *key, cJSON *value)
+cJSON *put(struct json *j, cJSON *object, const char *key, cJSON *value)
 {
     if (!value || !(key ? cJSON_AddItemToObject(object, key, value) : cJSON_AddItemToArray(object, value))) {
         j->failed = true;
@@ -28,7 +25,7 @@ static cJSON *put(struct json *j, cJSON *object, const char *key, cJSON *value)
     return value;
 }
 
-static void put_number(struct json *j, cJSON *object, const char *key, double value)
+void put_number(struct json *j, cJSON *object, const char *key, double value)
 {
     char text[32];
     if (isfinite(value)) {
@@ -38,12 +35,12 @@ static void put_number(struct json *j, cJSON *object, const char *key, double va
     put(j, object, key, isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull());
 }
 
-static void put_count(struct json *j, cJSON *object, const char *key, uint64_t value)
+void put_count(struct json *j, cJSON *object, const char *key, uint64_t value)
 {
     put(j, object, key, value == REPORT_UNKNOWN ? cJSON_CreateNull() : cJSON_CreateNumber((double)value));
 }
 
-static void put_text(struct json *j, cJSON *object, const char *key, const char *text)
+void put_text(struct json *j, cJSON *object, const char *key, const char *text)
 {
     if (!text) {
         put(j, object, key, cJSON_CreateNull());
@@ -54,7 +51,7 @@ static void put_text(struct json *j, cJSON *object, const char *key, const char 
     free(clean);
 }
 
-static void put_interval(struct json *j, cJSON *object, const char *key, struct report_interval i, double scale)
+void put_interval(struct json *j, cJSON *object, const char *key, struct report_interval i, double scale)
 {
     cJSON *value = put(j, object, key, cJSON_CreateObject());
     put_number(j, value, "value", i.value * scale);
@@ -152,7 +149,7 @@ static void put_overhead(struct json *j, cJSON *root, const struct report *r)
     put_number(j, overhead, "share", r->shim_share);
 }
 
-static void put_times(struct json *j, cJSON *object, const char *key, const struct report_times *t)
+void put_times(struct json *j, cJSON *object, const char *key, const struct report_times *t)
 {
     cJSON *out = put(j, object, key, cJSON_CreateObject());
     const struct {
@@ -212,6 +209,7 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         put_mean_max(j, out, "response_bytes", in->response_bytes_mean, in->response_bytes_max);
         put_number(j, out, "allocations_per_request", in->allocations_per_request);
         put_number(j, out, "allocated_bytes_per_request", in->allocated_bytes_per_request);
+        put_number(j, out, "shared_share", in->shared_share);
         put_interval(j, out, "kept_bytes_per_request", in->kept_bytes_per_request, 1);
     }
 }
@@ -254,7 +252,7 @@ static void put_sums(struct json *j, cJSON *out, const struct place_sum sum[PLAC
     }
 }
 
-static void put_stack(struct json *j, cJSON *out, const struct report_site *s)
+void put_stack(struct json *j, cJSON *out, const struct report_site *s)
 {
     cJSON *stack = put(j, out, "stack", cJSON_CreateArray());
     for (size_t i = 0; i < s->frames; i++)
@@ -315,6 +313,7 @@ static void put_memory(struct json *j, cJSON *root, const struct report *r)
     put_range(j, put(j, memory, "rss_mb", cJSON_CreateObject()), r->rss, 1e-6);
     put_interval(j, memory, "growth_mb_per_hour", r->growth, growth_mb_per_hour(1));
     put_sites(j, memory, r);
+    report_json_kept(j, memory, r);
 }
 
 static void put_descriptors(struct json *j, cJSON *root, const struct report *r)
@@ -338,6 +337,7 @@ static void put_descriptors(struct json *j, cJSON *root, const struct report *r)
         put_count(j, out, "fd", row->fd);
         put_text(j, out, "what", row->what);
     }
+    report_json_opened(j, descriptors, r);
 }
 
 static void put_rest(struct json *j, cJSON *root, const struct report *r)
@@ -347,11 +347,13 @@ static void put_rest(struct json *j, cJSON *root, const struct report *r)
     put_count(j, connections, "closed", r->connections.closed);
     put_count(j, connections, "open_peak", r->connections.open_peak);
     put_count(j, connections, "open_end", r->connections.open_end);
+    report_json_connections(j, connections, r);
     cJSON *exchanges = put(j, root, "exchanges", cJSON_CreateObject());
     put_count(j, exchanges, "unfinished", r->connections.unfinished);
     put_count(j, exchanges, "unpaired", r->connections.unpaired);
     put_count(j, exchanges, "lost_framing", r->connections.lost_framing);
     put_number(j, exchanges, "attributed_share", r->attributed_share);
+    put_number(j, exchanges, "shared_share", r->shared_share);
     put_memory(j, root, r);
     put_descriptors(j, root, r);
     cJSON *verdicts = put(j, root, "verdicts", cJSON_CreateArray());

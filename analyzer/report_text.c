@@ -11,6 +11,7 @@
 #include "page.h"
 #include "report.h"
 #include "report_text.h"
+#include "report_text_memory.h"
 #include "units.h"
 
 #define SAMPLINGS_SHOWN 5 /* processes, and changes of each */
@@ -235,6 +236,9 @@ static void print_memory(const struct page *p, const struct report *r)
     if (!isnan(r->attributed_share))
         fprintf(p->out, "  attributed    %s of the allocated bytes to requests\n",
                 units_percent(value, r->attributed_share));
+    if (r->shared_share > 0)
+        fprintf(p->out, "  shared        %s of them between routes, where a thread served several\n"
+                "                at once: split evenly, which may be wrong\n", units_percent(value, r->shared_share));
     if (r->sampling.sampled)
         print_sampling(p, &r->sampling);
     report_text_sites(p, r);
@@ -404,7 +408,10 @@ int report_text(const struct report *r, FILE *out, bool colour)
     print_verdicts(&p, r);
     print_routes(&p, r);
     print_memory(&p, r);
+    report_text_kept(&p, r);
     print_descriptors(&p, r);
+    report_text_opened(&p, r);
+    report_text_connections(&p, r);
     print_losses(&p, r);
     print_cost(&p, r);
     return fflush(out) || ferror(out) ? -1 : 0;

@@ -237,4 +237,5 @@ void route_add(struct route_table *t, const struct exchange *x)
     add_bytes(&r->response_bytes_sum, &r->response_bytes_max, x->response_bytes);
     r->alloc_count += x->alloc_count;
     r->alloc_bytes += x->alloc_bytes;
+    r->shared_bytes += x->shared_bytes;
 }

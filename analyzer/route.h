@@ -26,7 +26,7 @@ struct route {
     struct hist *queue_ns, *arrival_ns;    /* in - rx, and done - in on top of it; NULL: of no request is rx known */
     double request_bytes_sum, response_bytes_sum;
     uint64_t request_bytes_max, response_bytes_max;
-    double alloc_count, alloc_bytes;
+    double alloc_count, alloc_bytes, shared_bytes;
     int64_t first_ns, last_ns; /* earliest `in` and latest `done` */
 };
 

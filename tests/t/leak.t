@@ -44,6 +44,9 @@ def check_leak(name, *options):
             tap.ok(low <= LEAK_BYTES <= high, f'{name}: the interval covers the truth', kept)
         else:
             tap.equal(kept['value'], 0, f"{name}: {row['route']} keeps nothing")
+    kept_by = result['memory']['kept_by']
+    tap.ok(len(kept_by) == 1 and kept_by[0]['route'] == 'POST /sessions' and 'session_create' in kept_by[0]['site'],
+           f'{name}: one call stack keeps it', kept_by)
     sites = result['memory']['sites']
     top = sites[0] if sites else {'stack': [], 'live_bytes': 0, 'live_objects': 0}
     tap.ok(any('session_create' in frame for frame in top['stack'][:2]), f'{name}: the top site is session_create', top)
@@ -74,6 +77,7 @@ tap.ok(verdict(result, 'memory') in FINE, 'healthy: no leak', result['verdicts']
 tap.ok(verdict(result, 'descriptors') in FINE, 'healthy: descriptors are fine', result['verdicts'])
 kept = {row['route']: row['kept_bytes_per_request']['value'] for row in result['routes']}
 tap.equal(set(kept.values()), {0}, 'healthy: no route keeps anything')
+tap.equal(result['memory']['kept_by'], [], 'healthy: no call stack does')
 tap.equal(result['exit_code'], 0, 'healthy: exit code 0')
 
 _, statistics, result = load('descriptor leak', '--fd-leak', 100,
@@ -83,6 +87,11 @@ tap.equal(verdict(result, 'descriptors'), 'LEAK', 'descriptor leak: verdict')
 tap.ok(result['descriptors']['by_kind']['device'] >= statistics['leaked_fds'],  # the server closes others of its own as it ends
        'descriptor leak: as many as there are', (statistics['leaked_fds'], result['descriptors']))
 tap.equal(result['exit_code'], 1, 'descriptor leak: exit code 1')
+opener = max(result['descriptors']['opened_by'], key=lambda row: row['open'])
+tap.equal((opener['route'], opener['kind'], opener['open']), ('GET /fdleak', 'device', statistics['leaked_fds']),
+          'descriptor leak: opened for GET /fdleak')
+reason = next(v['reason'] for v in result['verdicts'] if v['name'] == 'descriptors')
+tap.ok('GET /fdleak left' in reason and 'handle_fdleak shop.c:' in reason, 'descriptor leak: the verdict says so', reason)
 route = route_of(result, 'GET /fdleak')
 tap.ok(route and route['kept_bytes_per_request']['value'] == 0, 'descriptor leak: it keeps no memory', route)
 # What was not recorded is null, never 0.
@@ -96,4 +105,5 @@ for mode, known in (('ledger', True), ('off', False)):
     tap.equal((row['allocations_per_request'] is not None, result['memory']['live_heap_mb']['final'] is not None),
               (known, known), f'{mode}: allocations and live heap are {"known" if known else "unknown"}')
     tap.equal(result['memory']['sites'], [], f'{mode}: no sites')
+    tap.equal(result['memory']['kept_by'], None, f'{mode}: what keeps memory is unknown')
 tap.done()

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "heapfeed.h"
+#include "kept.h"
 
 #define MS 1000000ll
 #define OP_FREE 1
@@ -317,6 +318,84 @@ static void exact_leak_is_found(void **state)
     assert_nothing_kept(*state, BUSY);
 }
 
+/* The pairs of a route with a call stack, as they are. */
+static struct heap_kept kept_at(const struct heap *h, int32_t route, uint64_t stack)
+{
+    const struct kept *pairs = heap_kept_pairs(h);
+
+    for (size_t i = 0; i < kept_pair_count(pairs); i++) {
+        struct kept_where where = kept_pair_where(pairs, i);
+        if (where.route == route && where.stack == stack && !where.rest)
+            return kept_estimate_of(pairs, &i, 1);
+    }
+    return (struct heap_kept){NAN, NAN, NAN, 0, 0};
+}
+
+static void pairs_are_told_apart(void **state)
+{
+    struct server s = {.leak_bytes = 1000, .leak_every = 1, .lazy_requests = 30};
+
+    run_server(*state, &s, 6000);
+    struct heap_kept leak = kept_at(*state, LEAKY, STACK_LEAK), lazy = kept_at(*state, LEAKY, STACK_LAZY),
+                     cache = kept_at(*state, CLEAN, STACK_CACHE);
+    assert_true(fabs(leak.bytes_per_request - 1000) < 20 && leak.low > 970 && leak.low <= 1000 && leak.high >= 1000);
+    assert_true(lazy.bytes_per_request == 0 && lazy.low == 0 && lazy.high < 100);
+    assert_true(cache.low == 0 && cache.high < 1000);
+    assert_true(isnan(kept_at(*state, CLEAN, STACK_LEAK).low));
+    assert_true(isnan(kept_estimate_of(heap_kept_pairs(*state), NULL, 0).bytes_per_request));
+}
+
+/* More pairs than there is room for: those of the rest are one, and the leak is not lost among them. */
+static void pairs_are_bounded(void **state)
+{
+    struct heap *h = *state;
+    uint64_t ptr = 0x100000;
+
+    for (unsigned i = 0; i < 3000; i++) {
+        struct exchange x = {.proc = 1, .route = LEAKY, .in_ns = now, .ready_ns = now};
+        close_stretch(10, ROUTE_NONE);
+        for (unsigned k = 0; k < 40; k++)
+            feed_alloc(1, ptr += 64, 16, 1000 + (uint64_t)i * 40 + k); /* each at a place of its own */
+        feed_alloc(1, ptr += 64, 160, STACK_LEAK);
+        close_stretch(10, LEAKY);
+        x.out_ns = x.done_ns = now;
+        assert_int_equal(heapfeed_exchange(way, &x), 0);
+        feed_wait(1);
+        now += 2 * MS;
+    }
+    assert_int_equal(finish(h, now), 0);
+    assert_in_range(kept_pair_count(heap_kept_pairs(h)), KEPT_PAIRS_MAX, KEPT_PAIRS_MAX + ROUTES);
+    struct heap_kept all = heap_kept(h, LEAKY), leak = kept_at(h, LEAKY, STACK_LEAK);
+    assert_true(fabs(leak.bytes_per_request - 160) < 5);
+    assert_true(all.bytes_per_request > 160 && all.high > 600 && all.high < 1000); /* 800, but for what may be of the beginning */
+}
+
+/* Requests whose objects may be others' raise what the route may keep, and not what it surely does. */
+static void shared_requests_are_not_certain(void **state)
+{
+    struct heap *h = *state;
+    uint64_t ptr = 0x100000;
+
+    for (unsigned i = 0; i < 3000; i++) {
+        bool shared = i % 2;
+        struct exchange x = {.proc = 1, .route = LEAKY, .in_ns = now, .ready_ns = now, .shared_bytes = shared ? 100 : 0};
+        close_stretch(10, ROUTE_NONE);
+        feed_alloc(1, ptr += 256, 100, STACK_LEAK);
+        close_stretch(10, shared ? ROUTE_SHARED : LEAKY);
+        x.out_ns = x.done_ns = now;
+        assert_int_equal(heapfeed_exchange(way, &x), 0);
+        x.route = CLEAN;
+        x.shared_bytes = 100;
+        assert_int_equal(heapfeed_exchange(way, &x), 0);
+        feed_wait(1);
+        now += 2 * MS;
+    }
+    assert_int_equal(finish(h, now), 0);
+    struct heap_kept kept = heap_kept(h, LEAKY);
+    assert_true(kept.low <= 50 && kept.low > 40 && kept.high >= 100 && kept.high < 120);
+    assert_true(isnan(heap_kept(h, CLEAN).bytes_per_request)); /* all of its requests may have lost theirs */
+}
+
 static void now_and_then_is_found(void **state)
 {
     struct server s = {.leak_bytes = 5000, .leak_every = 10, .connections_close = true};
@@ -500,6 +579,9 @@ int main(void)
         HEAP_TEST(a_program_that_never_waits_has_no_shutdown),
         HEAP_TEST(growth_of_a_site),
         HEAP_TEST(exact_leak_is_found),
+        HEAP_TEST(pairs_are_told_apart),
+        HEAP_TEST(pairs_are_bounded),
+        HEAP_TEST(shared_requests_are_not_certain),
         HEAP_TEST(now_and_then_is_found),
         HEAP_TEST(a_clean_server_keeps_nothing),
         HEAP_TEST(too_little_says_nothing),
