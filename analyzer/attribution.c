@@ -9,12 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatch.h"
 #include "keymap.h"
 
 struct worker {
     uint64_t desc; /* the connection of the batch */
     struct flight **batch;
     size_t count, room;
+    struct timesheet time;
+    struct dispatch dispatch;
 };
 
 struct attribution {
@@ -54,6 +57,7 @@ void attribution_free(struct attribution *a)
         if (!w)
             continue;
         batch_drop(a, w);
+        timesheet_end(&w->time);
         free(w->batch);
         free(w);
     }
@@ -68,6 +72,7 @@ void attribution_thread_end(struct attribution *a, uint32_t thread)
     if (!w)
         return;
     batch_drop(a, w);
+    timesheet_end(&w->time);
     keymap_remove(&a->workers, thread);
     free(w->batch);
     free(w);
@@ -147,17 +152,59 @@ static int32_t share(struct flight **flights, size_t count, const struct stretch
     return route;
 }
 
+static void book_time(struct worker *w, const struct stretch *s, bool is_event_s)
+{
+    struct timesheet_flights touched = {s->flights, s->count}, batch = {w->batch, w->count};
+    struct timesheet_call call = s->call;
+
+    call.ends = s->count || s->end == STRETCH_WAIT;
+    if (s->count && s->end == STRETCH_WRITE)
+        timesheet_write(&w->time, &call, touched);
+    else
+        timesheet_book(&w->time, &call, is_event_s ? touched : batch, touched);
+}
+
+/* Of the exchanges that the event begins. */
+static void book_dispatch(struct worker *w, const struct stretch *s)
+{
+    int64_t woke_ns = w->dispatch.woke_ns;
+
+    if (s->order == READY_WOKE)
+        dispatch_woke(&w->dispatch, s->ready, s->call.end_ns);
+    else if (s->order == READY_READ && dispatch_read(&w->dispatch, s->desc))
+        for (size_t i = 0; i < s->count; i++) {
+            struct flight *f = s->flights[i];
+            if (f->x.in_ns != s->call.end_ns || f->quiet_ns >= woke_ns)
+                continue;
+            f->x.has_dispatch = true;
+            f->x.dispatch_ns = f->x.in_ns - woke_ns;
+        }
+}
+
 int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes)
 {
     struct worker *w = worker_of(a, s->thread);
 
     if (!w)
         return -1;
-    if (is_event_s(w, s))
+    bool events = is_event_s(w, s);
+    if (events)
         *route = share(s->flights, s->count, s, attributed_bytes);
     else
         *route = share(w->batch, w->count, s, attributed_bytes);
+    book_time(w, s, events);
+    book_dispatch(w, s);
     if (s->count || s->end == STRETCH_WAIT)
         return batch_replace(a, w, s);
+    return 0;
+}
+
+int attribution_call(struct attribution *a, uint32_t thread, const struct timesheet_call *call)
+{
+    struct worker *w = worker_of(a, thread);
+
+    if (!w)
+        return -1;
+    timesheet_book(&w->time, call, (struct timesheet_flights){w->batch, w->count}, (struct timesheet_flights){NULL, 0});
     return 0;
 }

@@ -9,6 +9,7 @@
  */
 #include "exchange.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "attribution.h"
@@ -40,6 +41,9 @@ struct now {
     int64_t first_ns, last_ns; /* when its first and last bytes went */
     bool has_rx;
     int64_t rx_ns; /* when the kernel had them */
+    int64_t opened_ns; /* when its connection was accepted */
+    uint32_t pid, tid;
+    bool feeding; /* its bytes: whom it touches its thread's time is booked to afterwards */
     uint64_t event;            /* counts io events */
     uint32_t proc;
     size_t touched_count;
@@ -82,6 +86,8 @@ static void touched_drop(struct exchange_table *x)
 static void flight_over(struct exchange_table *x, struct flight *f)
 {
     f->over = true;
+    if (!x->now.feeding || f->touched != x->now.event)
+        timesheet_close(f);
     x->in_flight -= f->x.route >= 0;
     flight_drop(&x->pool, f);
 }
@@ -153,7 +159,10 @@ static void request_begins(struct exchange_table *x, struct connection *c, uint6
     }
     f->begin = offset;
     f->x.proc = x->now.proc;
-    f->x.in_ns = f->x.ready_ns = x->now.first_ns;
+    f->x.in_ns = f->x.ready_ns = f->time.booked_ns = x->now.first_ns;
+    f->x.pid = x->now.pid;
+    f->x.tid = x->now.tid;
+    f->quiet_ns = c->request_last_ns > x->now.opened_ns ? c->request_last_ns : x->now.opened_ns;
     f->x.upstream = c->request_dir == 1;
     if (c->last)
         c->last->next = f;
@@ -252,6 +261,8 @@ static void on_lost(void *context, enum wire_side side, uint64_t offset)
     if (side == WIRE_REQUEST) {
         if (c->receiving && c->receiving->response_done)
             flight_done(x, c, c->receiving);
+        else if (c->receiving)
+            c->receiving->request_lost = true;
         c->receiving = NULL;
         return;
     }
@@ -387,19 +398,15 @@ static void feed_eof(struct exchange_table *x, struct description *d, const stru
     side_closed(x, c, side_of(c, 0));
 }
 
-static int close_stretch(struct exchange_table *x, const struct item *item, enum stretch_end end, uint64_t desc,
-                         uint64_t alloc_count, uint64_t alloc_bytes, int32_t *stretch_route)
+/* The stretch and its call are filled in, but for what is the same of all events. */
+static int close_stretch(struct exchange_table *x, const struct item *item, struct stretch *s, int32_t *stretch_route)
 {
-    struct stretch s = {.thread = item->thread,
-                        .end = end,
-                        .desc = desc,
-                        .flights = x->now.touched,
-                        .count = x->now.touched_count,
-                        .alloc_count = alloc_count,
-                        .alloc_bytes = alloc_bytes};
-
-    x->stats.total_alloc_bytes += (double)alloc_bytes;
-    int result = attribution_close(x->attribution, &s, stretch_route, &x->stats.attributed_bytes);
+    s->thread = item->thread;
+    s->flights = x->now.touched;
+    s->count = x->now.touched_count;
+    s->call.end_ns = item->time_ns;
+    x->stats.total_alloc_bytes += (double)s->alloc_bytes;
+    int result = attribution_close(x->attribution, s, stretch_route, &x->stats.attributed_bytes);
     touched_drop(x);
     return x->short_of_memory ? -1 : result;
 }
@@ -408,6 +415,40 @@ static bool is_stream(const struct description *d, const struct event_io *e)
 {
     return d && d->kind != KIND_listener && e->flags & IO_STREAM &&
            !(e->flags & (IO_PEEK | IO_POSITIONED | IO_ERRQUEUE)) && e->dir < 2;
+}
+
+static int64_t began(const struct merge *m, const struct item *item, uint64_t duration)
+{
+    return item->time_ns - (duration ? merge_ticks_to_ns(m, duration) : 0);
+}
+
+/* What a call on that is to an exchange that it does not read or write itself. */
+static enum split_kind kind_of_call(const struct description *d)
+{
+    if (d && (d->kind == KIND_file || d->kind == KIND_directory))
+        return SPLIT_disk;
+    return d && d->role == CONN_CONNECTED ? SPLIT_upstream : SPLIT_io;
+}
+
+/* A write to it failed, as the peer must read first. */
+static void feed_refused(const struct connection *c)
+{
+    if (c && c->first && c->response_open && c->response_counts && side_of(c, 1) == WIRE_RESPONSE)
+        timesheet_full(c->first);
+}
+
+static struct stretch stretch_of_io(const struct exchange_table *x, const struct event_io *e, const struct description *d,
+                                    enum stretch_end end, int64_t start_ns)
+{
+    struct stretch s = {.end = end, .desc = e->desc, .alloc_count = e->alloc_count, .alloc_bytes = e->alloc_bytes,
+                        .call = {.start_ns = start_ns, .kind = kind_of_call(d)}};
+
+    s.order = e->dir == 0 ? READY_READ : READY_NOTHING;
+    if (end == STRETCH_WRITE && x->now.touched_count) {
+        s.call.kind = SPLIT_send;
+        s.call.full = e->asked != EVENT_UNKNOWN && e->bytes < e->asked;
+    }
+    return s;
 }
 
 static int feed_io(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
@@ -421,20 +462,29 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     now->last_ns = item->time_ns;
     now->has_rx = e->dir == 0 && e->rx_ns <= RX_MAX_NS;
     now->rx_ns = item->time_ns - (now->has_rx ? (int64_t)e->rx_ns : 0);
-    now->first_ns = item->time_ns - (e->dir == 1 && e->duration ? merge_ticks_to_ns(m, e->duration) : 0);
+    int64_t start_ns = began(m, item, e->duration);
+    now->first_ns = e->dir == 1 ? start_ns : item->time_ns;
+    now->opened_ns = d ? d->opened_ns : 0;
+    now->pid = item->pid;
+    now->tid = item->tid;
     enum stretch_end end = STRETCH_OTHER;
     if (is_stream(d, e)) {
         if ((int64_t)e->bytes > 0) {
             struct connection *c = connection_of(d, (unsigned)e->dir);
             if (!c)
                 return -1;
+            now->feeding = true;
             feed_bytes(x, c, &item->event);
+            now->feeding = false;
             end = e->dir == 0 ? STRETCH_READ : STRETCH_WRITE;
         } else if (e->bytes == 0 && e->asked && e->dir == 0) {
             feed_eof(x, d, item);
+        } else if (e->dir == 1 && (int64_t)e->bytes == -EAGAIN) {
+            feed_refused(d->connection);
         }
     }
-    return close_stretch(x, item, end, e->desc, e->alloc_count, e->alloc_bytes, stretch_route);
+    struct stretch s = stretch_of_io(x, e, d, end, start_ns);
+    return close_stretch(x, item, &s, stretch_route);
 }
 
 static void count_accepted(struct exchange_table *x)
@@ -466,30 +516,50 @@ static int feed_held(struct exchange_table *x, const struct item *item)
     return 0;
 }
 
-static int feed_open(struct exchange_table *x, const struct item *item, int32_t *stretch_route)
+static int feed_open(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
 {
     const struct event_desc_open *e = &item->event.u.desc_open;
-    const struct description *d = conn_find(x->conns, e->desc);
+    struct description *d = conn_find(x->conns, e->desc);
     bool known = d && d->role == CONN_ACCEPTED;
 
     if (conn_feed(x->conns, item) < 0)
         return -1;
     d = conn_find(x->conns, e->desc);
     bool accepted = d && d->role == CONN_ACCEPTED && !known;
-    if (accepted)
+    struct stretch s = {.end = accepted ? STRETCH_WAIT : STRETCH_OTHER, .alloc_count = e->alloc_count,
+                        .alloc_bytes = e->alloc_bytes,
+                        .call = {.start_ns = began(m, item, e->duration), .kind = kind_of_call(d)}};
+    if (accepted) {
         count_accepted(x);
-    return close_stretch(x, item, accepted ? STRETCH_WAIT : STRETCH_OTHER, 0, e->alloc_count, e->alloc_bytes,
-                         stretch_route);
+        d->opened_ns = item->time_ns;
+        s.call.waits = true;
+        s.order = READY_READ;
+    }
+    return close_stretch(x, item, &s, stretch_route);
 }
 
-static int feed_sock(struct exchange_table *x, const struct item *item)
+static int feed_wait(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
+{
+    const struct event_wait *e = &item->event.u.wait;
+    bool work = event_awaits_work(&item->event);
+    struct stretch s = {.end = work ? STRETCH_WAIT : STRETCH_OTHER, .alloc_count = e->alloc_count,
+                        .alloc_bytes = e->alloc_bytes, .order = work ? READY_WOKE : READY_NOTHING, .ready = (int64_t)e->ready,
+                        .call = {.start_ns = began(m, item, e->duration),
+                                 .kind = split_kind_of_wait(e->what), .waits = work}};
+
+    return close_stretch(x, item, &s, stretch_route);
+}
+
+static int feed_sock(struct exchange_table *x, const struct merge *m, const struct item *item)
 {
     const struct event_sock *e = &item->event.u.sock;
     struct description *d = conn_find(x->conns, e->desc);
 
     if (d && d->connection && conn_op(x->conns, e->op) == CONN_OP_SHUTDOWN && !e->result && e->arg >= 1 && e->arg <= 2)
         side_closed(x, d->connection, side_of(d->connection, 1));
-    return conn_feed(x->conns, item);
+    struct timesheet_call call = {.start_ns = began(m, item, e->duration), .end_ns = item->time_ns,
+                                  .kind = conn_op(x->conns, e->op) == CONN_OP_CONNECT ? SPLIT_upstream : SPLIT_io};
+    return attribution_call(x->attribution, item->thread, &call) < 0 ? -1 : conn_feed(x->conns, item);
 }
 
 int exchange_feed(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
@@ -506,15 +576,14 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     case EVENT_io:
         return feed_io(x, m, item, stretch_route);
     case EVENT_wait:
-        return close_stretch(x, item, event_awaits_work(e) ? STRETCH_WAIT : STRETCH_OTHER, 0, e->u.wait.alloc_count,
-                             e->u.wait.alloc_bytes, stretch_route);
+        return feed_wait(x, m, item, stretch_route);
     case EVENT_desc_open:
-        return feed_open(x, item, stretch_route);
+        return feed_open(x, m, item, stretch_route);
     case EVENT_held:
         result = feed_held(x, item);
         break;
     case EVENT_sock:
-        result = feed_sock(x, item);
+        result = feed_sock(x, m, item);
         break;
     case EVENT_thread_exit:
         attribution_thread_end(x->attribution, item->thread);

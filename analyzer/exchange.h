@@ -23,6 +23,7 @@
 
 #include "merge.h"
 #include "route.h"
+#include "split.h"
 #include "wire.h"
 
 #define ROUTE_NONE (-1)   /* no exchange */
@@ -38,6 +39,10 @@ struct exchange {
     int64_t rx_ns, in_ns, ready_ns, out_ns, done_ns;
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
+    uint32_t pid, tid;    /* whose thread read its first byte */
+    bool has_dispatch;    /* dispatch_ns is known */
+    int64_t dispatch_ns;  /* from the return of the wait that found it ready to `in` (dispatch.h) */
+    struct split split;   /* done - in, and the queue, by where it went; of an upstream exchange nothing */
 };
 
 struct exchange_stats {

@@ -37,7 +37,10 @@ void flight_drop(struct flight_pool *p, struct flight *f)
 {
     if (--f->holds)
         return;
+    timesheet_close(f);
     if (f->complete) {
+        if (!f->x.upstream && f->x.has_rx && f->x.in_ns > f->x.rx_ns)
+            split_add(&f->x.split, SPLIT_queue, f->x.in_ns - f->x.rx_ns);
         f->next = NULL;
         if (p->last)
             p->last->next = f;
