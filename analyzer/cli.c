@@ -45,9 +45,10 @@ static const struct command_row commands[] = {
      "0 all of it, 1 a part, 2 nothing."},
 };
 
-enum option_kind { SWITCH, TEXT, NUMBER };
+/* NUMBER to THREAD_ID: numbers from 1 to their own maximum. SECONDS: a time since the start of the trace. */
+enum option_kind { SWITCH, TEXT, NUMBER, SLOW_COUNT, THREAD_ID, SECONDS };
 
-/* `to` is the field of struct cli: a bool, a const char * or a size_t. */
+/* `to` is the field of struct cli: a bool, a const char *, a size_t, or for SECONDS an int64_t of nanoseconds. */
 struct option_row {
     const char *name;
     char letter; /* 0: none */
@@ -65,6 +66,10 @@ static const struct option_row options[] = {
     {"sort", 0, REPORT, TEXT, offsetof(struct cli, sort), "ORDER",
      "show call stacks by one order: live, growth, rate\n(bytes a second), count (objects a second),\ntemporary or peak",
      " live growth rate count temporary peak "},
+    {"slowest", 0, REPORT, SLOW_COUNT, offsetof(struct cli, slowest), "N", "show the N slowest requests one by one", NULL},
+    {"since", 0, DUMP, SECONDS, offsetof(struct cli, since_ns), "S", "only events from that time on, in seconds as printed", NULL},
+    {"until", 0, DUMP, SECONDS, offsetof(struct cli, until_ns), "S", "only events up to that time", NULL},
+    {"thread", 0, DUMP, THREAD_ID, offsetof(struct cli, thread), "TID", "only events of threads of that number", NULL},
     {"folded", 0, EXPORT, TEXT, offsetof(struct cli, folded), "OUT", "write folded stacks, as flame graphs are made from", NULL},
     {"value", 0, EXPORT, TEXT, offsetof(struct cli, value), "WHAT",
      "of --folded: live (the default), allocated, temporary,\ngrowth (an hour) or peak", " live allocated temporary growth peak "},
@@ -154,14 +159,34 @@ static int take_word(const struct option_row *o, const char *text, struct error 
     return *text ? 0 : error_set(e, ERROR_NO_OFFSET, "--%s needs a %s", o->name, o->argument);
 }
 
-static int take_number(const struct option_row *o, const char *text, size_t *to, struct error *e)
+static int take_number(const struct option_row *o, const char *text, unsigned long most, size_t *to, struct error *e)
 {
     char *end;
     unsigned long value = strtoul(text, &end, 10);
 
-    if (*text < '0' || *text > '9' || *end || value == 0 || value > CLI_SITES_MAX)
-        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a number from 1 to %d", o->name, text, CLI_SITES_MAX);
+    if (*text < '0' || *text > '9' || *end || value == 0 || value > most)
+        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a number from 1 to %lu", o->name, text, most);
     *to = value;
+    return 0;
+}
+
+/* As `dump` prints it: to the nanosecond, which a double would not hold. */
+static int take_seconds(const struct option_row *o, const char *text, int64_t *to, struct error *e)
+{
+    const char *p = text + (*text == '-'), *digits = p;
+    int64_t ns = 0;
+    int decimals = -1; /* no point yet */
+
+    for (; (*p >= '0' && *p <= '9' && decimals < 9 && ns < INT64_MAX / 100) || (*p == '.' && decimals < 0); p++) {
+        ns = *p == '.' ? ns : 10 * ns + (*p - '0');
+        decimals += *p == '.' || decimals >= 0;
+    }
+    bool good = !*p && p > digits;
+    for (decimals = decimals < 0 ? 0 : decimals; good && decimals < 9; decimals++)
+        good = !__builtin_mul_overflow(ns, 10, &ns);
+    if (!good)
+        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is seconds, as 1.25", o->name, text);
+    *to = *text == '-' ? -ns : ns;
     return 0;
 }
 
@@ -176,7 +201,15 @@ static int set_option(struct cli *c, const struct option_row *o, const char *tex
         *(bool *)to = true;
     else if (o->kind == TEXT)
         *(const char **)to = text;
-    return o->kind == TEXT ? take_word(o, text, e) : o->kind == NUMBER ? take_number(o, text, to, e) : 0;
+    switch (o->kind) {
+    case SWITCH: return 0;
+    case TEXT: return take_word(o, text, e);
+    case NUMBER: return take_number(o, text, CLI_SITES_MAX, to, e);
+    case SLOW_COUNT: return take_number(o, text, CLI_SLOWEST_MAX, to, e);
+    case THREAD_ID: return take_number(o, text, UINT32_MAX, to, e);
+    case SECONDS: return take_seconds(o, text, to, e);
+    }
+    return 0;
 }
 
 /* Takes an argument that is an option, and the next one if that is its own: gives how many it took, -1 with *e. */
@@ -215,7 +248,7 @@ int cli_parse(struct cli *c, int argc, char **argv, struct error *e)
     bool options_end = false;
     unsigned used = 0;
 
-    *c = (struct cli){.command = NULL};
+    *c = (struct cli){.since_ns = INT64_MIN, .until_ns = INT64_MAX};
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i];
         if (!options_end && argument[0] == '-') {

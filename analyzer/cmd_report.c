@@ -29,7 +29,7 @@ static int print(const struct cli *c, const struct reader *reader, struct report
 
 static struct report_options options_of(const struct cli *c)
 {
-    struct report_options o = {.sites = c->sites, .sorted = c->sort != NULL};
+    struct report_options o = {.sites = c->sites, .sorted = c->sort != NULL, .slowest = c->slowest};
 
     for (enum report_order order = 0; c->sort && order < REPORT_ORDER_COUNT; order++)
         if (strcmp(c->sort, report_order_name[order]) == 0)

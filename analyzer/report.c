@@ -151,6 +151,9 @@ static int build_route(struct report_route *out, const struct route *in, struct 
     out->queued = in->queue_ns && in->arrival_ns ? hist_count(in->queue_ns) : 0;
     out->queue = out->queued ? times_of(in->queue_ns) : no_times();
     out->arrival = out->queued ? times_of(in->arrival_ns) : no_times();
+    out->dispatched = in->dispatch_ns ? hist_count(in->dispatch_ns) : 0;
+    out->dispatch = out->dispatched ? times_of(in->dispatch_ns) : no_times();
+    report_split_route(out, in);
     memcpy(out->status_class, in->status_class, sizeof out->status_class);
     return out->name ? 0 : -1;
 }
@@ -187,7 +190,7 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
     r->connections = exchange_stats(a->exchanges);
     double all = r->connections.total_alloc_bytes;
     r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
-    return 0;
+    return report_split_slowest(r, a);
 }
 
 /* --- memory --- */
@@ -360,6 +363,7 @@ void report_free(struct report *r)
     report_sites_free(&r->sites);
     free(r->process);
     free(r->route);
+    free(r->slow);
     free(r->path);
     free(r);
 }
