@@ -15,6 +15,7 @@
 #include "attribution.h"
 #include "conn.h"
 #include "flight.h"
+#include "stretch.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -399,12 +400,10 @@ static void feed_eof(struct exchange_table *x, struct description *d, const stru
 }
 
 /* The stretch and its call are filled in, but for what is the same of all events. */
-static int close_stretch(struct exchange_table *x, const struct item *item, struct stretch *s, int32_t *stretch_route)
+static int close_stretch(struct exchange_table *x, struct stretch *s, int32_t *stretch_route)
 {
-    s->thread = item->thread;
     s->flights = x->now.touched;
     s->count = x->now.touched_count;
-    s->call.end_ns = item->time_ns;
     x->stats.total_alloc_bytes += (double)s->alloc_bytes;
     int result = attribution_close(x->attribution, s, stretch_route, &x->stats.attributed_bytes);
     touched_drop(x);
@@ -417,19 +416,6 @@ static bool is_stream(const struct description *d, const struct event_io *e)
            !(e->flags & (IO_PEEK | IO_POSITIONED | IO_ERRQUEUE)) && e->dir < 2;
 }
 
-static int64_t began(const struct merge *m, const struct item *item, uint64_t duration)
-{
-    return item->time_ns - (duration ? merge_ticks_to_ns(m, duration) : 0);
-}
-
-/* What a call on that is to an exchange that it does not read or write itself. */
-static enum split_kind kind_of_call(const struct description *d)
-{
-    if (d && (d->kind == KIND_file || d->kind == KIND_directory))
-        return SPLIT_disk;
-    return d && d->role == CONN_CONNECTED ? SPLIT_upstream : SPLIT_io;
-}
-
 /* A write to it failed, as the peer must read first. */
 static void feed_refused(const struct connection *c)
 {
@@ -437,24 +423,11 @@ static void feed_refused(const struct connection *c)
         timesheet_full(c->first);
 }
 
-static struct stretch stretch_of_io(const struct exchange_table *x, const struct event_io *e, const struct description *d,
-                                    enum stretch_end end, int64_t start_ns)
-{
-    struct stretch s = {.end = end, .desc = e->desc, .alloc_count = e->alloc_count, .alloc_bytes = e->alloc_bytes,
-                        .call = {.start_ns = start_ns, .kind = kind_of_call(d)}};
-
-    s.order = e->dir == 0 ? READY_READ : READY_NOTHING;
-    if (end == STRETCH_WRITE && x->now.touched_count) {
-        s.call.kind = SPLIT_send;
-        s.call.full = e->asked != EVENT_UNKNOWN && e->bytes < e->asked;
-    }
-    return s;
-}
-
 static int feed_io(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
 {
     const struct event_io *e = &item->event.u.io;
     struct description *d = conn_use(x->conns, item);
+    struct stretch s = stretch_of_io(m, item, d);
     struct now *now = &x->now;
 
     now->event++;
@@ -462,12 +435,10 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     now->last_ns = item->time_ns;
     now->has_rx = e->dir == 0 && e->rx_ns <= RX_MAX_NS;
     now->rx_ns = item->time_ns - (now->has_rx ? (int64_t)e->rx_ns : 0);
-    int64_t start_ns = began(m, item, e->duration);
-    now->first_ns = e->dir == 1 ? start_ns : item->time_ns;
+    now->first_ns = e->dir == 1 ? s.call.start_ns : item->time_ns;
     now->opened_ns = d ? d->opened_ns : 0;
     now->pid = item->pid;
     now->tid = item->tid;
-    enum stretch_end end = STRETCH_OTHER;
     if (is_stream(d, e)) {
         if ((int64_t)e->bytes > 0) {
             struct connection *c = connection_of(d, (unsigned)e->dir);
@@ -476,15 +447,16 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
             now->feeding = true;
             feed_bytes(x, c, &item->event);
             now->feeding = false;
-            end = e->dir == 0 ? STRETCH_READ : STRETCH_WRITE;
+            s.end = e->dir == 0 ? STRETCH_READ : STRETCH_WRITE;
         } else if (e->bytes == 0 && e->asked && e->dir == 0) {
             feed_eof(x, d, item);
         } else if (e->dir == 1 && (int64_t)e->bytes == -EAGAIN) {
             feed_refused(d->connection);
         }
     }
-    struct stretch s = stretch_of_io(x, e, d, end, start_ns);
-    return close_stretch(x, item, &s, stretch_route);
+    if (s.end == STRETCH_WRITE && now->touched_count)
+        s.call.kind = SPLIT_send;
+    return close_stretch(x, &s, stretch_route);
 }
 
 static void count_accepted(struct exchange_table *x)
@@ -526,28 +498,12 @@ static int feed_open(struct exchange_table *x, const struct merge *m, const stru
         return -1;
     d = conn_find(x->conns, e->desc);
     bool accepted = d && d->role == CONN_ACCEPTED && !known;
-    struct stretch s = {.end = accepted ? STRETCH_WAIT : STRETCH_OTHER, .alloc_count = e->alloc_count,
-                        .alloc_bytes = e->alloc_bytes,
-                        .call = {.start_ns = began(m, item, e->duration), .kind = kind_of_call(d)}};
     if (accepted) {
         count_accepted(x);
         d->opened_ns = item->time_ns;
-        s.call.waits = true;
-        s.order = READY_READ;
     }
-    return close_stretch(x, item, &s, stretch_route);
-}
-
-static int feed_wait(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
-{
-    const struct event_wait *e = &item->event.u.wait;
-    bool work = event_awaits_work(&item->event);
-    struct stretch s = {.end = work ? STRETCH_WAIT : STRETCH_OTHER, .alloc_count = e->alloc_count,
-                        .alloc_bytes = e->alloc_bytes, .order = work ? READY_WOKE : READY_NOTHING, .ready = (int64_t)e->ready,
-                        .call = {.start_ns = began(m, item, e->duration),
-                                 .kind = split_kind_of_wait(e->what), .waits = work}};
-
-    return close_stretch(x, item, &s, stretch_route);
+    struct stretch s = stretch_of_open(m, item, d, accepted);
+    return close_stretch(x, &s, stretch_route);
 }
 
 static int feed_sock(struct exchange_table *x, const struct merge *m, const struct item *item)
@@ -557,14 +513,14 @@ static int feed_sock(struct exchange_table *x, const struct merge *m, const stru
 
     if (d && d->connection && conn_op(x->conns, e->op) == CONN_OP_SHUTDOWN && !e->result && e->arg >= 1 && e->arg <= 2)
         side_closed(x, d->connection, side_of(d->connection, 1));
-    struct timesheet_call call = {.start_ns = began(m, item, e->duration), .end_ns = item->time_ns,
-                                  .kind = conn_op(x->conns, e->op) == CONN_OP_CONNECT ? SPLIT_upstream : SPLIT_io};
+    struct timesheet_call call = stretch_call_of_sock(m, item, conn_op(x->conns, e->op) == CONN_OP_CONNECT);
     return attribution_call(x->attribution, item->thread, &call) < 0 ? -1 : conn_feed(x->conns, item);
 }
 
 int exchange_feed(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
 {
     const struct event *e = &item->event;
+    struct stretch s;
     int result;
 
     if (!item->proc && e->type != EVENT_op) { /* of no process: only a damaged trace has that */
@@ -576,7 +532,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     case EVENT_io:
         return feed_io(x, m, item, stretch_route);
     case EVENT_wait:
-        return feed_wait(x, m, item, stretch_route);
+        s = stretch_of_wait(m, item);
+        return close_stretch(x, &s, stretch_route);
     case EVENT_desc_open:
         return feed_open(x, m, item, stretch_route);
     case EVENT_held:
