@@ -181,7 +181,7 @@ static int take_seconds(const struct option_row *o, const char *text, int64_t *t
         ns = *p == '.' ? ns : 10 * ns + (*p - '0');
         decimals += *p == '.' || decimals >= 0;
     }
-    bool good = !*p && p > digits;
+    bool good = !*p && p > digits && strcmp(digits, ".") != 0;
     for (decimals = decimals < 0 ? 0 : decimals; good && decimals < 9; decimals++)
         good = !__builtin_mul_overflow(ns, 10, &ns);
     if (!good)
