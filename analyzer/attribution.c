@@ -23,6 +23,8 @@ struct worker {
 struct attribution {
     struct flight_pool *pool;
     struct keymap workers; /* by thread */
+    struct worker *last;   /* that an event was of: most follow one of the same thread */
+    uint32_t last_thread;
 };
 
 struct attribution *attribution_new(struct flight_pool *pool)
@@ -74,21 +76,25 @@ void attribution_thread_end(struct attribution *a, uint32_t thread)
     batch_drop(a, w);
     timesheet_end(&w->time);
     keymap_remove(&a->workers, thread);
+    a->last = NULL;
     free(w->batch);
     free(w);
 }
 
 static struct worker *worker_of(struct attribution *a, uint32_t thread)
 {
+    if (a->last && a->last_thread == thread)
+        return a->last;
     struct worker *w = keymap_get(&a->workers, thread);
-
-    if (w)
-        return w;
-    w = calloc(1, sizeof *w);
-    if (w && keymap_put(&a->workers, thread, w) < 0) {
-        free(w);
-        return NULL;
+    if (!w) {
+        w = calloc(1, sizeof *w);
+        if (w && keymap_put(&a->workers, thread, w) < 0) {
+            free(w);
+            w = NULL;
+        }
     }
+    a->last = w;
+    a->last_thread = thread;
     return w;
 }
 
@@ -152,16 +158,14 @@ static int32_t share(struct flight **flights, size_t count, const struct stretch
     return route;
 }
 
-static void book_time(struct worker *w, const struct stretch *s, bool is_event_s)
+static void book_time(struct worker *w, struct stretch *s, bool is_event_s)
 {
     struct timesheet_flights touched = {s->flights, s->count}, batch = {w->batch, w->count};
-    struct timesheet_call call = s->call;
 
-    call.ends = s->count || s->end == STRETCH_WAIT;
     if (s->count && s->end == STRETCH_WRITE)
-        timesheet_write(&w->time, &call, touched);
+        timesheet_write(&w->time, &s->call, touched);
     else
-        timesheet_book(&w->time, &call, is_event_s ? touched : batch, touched);
+        timesheet_book(&w->time, &s->call, is_event_s ? touched : batch, touched);
 }
 
 /* Of the exchanges that the event begins. */
@@ -181,13 +185,14 @@ static void book_dispatch(struct worker *w, const struct stretch *s)
         }
 }
 
-int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes)
+int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, double *attributed_bytes)
 {
     struct worker *w = worker_of(a, s->thread);
 
     if (!w)
         return -1;
     bool events = is_event_s(w, s);
+    s->call.ends = s->count || s->end == STRETCH_WAIT;
     if (events)
         *route = share(s->flights, s->count, s, attributed_bytes);
     else
@@ -199,7 +204,7 @@ int attribution_close(struct attribution *a, const struct stretch *s, int32_t *r
     return 0;
 }
 
-int attribution_call(struct attribution *a, uint32_t thread, const struct timesheet_call *call)
+int attribution_call(struct attribution *a, uint32_t thread, struct timesheet_call *call)
 {
     struct worker *w = worker_of(a, thread);
 

@@ -40,11 +40,11 @@ struct attribution *attribution_new(struct flight_pool *pool); /* NULL if memory
 void attribution_free(struct attribution *a); /* drops what threads hold */
 
 /* Adds the stretch's allocations to the exchanges that own it; gives their route. Adds to *attributed_bytes what went to
- * exchanges whose route is known. -1 if memory is short. */
-int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes);
+ * exchanges whose route is known. The stretch's call is clipped to what is not booked yet. -1 if memory is short. */
+int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, double *attributed_bytes);
 
 /* The thread made a call that is no end of a stretch. -1 if memory is short. */
-int attribution_call(struct attribution *a, uint32_t thread, const struct timesheet_call *call);
+int attribution_call(struct attribution *a, uint32_t thread, struct timesheet_call *call);
 
 void attribution_thread_end(struct attribution *a, uint32_t thread);
 void attribution_finish(struct attribution *a); /* drops what all threads hold */

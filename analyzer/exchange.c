@@ -427,9 +427,10 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
 {
     const struct event_io *e = &item->event.u.io;
     struct description *d = conn_use(x->conns, item);
-    struct stretch s = stretch_of_io(m, item, d);
     struct now *now = &x->now;
+    struct stretch s;
 
+    stretch_of_io(&s, m, item, d);
     now->event++;
     now->proc = item->proc;
     now->last_ns = item->time_ns;
@@ -502,7 +503,8 @@ static int feed_open(struct exchange_table *x, const struct merge *m, const stru
         count_accepted(x);
         d->opened_ns = item->time_ns;
     }
-    struct stretch s = stretch_of_open(m, item, d, accepted);
+    struct stretch s;
+    stretch_of_open(&s, m, item, d, accepted);
     return close_stretch(x, &s, stretch_route);
 }
 
@@ -532,7 +534,7 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     case EVENT_io:
         return feed_io(x, m, item, stretch_route);
     case EVENT_wait:
-        s = stretch_of_wait(m, item);
+        stretch_of_wait(&s, m, item);
         return close_stretch(x, &s, stretch_route);
     case EVENT_desc_open:
         return feed_open(x, m, item, stretch_route);

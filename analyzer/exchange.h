@@ -42,6 +42,7 @@ struct exchange {
     uint32_t pid, tid;    /* whose thread read its first byte */
     bool has_dispatch;    /* dispatch_ns is known */
     int64_t dispatch_ns;  /* from the return of the wait that found it ready to `in` (dispatch.h) */
+    int64_t total_ns;     /* the sum of its split */
     struct split split;   /* done - in, and the queue, by where it went; of an upstream exchange nothing */
 };
 

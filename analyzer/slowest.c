@@ -38,13 +38,11 @@ static void sift_down(struct slowest *s, size_t i)
 
 void slowest_add(struct slowest *s, const struct exchange *x)
 {
-    int64_t total_ns = split_sum(&x->split);
-
     if (s->count == SLOWEST_MAX) {
-        if (total_ns <= s->heap[0].total_ns)
+        if (x->total_ns <= s->heap[0].total_ns)
             return;
         *s->heap[0].x = *x;
-        s->heap[0].total_ns = total_ns;
+        s->heap[0].total_ns = x->total_ns;
         sift_down(s, 0);
         return;
     }
@@ -52,7 +50,7 @@ void slowest_add(struct slowest *s, const struct exchange *x)
     if (!copy)
         return;
     *copy = *x;
-    s->heap[s->count] = (struct slowest_entry){total_ns, copy};
+    s->heap[s->count] = (struct slowest_entry){x->total_ns, copy};
     sift_up(s, s->count++);
 }
 

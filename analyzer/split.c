@@ -10,15 +10,6 @@ const char *const split_kind_name[SPLIT_COUNT] = {
 #undef S
 };
 
-void split_take(struct split *to, struct split *from)
-{
-    for (uint32_t left = from->used; left; left &= left - 1) {
-        enum split_kind kind = (enum split_kind)__builtin_ctz(left);
-        split_add(to, kind, from->ns[kind]);
-    }
-    from->used = 0;
-}
-
 int64_t split_sum(const struct split *s)
 {
     int64_t sum = 0;

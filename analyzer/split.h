@@ -43,7 +43,16 @@ static inline int64_t split_ns(const struct split *s, enum split_kind kind)
     return s->used & 1u << kind ? s->ns[kind] : 0;
 }
 
-void split_take(struct split *to, struct split *from); /* adds, and leaves `from` empty */
+/* Adds, and leaves `from` empty. */
+static inline void split_take(struct split *to, struct split *from)
+{
+    for (uint32_t left = from->used; left; left &= left - 1) {
+        enum split_kind kind = (enum split_kind)__builtin_ctz(left);
+        split_add(to, kind, from->ns[kind]);
+    }
+    from->used = 0;
+}
+
 int64_t split_sum(const struct split *s);
 
 /* Makes the sum what it should be: what is missing was not seen; what is too much is taken off the last kinds. */

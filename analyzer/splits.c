@@ -32,9 +32,9 @@ static int64_t step_begin(unsigned step)
     return (int64_t)(step - shift * STEP_FIRST) << shift;
 }
 
-void splits_add(struct splits *s, const struct split *split)
+void splits_add(struct splits *s, const struct split *split, int64_t total_ns)
 {
-    struct splits_sum **step = &s->step[step_of(split_sum(split))];
+    struct splits_sum **step = &s->step[step_of(total_ns)];
 
     if (!*step)
         *step = calloc(1, sizeof **step);

@@ -25,7 +25,7 @@ struct splits *splits_new(void); /* NULL if memory is short */
 void splits_free(struct splits *s);
 
 /* Left out if memory is short. */
-void splits_add(struct splits *s, const struct split *split);
+void splits_add(struct splits *s, const struct split *split, int64_t total_ns);
 
 struct splits_sum splits_all(const struct splits *s);
 

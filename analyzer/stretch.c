@@ -16,39 +16,36 @@ static enum split_kind kind_of(const struct description *d)
     return d && d->role == CONN_CONNECTED ? SPLIT_upstream : SPLIT_io;
 }
 
-struct stretch stretch_of_io(const struct merge *m, const struct item *item, const struct description *d)
+void stretch_of_io(struct stretch *s, const struct merge *m, const struct item *item, const struct description *d)
 {
     const struct event_io *e = &item->event.u.io;
-    struct stretch s = {.thread = item->thread, .end = STRETCH_OTHER, .desc = e->desc, .alloc_count = e->alloc_count,
-                        .alloc_bytes = e->alloc_bytes, .call = call_of(m, item, e->duration, kind_of(d)),
-                        .order = e->dir == 0 ? READY_READ : READY_NOTHING};
 
-    s.call.full = e->asked != EVENT_UNKNOWN && e->bytes < e->asked;
-    return s;
+    *s = (struct stretch){.thread = item->thread, .end = STRETCH_OTHER, .desc = e->desc, .alloc_count = e->alloc_count,
+                          .alloc_bytes = e->alloc_bytes, .call = call_of(m, item, e->duration, kind_of(d)),
+                          .order = e->dir == 0 ? READY_READ : READY_NOTHING};
+    s->call.full = e->asked != EVENT_UNKNOWN && e->bytes < e->asked;
 }
 
-struct stretch stretch_of_open(const struct merge *m, const struct item *item, const struct description *d, bool accepted)
+void stretch_of_open(struct stretch *s, const struct merge *m, const struct item *item, const struct description *d, bool accepted)
 {
     const struct event_desc_open *e = &item->event.u.desc_open;
-    struct stretch s = {.thread = item->thread, .end = accepted ? STRETCH_WAIT : STRETCH_OTHER,
-                        .alloc_count = e->alloc_count, .alloc_bytes = e->alloc_bytes,
-                        .call = call_of(m, item, e->duration, accepted ? SPLIT_descriptors : kind_of(d)),
-                        .order = accepted ? READY_READ : READY_NOTHING};
 
-    s.call.waits = accepted;
-    return s;
+    *s = (struct stretch){.thread = item->thread, .end = accepted ? STRETCH_WAIT : STRETCH_OTHER,
+                          .alloc_count = e->alloc_count, .alloc_bytes = e->alloc_bytes,
+                          .call = call_of(m, item, e->duration, accepted ? SPLIT_descriptors : kind_of(d)),
+                          .order = accepted ? READY_READ : READY_NOTHING};
+    s->call.waits = accepted;
 }
 
-struct stretch stretch_of_wait(const struct merge *m, const struct item *item)
+void stretch_of_wait(struct stretch *s, const struct merge *m, const struct item *item)
 {
     const struct event_wait *e = &item->event.u.wait;
     bool work = event_awaits_work(&item->event);
-    struct stretch s = {.thread = item->thread, .end = work ? STRETCH_WAIT : STRETCH_OTHER, .alloc_count = e->alloc_count,
-                        .alloc_bytes = e->alloc_bytes, .call = call_of(m, item, e->duration, split_kind_of_wait(e->what)),
-                        .order = work ? READY_WOKE : READY_NOTHING, .ready = (int64_t)e->ready};
 
-    s.call.waits = work;
-    return s;
+    *s = (struct stretch){.thread = item->thread, .end = work ? STRETCH_WAIT : STRETCH_OTHER, .alloc_count = e->alloc_count,
+                          .alloc_bytes = e->alloc_bytes, .call = call_of(m, item, e->duration, split_kind_of_wait(e->what)),
+                          .order = work ? READY_WOKE : READY_NOTHING, .ready = (int64_t)e->ready};
+    s->call.waits = work;
 }
 
 struct timesheet_call stretch_call_of_sock(const struct merge *m, const struct item *item, bool connects)

@@ -10,9 +10,9 @@
 #include "merge.h"
 
 /* d: what the call was on; NULL: not known. */
-struct stretch stretch_of_io(const struct merge *m, const struct item *item, const struct description *d);
-struct stretch stretch_of_open(const struct merge *m, const struct item *item, const struct description *d, bool accepted);
-struct stretch stretch_of_wait(const struct merge *m, const struct item *item);
+void stretch_of_io(struct stretch *s, const struct merge *m, const struct item *item, const struct description *d);
+void stretch_of_open(struct stretch *s, const struct merge *m, const struct item *item, const struct description *d, bool accepted);
+void stretch_of_wait(struct stretch *s, const struct merge *m, const struct item *item);
 
 struct timesheet_call stretch_call_of_sock(const struct merge *m, const struct item *item, bool connects);
 

@@ -79,10 +79,10 @@ static void confirm(struct flight *f, int64_t until_ns, bool take_pending)
         }
         e->received = f->request_done || f->request_lost;
     }
-    if (take_pending)
-        split_take(&f->x.split, &e->pending);
-    else
+    if (!take_pending)
         add_positive(&f->x.split, SPLIT_unseen, until_ns - e->booked_ns);
+    else if (e->pending.used)
+        split_take(&f->x.split, &e->pending);
     e->pending.used = 0;
     e->booked_ns = e->pending_ns = until_ns;
 }
@@ -152,7 +152,7 @@ static void book_read(struct timesheet *t, const struct timesheet_call *c, struc
 }
 
 /* The thread ran for the exchange, then wrote of its response, perhaps all that was left. */
-static void book_written(struct timesheet *t, const struct timesheet_call *c, struct flight *f, const struct timesheet_sums *after)
+static void book_written(struct timesheet *t, const struct timesheet_call *c, struct flight *f)
 {
     struct timesheet_entry *e = &f->time;
 
@@ -170,68 +170,70 @@ static void book_written(struct timesheet *t, const struct timesheet_call *c, st
     } else {
         confirm(f, c->end_ns, false);
     }
-    e->since = *after;
     e->answering = true;
     e->full = c->full;
     if (f->response_done)
         timesheet_close(f);
 }
 
-/* The thread's sums after the call. owned: it is known for whom it ran; touches: and for whom it made the call. */
-static struct timesheet_sums sums_after(const struct timesheet *t, const struct timesheet_call *c, bool owned, bool touches)
+/* Leaves of the call what is not booked yet. */
+static void clip(struct timesheet *t, struct timesheet_call *c)
 {
-    struct timesheet_sums sums = t->sums;
-    int64_t took_ns = c->end_ns - c->start_ns;
-
-    *(owned ? &sums.busy_ns : &sums.nobody_ns) += c->start_ns - t->cursor_ns;
-    *(c->waits ? &sums.waits_ns : owned || touches ? &sums.busy_ns : &sums.nobody_ns) += took_ns;
-    return sums;
-}
-
-/* Calls may nest: then the inner one, which ends first, is booked. */
-static struct timesheet_call clip(struct timesheet *t, const struct timesheet_call *call)
-{
-    struct timesheet_call c = *call;
-
     if (!t->known)
-        t->cursor_ns = c.start_ns;
+        t->cursor_ns = c->start_ns;
     t->known = true;
-    if (c.end_ns < t->cursor_ns)
-        c.end_ns = t->cursor_ns;
-    if (c.start_ns < t->cursor_ns)
-        c.start_ns = t->cursor_ns;
-    return c;
+    if (c->end_ns < t->cursor_ns)
+        c->end_ns = t->cursor_ns;
+    if (c->start_ns < t->cursor_ns)
+        c->start_ns = t->cursor_ns;
 }
 
-void timesheet_write(struct timesheet *t, const struct timesheet_call *call, struct timesheet_flights written)
+/* owned: it is known for whom it ran; touches: and for whom it made the call. */
+static void advance(struct timesheet *t, const struct timesheet_call *c, bool owned, bool touches)
 {
-    struct timesheet_call c = clip(t, call);
-    struct timesheet_sums after = sums_after(t, &c, true, true);
+    int64_t ran_ns = c->start_ns - t->cursor_ns, took_ns = c->end_ns - c->start_ns;
 
-    for (size_t i = 0; i < written.count; i++)
-        book_written(t, &c, written.list[i], &after);
-    t->sums = after;
-    t->cursor_ns = c.end_ns;
+    t->cursor_ns = c->end_ns;
+    if (owned)
+        t->sums.busy_ns += ran_ns;
+    else
+        t->sums.nobody_ns += ran_ns;
+    if (c->waits)
+        t->sums.waits_ns += took_ns;
+    else if (owned || touches)
+        t->sums.busy_ns += took_ns;
+    else
+        t->sums.nobody_ns += took_ns;
 }
 
-void timesheet_book(struct timesheet *t, const struct timesheet_call *call, struct timesheet_flights owners,
+void timesheet_write(struct timesheet *t, struct timesheet_call *c, struct timesheet_flights written)
+{
+    clip(t, c);
+    for (size_t i = 0; i < written.count; i++)
+        book_written(t, c, written.list[i]);
+    advance(t, c, true, true);
+    for (size_t i = 0; i < written.count; i++)
+        if (written.list[i]->time.sheet == t)
+            written.list[i]->time.since = t->sums;
+}
+
+void timesheet_book(struct timesheet *t, struct timesheet_call *c, struct timesheet_flights owners,
                     struct timesheet_flights read)
 {
-    struct timesheet_call c = clip(t, call);
     bool owned = owners.count > 0;
     struct flight *sole = !owned && t->count == 1 ? t->first : NULL;
 
+    clip(t, c);
     if (sole)
         owners = (struct timesheet_flights){&sole, 1};
-    c.ends &= owned;
-    book_owners(t, &c, owners, read.count > 0);
-    t->sums = sums_after(t, &c, owned, read.count > 0);
-    t->cursor_ns = c.end_ns;
+    c->ends &= owned;
+    book_owners(t, c, owners, read.count > 0);
+    advance(t, c, owned, read.count > 0);
     for (size_t i = 0; i < owners.count; i++)
         if (owners.list[i]->time.sheet == t)
             owners.list[i]->time.since = t->sums;
     for (size_t i = 0; i < read.count; i++)
-        book_read(t, &c, read.list[i]);
+        book_read(t, c, read.list[i]);
 }
 
 void timesheet_full(struct flight *f)

@@ -67,12 +67,13 @@ struct timesheet_flights {
     size_t count;
 };
 
-/* The thread ran for the owners, until the call; the call was for those that it read from, or else for the owners. */
-void timesheet_book(struct timesheet *t, const struct timesheet_call *c, struct timesheet_flights owners,
+/* The thread ran for the owners, until the call; the call was for those that it read from, or else for the owners. Calls may nest: then
+ * *c is clipped, as the inner one, which ended before, is booked. */
+void timesheet_book(struct timesheet *t, struct timesheet_call *c, struct timesheet_flights owners,
                     struct timesheet_flights read);
 
 /* The thread ran for those whose responses it then wrote. Of those that are answered by that the split is complete. */
-void timesheet_write(struct timesheet *t, const struct timesheet_call *c, struct timesheet_flights written);
+void timesheet_write(struct timesheet *t, struct timesheet_call *c, struct timesheet_flights written);
 
 /* There was no room for more of its response. */
 void timesheet_full(struct flight *f);

@@ -145,6 +145,7 @@ static void collect(void)
         const struct exchange *x = &t.done[t.count];
         int64_t queue = x->has_rx && x->in_ns > x->rx_ns ? x->in_ns - x->rx_ns : 0;
         assert_int_equal(split_sum(&x->split), x->upstream ? 0 : x->done_ns - x->in_ns + queue);
+        assert_int_equal(x->total_ns, split_sum(&x->split));
         t.done_at[t.count] = t.fed;
         assert_true(++t.count < 256);
     }

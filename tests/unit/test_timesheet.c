@@ -453,7 +453,7 @@ static void test_splits(void **state)
         split_add(&split, SPLIT_compute, 1000);
         if (i % 50 == 0)
             split_add(&split, SPLIT_lock, 9000);
-        splits_add(s, &split);
+        splits_add(s, &split, split_sum(&split));
     }
     struct splits_sum all = splits_all(s), slowest = splits_slowest(s, 0.01, &from_ns);
     assert_int_equal(all.count, 1000);
@@ -461,7 +461,7 @@ static void test_splits(void **state)
     assert_int_equal(slowest.count, 20);
     assert_true(slowest.ns[SPLIT_compute] == 20000 && slowest.ns[SPLIT_lock] == 180000);
     assert_true(from_ns <= 10000 && from_ns > 7500);
-    splits_add(s, &(struct split){.used = 1, .ns = {INT64_MAX}});
+    splits_add(s, &(struct split){.used = 1, .ns = {INT64_MAX}}, INT64_MAX);
     assert_int_equal(splits_slowest(s, 0.0001, &from_ns).count, 1);
     assert_true(from_ns > INT64_MAX / 4 * 3);
     splits_free(s);
@@ -474,7 +474,7 @@ static void test_slowest(void **state)
 
     for (int64_t i = 0; i < 5000; i++) {
         struct exchange x = {.in_ns = i};
-        split_add(&x.split, SPLIT_compute, i * 7919 % 5000);
+        x.total_ns = i * 7919 % 5000;
         slowest_add(s, &x);
     }
     slowest_sort(s);
