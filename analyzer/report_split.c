@@ -38,7 +38,8 @@ int report_split_slowest(struct report *r, const struct analysis *a)
         const struct exchange *x = a->slowest.heap[i].x;
         const struct route *route = route_at(a->routes, (size_t)x->route);
         r->slow[r->slows++] = (struct report_slow){
-            .route = route->name, .protocol = wire_protocol_name[route->protocol], .status = x->status, .error = x->error,
+            .route = route->name, .protocol = wire_protocol_name[route->protocol], .status = x->status,
+            .error = x->error,
             .from_ns = x->in_ns, .to_ns = x->done_ns, .pid = x->pid, .tid = x->tid, .request_bytes = x->request_bytes,
             .response_bytes = x->response_bytes, .total_ns = (double)a->slowest.heap[i].total_ns, .split = x->split};
     }

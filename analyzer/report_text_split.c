@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Of nineteen kinds a route has three or four, and others than its neighbour: so there are no columns of kinds, but for each route its
- * own, the largest first.
+ * Of nineteen kinds a route has three or four, and others than its neighbour: so there are no columns of kinds, but
+ * for each route its own, the largest first.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -50,7 +50,8 @@ static void print_split(FILE *out, const struct report_split *s)
 
     fprintf(out, "%*s", TOTAL_WIDTH, units_duration(total, s->total_ns));
     for (size_t i = 0; i < n; i++) {
-        size_t width = (size_t)snprintf(text, sizeof text, "  %s %.0f%%", parts[i].name, 100 * parts[i].ns / s->total_ns);
+        size_t width = (size_t)snprintf(text, sizeof text, "  %s %.0f%%", parts[i].name,
+                                        100 * parts[i].ns / s->total_ns);
         if (column + width > PAGE_WIDTH) {
             fprintf(out, "\n%*s", KINDS_COLUMN - 2, "");
             column = KINDS_COLUMN - 2;
@@ -70,7 +71,8 @@ static void print_tail(FILE *out, const struct report_route *route)
     if (route->split.requests < TAIL_REQUESTS || s->total_ns < TAIL_SLOWER * route->split.total_ns)
         return;
     snprintf(text, sizeof text, "  %s took %s or more",
-             units_percent(share, (double)s->requests / (double)route->split.requests), units_duration(from, s->from_ns));
+             units_percent(share, (double)s->requests / (double)route->split.requests),
+             units_duration(from, s->from_ns));
     page_name(out, text, NAME_WIDTH);
     print_split(out, s);
 }

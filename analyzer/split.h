@@ -9,13 +9,15 @@
 
 #include <stdint.h>
 
-/* queue: in the kernel, before the first read. receive: until the request's last byte was read. compute: its thread ran, as far as is
- * known for it. busy: its thread was at other work. descriptors to child: waits of its thread, as WAITS in event.h. disk: calls on
- * files. upstream: calls on connections that the host opened. io: other calls that read or write. send: writing the response, and
- * waiting until there is room for more of it. unseen: it was with no thread that is known, or nobody knows for whom its thread ran. */
+/* queue: in the kernel, before the first read. receive: until the request's last byte was read. compute: its thread
+ * ran, as far as is known for it. busy: its thread was at other work. descriptors to child: waits of its thread, as
+ * WAITS in event.h. disk: calls on files. upstream: calls on connections that the host opened. io: other calls that
+ * read or write. send: writing the response, and waiting until there is room for more of it. unseen: it was with no
+ * thread that is known, or nobody knows for whom its thread ran. */
 #define SPLIT_KINDS(S)                                                                                                 \
-    S(queue) S(receive) S(compute) S(busy) S(descriptors) S(sleep) S(lock) S(condition) S(signal) S(file) S(message) S(name) \
-    S(thread) S(child) S(disk) S(upstream) S(io) S(send) S(unseen)
+    S(queue) S(receive) S(compute) S(busy)                                                                             \
+    S(descriptors) S(sleep) S(lock) S(condition) S(signal) S(file) S(message) S(name) S(thread) S(child)               \
+    S(disk) S(upstream) S(io) S(send) S(unseen)
 enum split_kind {
 #define S(name) SPLIT_##name,
     SPLIT_KINDS(S)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The splits of many exchanges (split.h), summed up by how long these took, so that it can be told where the time of the slowest
- * of them went.
+ * The splits of many exchanges (split.h), summed up by how long these took, so that it can be told where the time of
+ * the slowest of them went.
  *
  * Durations are told apart in steps of at most a quarter. Memory: 2 KB, and 160 bytes for each step that occurs.
  */
@@ -29,7 +29,8 @@ void splits_add(struct splits *s, const struct split *split, int64_t total_ns);
 
 struct splits_sum splits_all(const struct splits *s);
 
-/* Of the slowest: those of the fewest steps that hold at least that share of all. *from_ns: they all took so long at least. */
+/* Of the slowest: those of the fewest steps that hold at least that share of all. *from_ns: they all took so long at
+ * least. */
 struct splits_sum splits_slowest(const struct splits *s, double share, int64_t *from_ns);
 
 #endif

@@ -2,7 +2,8 @@
 /* An event's time is the end of its call; the duration leads back to the beginning. */
 #include "stretch.h"
 
-static struct timesheet_call call_of(const struct merge *m, const struct item *item, uint64_t duration, enum split_kind kind)
+static struct timesheet_call call_of(const struct merge *m, const struct item *item, uint64_t duration,
+                                     enum split_kind kind)
 {
     return (struct timesheet_call){.start_ns = item->time_ns - (duration ? merge_ticks_to_ns(m, duration) : 0),
                                    .end_ns = item->time_ns, .kind = kind};
@@ -26,7 +27,8 @@ void stretch_of_io(struct stretch *s, const struct merge *m, const struct item *
     s->call.full = e->asked != EVENT_UNKNOWN && e->bytes < e->asked;
 }
 
-void stretch_of_open(struct stretch *s, const struct merge *m, const struct item *item, const struct description *d, bool accepted)
+void stretch_of_open(struct stretch *s, const struct merge *m, const struct item *item, const struct description *d,
+                     bool accepted)
 {
     const struct event_desc_open *e = &item->event.u.desc_open;
 
@@ -42,8 +44,9 @@ void stretch_of_wait(struct stretch *s, const struct merge *m, const struct item
     const struct event_wait *e = &item->event.u.wait;
     bool work = event_awaits_work(&item->event);
 
-    *s = (struct stretch){.thread = item->thread, .end = work ? STRETCH_WAIT : STRETCH_OTHER, .alloc_count = e->alloc_count,
-                          .alloc_bytes = e->alloc_bytes, .call = call_of(m, item, e->duration, split_kind_of_wait(e->what)),
+    *s = (struct stretch){.thread = item->thread, .end = work ? STRETCH_WAIT : STRETCH_OTHER,
+                          .alloc_count = e->alloc_count, .alloc_bytes = e->alloc_bytes,
+                          .call = call_of(m, item, e->duration, split_kind_of_wait(e->what)),
                           .order = work ? READY_WOKE : READY_NOTHING, .ready = (int64_t)e->ready};
     s->call.waits = work;
 }

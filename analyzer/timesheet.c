@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is booked to an exchange is pending until its next read or write on the same thread confirms it: only then is it known that the
- * thread had not handed it over meanwhile, and that the response did not end with the write before (one that ends with its connection is
- * known to be complete long after its last byte). What the thread did for it before it left it, is confirmed by that, unless
- * the response has begun.
+ * What is booked to an exchange is pending until its next read or write on the same thread confirms it: only then is
+ * it known that the thread had not handed it over meanwhile, and that the response did not end with the write before
+ * (one that ends with its connection is known to be complete long after its last byte). What the thread did for it
+ * before it left it, is confirmed by that, unless the response has begun.
  */
 #include "timesheet.h"
 
@@ -64,8 +64,8 @@ static void catch_up(struct timesheet_entry *e)
     e->since = t->sums;
 }
 
-/* What is not booked yet until then was the request's receipt as long as that took, and then what is pending, or unseen if that is not
- * to be had. */
+/* What is not booked yet until then was the request's receipt as long as that took, and then what is pending, or
+ * unseen if that is not to be had. */
 static void confirm(struct flight *f, int64_t until_ns, bool take_pending)
 {
     struct timesheet_entry *e = &f->time;
@@ -121,12 +121,13 @@ static void book_owner(struct flight *f, const struct timesheet_call *c, enum sp
     e->pending_ns = c->end_ns;
 }
 
-static void book_owners(struct timesheet *t, const struct timesheet_call *c, struct timesheet_flights owners, bool touches)
+static void book_owners(struct timesheet *t, const struct timesheet_call *c, struct timesheet_flights owners,
+                        bool reads)
 {
     for (size_t i = 0; i < owners.count; i++) {
         struct flight *f = owners.list[i];
         if (f->time.sheet == t)
-            book_owner(f, c, c->waits ? awaited(&f->time) : touches ? SPLIT_busy : c->kind);
+            book_owner(f, c, c->waits ? awaited(&f->time) : reads ? SPLIT_busy : c->kind);
     }
 }
 
@@ -188,8 +189,8 @@ static void clip(struct timesheet *t, struct timesheet_call *c)
         c->start_ns = t->cursor_ns;
 }
 
-/* owned: it is known for whom it ran; touches: and for whom it made the call. */
-static void advance(struct timesheet *t, const struct timesheet_call *c, bool owned, bool touches)
+/* owned: it is known for whom the thread ran; moves: the call moved bytes of served exchanges. */
+static void advance(struct timesheet *t, const struct timesheet_call *c, bool owned, bool moves)
 {
     int64_t ran_ns = c->start_ns - t->cursor_ns, took_ns = c->end_ns - c->start_ns;
 
@@ -200,7 +201,7 @@ static void advance(struct timesheet *t, const struct timesheet_call *c, bool ow
         t->sums.nobody_ns += ran_ns;
     if (c->waits)
         t->sums.waits_ns += took_ns;
-    else if (owned || touches)
+    else if (owned || moves)
         t->sums.busy_ns += took_ns;
     else
         t->sums.nobody_ns += took_ns;

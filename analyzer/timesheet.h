@@ -2,16 +2,17 @@
 /*
  * Whose time a thread's time was: the split of each exchange that it serves.
  *
- * A served exchange is at any moment with one thread, the one that read or wrote its bytes last. That thread's time is known without
- * gaps: it runs between its calls, and each call is of one kind. It is booked to the exchanges
- *   - that the thread works for (as attribution.h has it; one that is the only one with its thread is worked for where nobody else is
- *     known to be): as compute, or the kind of the call;
- *   - that are with the thread while it works for others: as busy; while it waits for descriptors: as that wait; else as unseen.
- * Where an exchange goes on in another thread, the time since its old one left it, or before the response wrote for it last, was unseen,
- * but for the stretch of the new one that ends with its write.
+ * A served exchange is at any moment with one thread, the one that read or wrote its bytes last. That thread's time
+ * is known without gaps: it runs between its calls, and each call is of one kind. It is booked to the exchanges
+ *   - that the thread works for (as attribution.h has it; one that is the only one with its thread is worked for
+ *     where nobody else is known to be): as compute, or the kind of the call;
+ *   - that are with the thread while it works for others: as busy; while it waits for descriptors: as that wait; else
+ *     as unseen.
+ * Where an exchange goes on in another thread, the time since its old one left it, or before the response wrote for
+ * it last, was unseen, but for the stretch of the new one that ends with its write.
  *
- * The cost of an event does not depend on how many exchanges are with the thread: those that it does not work for take the
- * difference of the thread's sums when it comes back to them.
+ * The cost of an event does not depend on how many exchanges are with the thread: those that it does not work for
+ * take the difference of the thread's sums when it comes back to them.
  */
 #ifndef PERFSHIM_TIMESHEET_H
 #define PERFSHIM_TIMESHEET_H
@@ -67,8 +68,8 @@ struct timesheet_flights {
     size_t count;
 };
 
-/* The thread ran for the owners, until the call; the call was for those that it read from, or else for the owners. Calls may nest: then
- * *c is clipped, as the inner one, which ended before, is booked. */
+/* The thread ran for the owners, until the call; the call was for those that it read from, or else for the owners.
+ * Calls may nest: then *c is clipped, as the inner one, which ended before, is booked. */
 void timesheet_book(struct timesheet *t, struct timesheet_call *c, struct timesheet_flights owners,
                     struct timesheet_flights read);
 

@@ -2,15 +2,14 @@
 /*
  * A server each of whose routes spends its time in one known way, and which logs how long that took.
  *
- *   split LOG          a thread for each connection
- *   split LOG loop     one thread for all, with epoll
+ *   split LOG          a thread for each connection split LOG loop     one thread for all, with epoll
  *
  * It prints where it listens. The log has a line for each request:
  *
  *     IN_NS READY_NS OUT_NS DONE_NS SPENT_NS ALSO_NS PATH
  *
- * in monotonic nanoseconds, as in shop.c. SPENT_NS is how long the route's own thing took by the same clock (see `routes`), ALSO_NS
- * what its comment says of it.
+ * in monotonic nanoseconds, as in shop.c. SPENT_NS is how long the route's own thing took by the same clock (see
+ * `routes`), ALSO_NS what its comment says of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -253,7 +252,8 @@ static void hand_over(struct request *r)
     pthread_mutex_unlock(&job_lock);
 }
 
-/* spend: NULL: what is known of it is between two of the five times. SPENT_NS is what it took, unless it says so itself. */
+/* spend: NULL: what is known of it is between two of the five times. SPENT_NS is what it took, unless it says so
+ * itself. */
 static const struct {
     const char *path;
     void (*spend)(struct request *r);
@@ -309,7 +309,8 @@ static void run_threads(int listener)
     pthread_t thread;
 
     sem_init(&hold, 0, 0);
-    must(pthread_create(&thread, NULL, holder, NULL) == 0 && pthread_create(&thread, NULL, worker, NULL) == 0, "thread");
+    must(pthread_create(&thread, NULL, holder, NULL) == 0, "thread");
+    must(pthread_create(&thread, NULL, worker, NULL) == 0, "thread");
     for (;;) {
         must(pthread_create(&thread, NULL, serve, accepted(listener)) == 0, "thread");
         pthread_detach(thread);
@@ -325,8 +326,8 @@ static void watch(int epoll, int fd, void *what)
     must(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) == 0, "epoll_ctl");
 }
 
-/* Each is answered when there are two: the first waits for the second to come, the second for the first to be done. SPENT_NS is its own
- * work, ALSO_NS how long it lay between the wait that found it and its being read. */
+/* Each is answered when there are two: the first waits for the second to come, the second for the first to be done.
+ * SPENT_NS is its own work, ALSO_NS how long it lay between the wait that found it and its being read. */
 static void handle_pair(struct request *first, struct request *second)
 {
     for (struct request *r = first; r; r = r == first ? second : NULL) {

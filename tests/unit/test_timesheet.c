@@ -23,7 +23,8 @@ static struct flight *begun(struct flight *f, int64_t in_ns, bool complete)
     return f;
 }
 
-static void called(struct timesheet *t, int64_t start_ns, int64_t end_ns, enum split_kind kind, struct timesheet_flights owners)
+static void called(struct timesheet *t, int64_t start_ns, int64_t end_ns, enum split_kind kind,
+                   struct timesheet_flights owners)
 {
     struct timesheet_call c = {.start_ns = start_ns, .end_ns = end_ns, .kind = kind};
 
@@ -32,12 +33,14 @@ static void called(struct timesheet *t, int64_t start_ns, int64_t end_ns, enum s
 
 static void waited(struct timesheet *t, int64_t start_ns, int64_t end_ns, struct timesheet_flights owners)
 {
-    struct timesheet_call c = {.start_ns = start_ns, .end_ns = end_ns, .kind = SPLIT_descriptors, .waits = true, .ends = true};
+    struct timesheet_call c = {.start_ns = start_ns, .end_ns = end_ns, .kind = SPLIT_descriptors,
+                               .waits = true, .ends = true};
 
     timesheet_book(t, &c, owners, NOBODY);
 }
 
-static void read_by(struct timesheet *t, int64_t start_ns, int64_t end_ns, struct timesheet_flights owners, struct flight *f)
+static void read_by(struct timesheet *t, int64_t start_ns, int64_t end_ns, struct timesheet_flights owners,
+                    struct flight *f)
 {
     struct timesheet_call c = {.start_ns = start_ns, .end_ns = end_ns, .kind = SPLIT_io, .ends = true};
 
@@ -90,7 +93,8 @@ static void test_thread_of_its_own(void **state)
     called(&t, 150, 190, SPLIT_lock, only(&f));
     called(&t, 180, 200, SPLIT_upstream, only(&f)); /* what was booked is not booked again */
     written(&t, 205, 210, f, false, true);
-    assert_split(f, SPLIT_receive, 30, SPLIT_compute, 15, SPLIT_disk, 10, SPLIT_lock, 40, SPLIT_upstream, 10, SPLIT_send, 5, SPLIT_COUNT);
+    assert_split(f, SPLIT_receive, 30, SPLIT_compute, 15, SPLIT_disk, 10, SPLIT_lock, 40,
+                 SPLIT_upstream, 10, SPLIT_send, 5, SPLIT_COUNT);
     assert_int_equal(t.count, 0);
 }
 
@@ -122,11 +126,14 @@ static void test_event_loop(void **state)
     called(&t, 184, 186, SPLIT_disk, NOBODY); /* for which of them? */
     written(&t, 190, 195, a, false, true);
     written(&t, 196, 200, b, false, true);
-    assert_split(a, SPLIT_compute, 5 + 4, SPLIT_descriptors, 35 + 8, SPLIT_busy, 5 + 5 + 22, SPLIT_unseen, 4 + 2, SPLIT_send, 5, SPLIT_COUNT);
-    assert_split(b, SPLIT_compute, 10 + 2 + 1, SPLIT_disk, 10, SPLIT_descriptors, 8, SPLIT_unseen, 6, SPLIT_busy, 4 + 5, SPLIT_send, 4, SPLIT_COUNT);
+    assert_split(a, SPLIT_compute, 5 + 4, SPLIT_descriptors, 35 + 8, SPLIT_busy, 5 + 5 + 22,
+                 SPLIT_unseen, 4 + 2, SPLIT_send, 5, SPLIT_COUNT);
+    assert_split(b, SPLIT_compute, 10 + 2 + 1, SPLIT_disk, 10, SPLIT_descriptors, 8,
+                 SPLIT_unseen, 6, SPLIT_busy, 4 + 5, SPLIT_send, 4, SPLIT_COUNT);
 }
 
-/* What the first thread did for it counts; then it was gone, until the stretch of the second one that ends with its write. */
+/* What the first thread did for it counts; then it was gone, until the stretch of the second one that ends with its
+ * write. */
 static void test_handed_over(void **state)
 {
     struct timesheet reader = {0}, writer = {0};
@@ -276,8 +283,8 @@ static void plain_adopt(size_t i, int thread)
     p->thread = thread;
 }
 
-static void plain_event(int thread, const struct timesheet_call *c, struct timesheet_flights owners, struct timesheet_flights touched,
-                        bool write)
+static void plain_event(int thread, const struct timesheet_call *c, struct timesheet_flights owners,
+                        struct timesheet_flights touched, bool write)
 {
     size_t with = 0;
     for (size_t i = 0; i < FLIGHTS; i++)
@@ -291,7 +298,8 @@ static void plain_event(int thread, const struct timesheet_call *c, struct times
         bool somebody = owners.count || write, sole = !somebody && with == 1;
         if (!p->live || p->thread != thread)
             continue;
-        /* one that was adopted has been booked until its old thread's last event, which may lie behind the stretch's beginning */
+        /* one that was adopted has been booked until its old thread's last event, which may lie behind the stretch's
+         * beginning */
         int64_t booked = w.flights[i].x.in_ns + plain_sum(p);
         for (size_t k = 0; k < SPLIT_COUNT; k++)
             booked += p->pending[k];
@@ -492,7 +500,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thread_of_its_own), cmocka_unit_test(test_alone),  cmocka_unit_test(test_event_loop),
         cmocka_unit_test(test_handed_over),       cmocka_unit_test(test_full_and_upstream),
-        cmocka_unit_test(test_ends_with_the_connection), cmocka_unit_test(test_thread_ends), cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_ends_with_the_connection), cmocka_unit_test(test_thread_ends),
+        cmocka_unit_test(test_lost),
         cmocka_unit_test(test_random),            cmocka_unit_test(test_splits), cmocka_unit_test(test_slowest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
