@@ -26,7 +26,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +39,7 @@ struct request {
     char text[4096];
     size_t bytes;
     char path[64];
+    bool pauses; /* between the head of its response and the body */
     int64_t in_ns, ready_ns, out_ns, done_ns, spent_ns, also_ns;
     struct request *next;
 };
@@ -117,6 +118,11 @@ static void answer(struct request *r, size_t body_bytes)
 
     r->out_ns = now_ns();
     write_all(r->fd, head, n);
+    if (r->pauses) {
+        int64_t begin = now_ns();
+        sleep_ns(SPEND_NS);
+        r->spent_ns = now_ns() - begin;
+    }
     write_all(r->fd, big, body_bytes);
     r->done_ns = now_ns();
     n = (size_t)snprintf(line, sizeof line,
@@ -189,6 +195,21 @@ static void do_poll(struct request *r)
     poll(NULL, 0, SPEND_NS / 1000000);
 }
 
+static void do_child(struct request *r)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        sleep_ns(SPEND_NS);
+        _exit(0);
+    }
+    int64_t begin = now_ns();
+    must(child > 0 && waitpid(child, NULL, 0) == child, "waitpid");
+    r->spent_ns = now_ns() - begin;
+}
+
+static void do_pause(struct request *r) { r->pauses = true; }
+
 /* The time of the calls alone. */
 static void do_disk(struct request *r)
 {
@@ -260,12 +281,14 @@ static const struct {
     size_t answer_bytes;
 } routes[] = {
     {"/sleep", do_sleep, 2},         {"/lock", do_lock, 2}, {"/compute", do_compute, 2},   {"/poll", do_poll, 2},
-    {"/condition", do_condition, 2}, {"/disk", do_disk, 2}, {"/upstream", do_upstream, 2}, {"/big", NULL, BIG_BYTES},
+    {"/condition", do_condition, 2}, {"/disk", do_disk, 2}, {"/upstream", do_upstream, 2}, {"/child", do_child, 2},
+    {"/pause", do_pause, 2},         {"/big", NULL, BIG_BYTES},
 };
 
 static void handle(struct request *r)
 {
     r->spent_ns = r->also_ns = 0;
+    r->pauses = false;
     if (strcmp(r->path, "/handover") == 0) {
         hand_over(r);
         return;

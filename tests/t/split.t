@@ -27,6 +27,8 @@ TRUTH = {
     '/condition': {'condition': lambda e: e['spent']},
     '/disk': {'disk': lambda e: e['spent']},
     '/upstream': {'upstream': lambda e: e['spent']},
+    '/child': {'child': lambda e: e['spent']},
+    '/pause': {'sleep': lambda e: e['spent']},
     '/big': {'send': lambda e: e['done'] - e['out']},
     '/dribble': {'receive': lambda e: e['ready'] - e['in']},
     '/handover': {'unseen': lambda e: e['spent'], 'compute': lambda e: e['also']},
