@@ -86,6 +86,8 @@ static int take_exchanges(struct pass *p)
         route_add(a->routes, &x);
         if (heapfeed_exchange(p->heapfeed, &x))
             return -1;
+        if (!x.upstream)
+            slowest_add(&a->slowest, &x);
         if (!x.upstream && footprint_exchange(&a->footprint, x.in_ns, x.done_ns))
             return -1;
     }
@@ -180,7 +182,9 @@ static int finish(struct pass *p)
     if (!footprint_quiet(&a->footprint) && sample_descriptors(a, a->footprint.last_ns))
         return -1;
     exchange_finish(a->exchanges);
-    return take_exchanges(p);
+    int failed = take_exchanges(p);
+    slowest_sort(&a->slowest);
+    return failed;
 }
 
 static unsigned threads_wanted(void)
@@ -273,6 +277,7 @@ void analysis_free(struct analysis *a)
     if (a->processes)
         process_table_free(a->processes);
     footprint_free(&a->footprint);
+    slowest_free(&a->slowest);
     unseen_free(&a->unseen);
     free(a);
 }

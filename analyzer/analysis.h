@@ -16,6 +16,7 @@
 #include "process.h"
 #include "reader.h"
 #include "route.h"
+#include "slowest.h"
 #include "unseen.h"
 
 struct analysis {
@@ -25,6 +26,7 @@ struct analysis {
     struct exchange_table *exchanges;
     struct heap *heap;
     struct footprint footprint;
+    struct slowest slowest; /* served exchanges, the slowest first */
     struct reader_trimmed trimmed;
     struct unseen unseen;
     uint64_t events;

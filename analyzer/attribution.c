@@ -9,17 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatch.h"
 #include "keymap.h"
 
 struct worker {
     uint64_t desc; /* the connection of the batch */
     struct flight **batch;
     size_t count, room;
+    struct timesheet time;
+    struct dispatch dispatch;
 };
 
 struct attribution {
     struct flight_pool *pool;
     struct keymap workers; /* by thread */
+    struct worker *last;   /* that an event was of: most follow one of the same thread */
+    uint32_t last_thread;
 };
 
 struct attribution *attribution_new(struct flight_pool *pool)
@@ -54,6 +59,7 @@ void attribution_free(struct attribution *a)
         if (!w)
             continue;
         batch_drop(a, w);
+        timesheet_end(&w->time);
         free(w->batch);
         free(w);
     }
@@ -68,22 +74,27 @@ void attribution_thread_end(struct attribution *a, uint32_t thread)
     if (!w)
         return;
     batch_drop(a, w);
+    timesheet_end(&w->time);
     keymap_remove(&a->workers, thread);
+    a->last = NULL;
     free(w->batch);
     free(w);
 }
 
 static struct worker *worker_of(struct attribution *a, uint32_t thread)
 {
+    if (a->last && a->last_thread == thread)
+        return a->last;
     struct worker *w = keymap_get(&a->workers, thread);
-
-    if (w)
-        return w;
-    w = calloc(1, sizeof *w);
-    if (w && keymap_put(&a->workers, thread, w) < 0) {
-        free(w);
-        return NULL;
+    if (!w) {
+        w = calloc(1, sizeof *w);
+        if (w && keymap_put(&a->workers, thread, w) < 0) {
+            free(w);
+            w = NULL;
+        }
     }
+    a->last = w;
+    a->last_thread = thread;
     return w;
 }
 
@@ -192,19 +203,60 @@ int32_t attribution_route(const struct attribution *a, uint32_t thread)
     return w->batch[0]->x.route;
 }
 
-int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes)
+static void book_time(struct worker *w, struct stretch *s, bool is_event_s)
+{
+    struct timesheet_flights touched = {s->flights, s->count}, batch = {w->batch, w->count};
+
+    if (s->count && s->end == STRETCH_WRITE)
+        timesheet_write(&w->time, &s->call, touched);
+    else
+        timesheet_book(&w->time, &s->call, is_event_s ? touched : batch, touched);
+}
+
+/* Of the exchanges that the event begins. */
+static void book_dispatch(struct worker *w, const struct stretch *s)
+{
+    int64_t woke_ns = w->dispatch.woke_ns;
+
+    if (s->order == READY_WOKE)
+        dispatch_woke(&w->dispatch, s->ready, s->call.end_ns);
+    else if (s->order == READY_READ && dispatch_read(&w->dispatch, s->desc))
+        for (size_t i = 0; i < s->count; i++) {
+            struct flight *f = s->flights[i];
+            if (f->x.in_ns != s->call.end_ns || f->quiet_ns >= woke_ns)
+                continue;
+            f->x.has_dispatch = true;
+            f->x.dispatch_ns = f->x.in_ns - woke_ns;
+        }
+}
+
+int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, double *attributed_bytes)
 {
     struct worker *w = worker_of(a, s->thread);
 
     if (!w)
         return -1;
+    bool events = is_event_s(w, s);
+    s->call.ends = s->count || s->end == STRETCH_WAIT;
     if (is_anybody_s(w, s))
         *route = share_both(w, s, attributed_bytes);
-    else if (is_event_s(w, s))
+    else if (events)
         *route = share(s->flights, s->count, s, attributed_bytes);
     else
         *route = share(w->batch, w->count, s, attributed_bytes);
+    book_time(w, s, events);
+    book_dispatch(w, s);
     if (s->count || s->end == STRETCH_WAIT)
         return batch_replace(a, w, s);
+    return 0;
+}
+
+int attribution_call(struct attribution *a, uint32_t thread, struct timesheet_call *call)
+{
+    struct worker *w = worker_of(a, thread);
+
+    if (!w)
+        return -1;
+    timesheet_book(&w->time, call, (struct timesheet_flights){w->batch, w->count}, (struct timesheet_flights){NULL, 0});
     return 0;
 }

@@ -19,6 +19,9 @@ enum stretch_end {
     STRETCH_WAIT,  /* the event waited, or accepted a connection */
 };
 
+/* What its order says of dispatch (dispatch.h). */
+enum stretch_ready { READY_NOTHING, READY_WOKE, READY_READ };
+
 struct stretch {
     uint32_t thread;
     enum stretch_end end;
@@ -26,6 +29,9 @@ struct stretch {
     struct flight **flights; /* that the event began, continued or answered; none: the stretch ends as OTHER */
     size_t count;
     uint64_t alloc_count, alloc_bytes; /* the ledger's change */
+    struct timesheet_call call;        /* that the event is of */
+    enum stretch_ready order;
+    int64_t ready; /* of READY_WOKE: how many descriptors the wait found ready */
 };
 
 struct attribution;
@@ -34,8 +40,11 @@ struct attribution *attribution_new(struct flight_pool *pool); /* NULL if memory
 void attribution_free(struct attribution *a); /* drops what threads hold */
 
 /* Adds the stretch's allocations to the exchanges that own it; gives their route. Adds to *attributed_bytes what went to
- * exchanges whose route is known. -1 if memory is short. */
-int attribution_close(struct attribution *a, const struct stretch *s, int32_t *route, double *attributed_bytes);
+ * exchanges whose route is known. The stretch's call is clipped to what is not booked yet. -1 if memory is short. */
+int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, double *attributed_bytes);
+
+/* The thread made a call that is no end of a stretch. -1 if memory is short. */
+int attribution_call(struct attribution *a, uint32_t thread, struct timesheet_call *call);
 
 /* The route of what the thread has worked on last since its last wait: ROUTE_NONE, ROUTE_SHARED as in exchange.h. */
 int32_t attribution_route(const struct attribution *a, uint32_t thread);

@@ -45,9 +45,10 @@ static const struct command_row commands[] = {
      "0 all of it, 1 a part, 2 nothing."},
 };
 
-enum option_kind { SWITCH, TEXT, NUMBER, AMOUNT, TIME };
+/* NUMBER, SLOW_COUNT and THREAD_ID: from 1 to their own maximum. TIME: since the start of the trace. */
+enum option_kind { SWITCH, TEXT, NUMBER, SLOW_COUNT, THREAD_ID, AMOUNT, TIME };
 
-/* `to` is the field of struct cli: a bool, a const char *, a size_t, a double, or an int64_t of nanoseconds. */
+/* `to` is the field of struct cli: a bool, a const char *, a size_t, a double, or for TIME an int64_t of nanoseconds. */
 struct option_row {
     const char *name;
     char letter; /* 0: none */
@@ -65,6 +66,8 @@ static const struct option_row options[] = {
     {"sort", 0, REPORT, TEXT, offsetof(struct cli, sort), "ORDER",
      "show call stacks by one order: live, growth, rate\n(bytes a second), count (objects a second),\ntemporary or peak",
      " live growth rate count temporary peak "},
+    {"slowest", 0, REPORT, SLOW_COUNT, offsetof(struct cli, slowest), "N", "show the N slowest requests one by one", NULL},
+    {"thread", 0, DUMP, THREAD_ID, offsetof(struct cli, thread), "TID", "only events of threads of that number", NULL},
     {"folded", 0, EXPORT, TEXT, offsetof(struct cli, folded), "OUT", "write folded stacks, as flame graphs are made from", NULL},
     {"value", 0, EXPORT, TEXT, offsetof(struct cli, value), "WHAT",
      "of --folded: live (the default), allocated, temporary,\ngrowth (an hour) or peak", " live allocated temporary growth peak "},
@@ -75,9 +78,9 @@ static const struct option_row options[] = {
     {"monitor-mb", 0, REPORT, AMOUNT, offsetof(struct cli, monitor_mb), "MB", "of growth an hour, up to which memory is NORMAL (10)", NULL},
     {"leak-count", 0, REPORT, AMOUNT, offsetof(struct cli, leak_count), "N",
      "descriptors or threads gained, from which on they are\na LEAK (50)", NULL},
-    {"since", 0, REPORT, TIME, offsetof(struct cli, since_ns), "TIME",
-     "judge growth from here on: 90s, 15m, 1h30m from the\ntrace's start (the beginning of the load)", NULL},
-    {"until", 0, REPORT, TIME, offsetof(struct cli, until_ns), "TIME", "and up to here (the end of the load)", NULL},
+    {"since", 0, REPORT | DUMP, TIME, offsetof(struct cli, since_ns), "TIME",
+     "judge growth, or dump events, from here on: 90s, 15m,\n1h30m, 1.25 from the trace's start", NULL},
+    {"until", 0, REPORT | DUMP, TIME, offsetof(struct cli, until_ns), "TIME", "and up to here", NULL},
     {"warm-up", 0, REPORT, TIME, offsetof(struct cli, warm_up_ns), "TIME", "leave out so much of it (what looks like a warm-up)", NULL},
     {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL, "exit with 3 if the trace is truncated or lost events", NULL},
     {"help", 'h', ALL, SWITCH, offsetof(struct cli, help), NULL, "print this help", NULL},
@@ -162,13 +165,13 @@ static int take_word(const struct option_row *o, const char *text, struct error 
     return *text ? 0 : error_set(e, ERROR_NO_OFFSET, "--%s needs a %s", o->name, o->argument);
 }
 
-static int take_number(const struct option_row *o, const char *text, size_t *to, struct error *e)
+static int take_number(const struct option_row *o, const char *text, unsigned long most, size_t *to, struct error *e)
 {
     char *end;
     unsigned long value = strtoul(text, &end, 10);
 
-    if (*text < '0' || *text > '9' || *end || value == 0 || value > CLI_SITES_MAX)
-        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a number from 1 to %d", o->name, text, CLI_SITES_MAX);
+    if (*text < '0' || *text > '9' || *end || value == 0 || value > most)
+        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a number from 1 to %lu", o->name, text, most);
     *to = value;
     return 0;
 }
@@ -186,28 +189,48 @@ static int take_amount(const struct option_row *o, const char *text, double *to,
     return 0;
 }
 
-/* "90", "90s", "1h30m". */
+/* A number of seconds to the nanosecond, which a double would not hold, moving *p behind it. False: it is none. */
+static bool take_decimal(const char **p, int64_t *ns)
+{
+    const char *digits = *p;
+    int decimals = -1; /* no point yet */
+
+    for (*ns = 0; (**p >= '0' && **p <= '9' && decimals < 9 && *ns < INT64_MAX / 100) || (**p == '.' && decimals < 0); (*p)++) {
+        *ns = **p == '.' ? *ns : 10 * *ns + (**p - '0');
+        decimals += **p == '.' || decimals >= 0;
+    }
+    bool good = *p > digits && !(*p == digits + 1 && *digits == '.');
+    for (decimals = decimals < 0 ? 0 : decimals; good && decimals < 9; decimals++)
+        good = !__builtin_mul_overflow(*ns, 10, ns);
+    return good;
+}
+
+/* "90", "0.25" as `dump` prints it, "90s", "1h30m". */
 static int take_time(const struct option_row *o, const char *text, int64_t *to, struct error *e)
 {
     static const struct {
         char letter;
-        double seconds;
+        int64_t seconds;
     } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-    double seconds = 0;
-    const char *p = text;
+    const char *p = text + (*text == '-');
+    int64_t sum = 0;
+    bool good = true, bare;
 
     do {
-        char *end;
-        double value = *p >= '0' && *p <= '9' ? strtod(p, &end) : -1, unit = value < 0 || (p == text && !*end) ? 1 : 0;
-        for (size_t i = 0; value >= 0 && *end && i < COUNT(units); i++)
-            if (*end == units[i].letter)
-                unit = units[i].seconds;
-        if (value < 0 || !(unit > 0) || value * unit > AMOUNT_MAX / 1e3)
-            return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a time as 90s, 15m or 1h30m", o->name, text);
-        seconds += value * unit;
-        p = *end ? end + 1 : end;
-    } while (*p);
-    *to = (int64_t)(seconds * 1e9);
+        int64_t ns, seconds = 0;
+        bare = sum == 0;
+        good = take_decimal(&p, &ns);
+        for (size_t i = 0; good && *p && i < COUNT(units); i++)
+            if (*p == units[i].letter)
+                seconds = units[i].seconds;
+        if (good && !*p && bare)
+            seconds = 1;
+        good = good && seconds && !__builtin_mul_overflow(ns, seconds, &ns) && !__builtin_add_overflow(sum, ns, &sum);
+        p += good && *p;
+    } while (good && *p);
+    if (!good)
+        return error_set(e, ERROR_NO_OFFSET, "--%s cannot be '%s': it is a time as 90s, 15m, 1h30m or 1.25", o->name, text);
+    *to = *text == '-' ? -sum : sum;
     return 0;
 }
 
@@ -223,17 +246,15 @@ static int set_option(struct cli *c, const struct option_row *o, const char *tex
     else if (o->kind == TEXT)
         *(const char **)to = text;
     switch (o->kind) {
-    case TEXT:
-        return take_word(o, text, e);
-    case NUMBER:
-        return take_number(o, text, to, e);
-    case AMOUNT:
-        return take_amount(o, text, to, e);
-    case TIME:
-        return take_time(o, text, to, e);
-    default:
-        return 0;
+    case SWITCH: return 0;
+    case TEXT: return take_word(o, text, e);
+    case NUMBER: return take_number(o, text, CLI_SITES_MAX, to, e);
+    case SLOW_COUNT: return take_number(o, text, CLI_SLOWEST_MAX, to, e);
+    case THREAD_ID: return take_number(o, text, UINT32_MAX, to, e);
+    case AMOUNT: return take_amount(o, text, to, e);
+    case TIME: return take_time(o, text, to, e);
     }
+    return 0;
 }
 
 /* Takes an argument that is an option, and the next one if that is its own: gives how many it took, -1 with *e. */
@@ -272,7 +293,7 @@ int cli_parse(struct cli *c, int argc, char **argv, struct error *e)
     bool options_end = false;
     unsigned used = 0;
 
-    *c = (struct cli){.since_ns = -1, .until_ns = -1, .warm_up_ns = -1};
+    *c = (struct cli){.since_ns = INT64_MIN, .until_ns = INT64_MAX, .warm_up_ns = -1};
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i];
         if (!options_end && argument[0] == '-') {

@@ -8,6 +8,7 @@
 #define PERFSHIM_CLI_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "error.h"
@@ -23,6 +24,7 @@ enum cli_exit {
 
 #define CLI_PROGRAMS_MAX 64
 #define CLI_SITES_MAX 100000
+#define CLI_SLOWEST_MAX 1000
 
 struct cli {
     const char *command; /* as in the table: "report" if none was given */
@@ -31,12 +33,15 @@ struct cli {
     size_t program_count;
     bool json;
     size_t sites;      /* of each order; 0: as many as there is room for */
+    size_t slowest;    /* requests to be shown one by one */
+    size_t thread;     /* of `dump`: the tid; 0: not given */
     const char *sort;  /* live, growth, rate, count, temporary or peak; NULL: not given */
     const char *maps;  /* directory of the lists of JITs; NULL: not given */
     const char *folded, *pprof; /* of `export`: files to write, "-": standard output; NULL: not given */
     const char *value, *unit;   /* of `export --folded`: live, allocated, temporary, growth or peak; bytes or count; NULL: not given */
     double leak_mb, monitor_mb, leak_count; /* thresholds of verdicts; 0: not given */
-    int64_t since_ns, until_ns, warm_up_ns; /* what is judged, from the trace's start; -1: not given */
+    int64_t since_ns, until_ns; /* from the trace's start: what is judged, or dumped; INT64_MIN, INT64_MAX: not given */
+    int64_t warm_up_ns;         /* of what is judged; -1: not given */
     bool strict;  /* CLI_INCOMPLETE rather than a report that is silent towards scripts */
     bool help;    /* command says of what; NULL: of the program */
     bool version;

@@ -177,7 +177,12 @@ static uint64_t count_lost(const struct process_table *t)
     return lost;
 }
 
-static int dump(struct reader *r, struct process_table *t, struct error *e)
+static bool is_asked_for(const struct cli *c, const struct item *item)
+{
+    return item->time_ns >= c->since_ns && item->time_ns <= c->until_ns && (!c->thread || item->tid == c->thread);
+}
+
+static int dump(const struct cli *c, struct reader *r, struct process_table *t, struct error *e)
 {
     struct merge *m = merge_open(r, e);
     struct progress progress;
@@ -188,7 +193,8 @@ static int dump(struct reader *r, struct process_table *t, struct error *e)
     progress.terminal = progress.terminal && !isatty(STDOUT_FILENO); /* the lines are progress enough */
     while (got == 1 && (got = merge_next(m, &item, e)) == 1) {
         progress_item(&progress, m);
-        print_item(t, m, &item);
+        if (is_asked_for(c, &item))
+            print_item(t, m, &item);
         if (item.event.type == EVENT_lost && process_table_feed(t, m, &item) < 0)
             got = error_set(e, ERROR_NO_OFFSET, "memory is short");
         if (ferror(stdout))
@@ -209,7 +215,7 @@ int cmd_dump(const struct cli *c)
     struct process_table *t = r ? process_table_new() : NULL;
     if (r && !t)
         error_set(&e, ERROR_NO_OFFSET, "memory is short");
-    if (t && process_table_read(t, r, &e) == 0 && dump(r, t, &e) == 0)
+    if (t && process_table_read(t, r, &e) == 0 && dump(c, r, t, &e) == 0)
         code = cli_completeness(c, r, count_lost(t));
     else
         error_print(&e, c->file);

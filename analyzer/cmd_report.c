@@ -30,7 +30,7 @@ static int print(const struct cli *c, const struct reader *reader, struct report
 
 static struct report_options options_of(const struct cli *c)
 {
-    struct report_options o = {.limits = verdict_default_limits, .sites = c->sites, .sorted = c->sort != NULL};
+    struct report_options o = {.limits = verdict_default_limits, .sites = c->sites, .sorted = c->sort != NULL, .slowest = c->slowest};
 
     if (c->leak_mb > 0)
         o.limits.leak_mb_per_hour = c->leak_mb;

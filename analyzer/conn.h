@@ -33,6 +33,7 @@ struct description {
     uint8_t kind;  /* enum desc_kind */
     uint8_t role;  /* enum conn_role */
     bool held;        /* it was open before the detail of a trimmed trace begins */
+    int64_t opened_ns; /* when it was accepted; 0: not known, or otherwise made */
     uint32_t pending; /* then: requests that were unanswered where it begins */
     struct connection *connection; /* the caller's; NULL until it sets it */
     struct connstat_life life;     /* the caller's too; all zeros until then */

@@ -9,12 +9,14 @@
  */
 #include "exchange.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "attribution.h"
 #include "conn.h"
 #include "connlife.h"
 #include "flight.h"
+#include "stretch.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -43,6 +45,9 @@ struct now {
     int64_t first_ns, last_ns; /* when its first and last bytes went */
     bool has_rx;
     int64_t rx_ns; /* when the kernel had them */
+    int64_t opened_ns; /* when its connection was accepted */
+    uint32_t pid, tid;
+    bool feeding; /* its bytes: whom it touches its thread's time is booked to afterwards */
     uint64_t event;            /* counts io events */
     uint32_t proc;
     size_t touched_count;
@@ -87,6 +92,8 @@ static void touched_drop(struct exchange_table *x)
 static void flight_over(struct exchange_table *x, struct flight *f)
 {
     f->over = true;
+    if (!x->now.feeding || f->touched != x->now.event)
+        timesheet_close(f);
     x->in_flight -= f->x.route >= 0;
     flight_drop(&x->pool, f);
 }
@@ -159,7 +166,10 @@ static void request_begins(struct exchange_table *x, struct connection *c, uint6
     }
     f->begin = offset;
     f->x.proc = x->now.proc;
-    f->x.in_ns = f->x.ready_ns = x->now.first_ns;
+    f->x.in_ns = f->x.ready_ns = f->time.booked_ns = x->now.first_ns;
+    f->x.pid = x->now.pid;
+    f->x.tid = x->now.tid;
+    f->quiet_ns = c->request_last_ns > x->now.opened_ns ? c->request_last_ns : x->now.opened_ns;
     f->x.upstream = c->request_dir == 1;
     if (c->last)
         c->last->next = f;
@@ -262,6 +272,8 @@ static void on_lost(void *context, enum wire_side side, uint64_t offset)
     if (side == WIRE_REQUEST) {
         if (c->receiving && c->receiving->response_done)
             flight_done(x, c, c->receiving);
+        else if (c->receiving)
+            c->receiving->request_lost = true;
         c->receiving = NULL;
         return;
     }
@@ -402,19 +414,13 @@ static void feed_eof(struct exchange_table *x, struct description *d, const stru
     side_closed(x, c, side_of(c, 0));
 }
 
-static int close_stretch(struct exchange_table *x, const struct item *item, enum stretch_end end, uint64_t desc,
-                         uint64_t alloc_count, uint64_t alloc_bytes, int32_t *stretch_route)
+/* The stretch and its call are filled in, but for what is the same of all events. */
+static int close_stretch(struct exchange_table *x, struct stretch *s, int32_t *stretch_route)
 {
-    struct stretch s = {.thread = item->thread,
-                        .end = end,
-                        .desc = desc,
-                        .flights = x->now.touched,
-                        .count = x->now.touched_count,
-                        .alloc_count = alloc_count,
-                        .alloc_bytes = alloc_bytes};
-
-    x->stats.total_alloc_bytes += (double)alloc_bytes;
-    int result = attribution_close(x->attribution, &s, stretch_route, &x->stats.attributed_bytes);
+    s->flights = x->now.touched;
+    s->count = x->now.touched_count;
+    x->stats.total_alloc_bytes += (double)s->alloc_bytes;
+    int result = attribution_close(x->attribution, s, stretch_route, &x->stats.attributed_bytes);
     touched_drop(x);
     return x->short_of_memory ? -1 : result;
 }
@@ -425,31 +431,48 @@ static bool is_stream(const struct description *d, const struct event_io *e)
            !(e->flags & (IO_PEEK | IO_POSITIONED | IO_ERRQUEUE)) && e->dir < 2;
 }
 
+/* A write to it failed, as the peer must read first. */
+static void feed_refused(const struct connection *c)
+{
+    if (c && c->first && c->response_open && c->response_counts && side_of(c, 1) == WIRE_RESPONSE)
+        timesheet_full(c->first);
+}
+
 static int feed_io(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
 {
     const struct event_io *e = &item->event.u.io;
     struct description *d = conn_use(x->conns, item);
     struct now *now = &x->now;
+    struct stretch s;
 
+    stretch_of_io(&s, m, item, d);
     now->event++;
     now->proc = item->proc;
     now->last_ns = item->time_ns;
     now->has_rx = e->dir == 0 && e->rx_ns <= RX_MAX_NS;
     now->rx_ns = item->time_ns - (now->has_rx ? (int64_t)e->rx_ns : 0);
-    now->first_ns = item->time_ns - (e->dir == 1 && e->duration ? merge_ticks_to_ns(m, e->duration) : 0);
-    enum stretch_end end = STRETCH_OTHER;
+    now->first_ns = e->dir == 1 ? s.call.start_ns : item->time_ns;
+    now->opened_ns = d ? d->opened_ns : 0;
+    now->pid = item->pid;
+    now->tid = item->tid;
     if (is_stream(d, e)) {
         if ((int64_t)e->bytes > 0) {
             struct connection *c = connection_of(d, (unsigned)e->dir);
             if (!c)
                 return -1;
+            now->feeding = true;
             feed_bytes(x, c, &item->event);
-            end = e->dir == 0 ? STRETCH_READ : STRETCH_WRITE;
+            now->feeding = false;
+            s.end = e->dir == 0 ? STRETCH_READ : STRETCH_WRITE;
         } else if (e->bytes == 0 && e->asked && e->dir == 0) {
             feed_eof(x, d, item);
+        } else if (e->dir == 1 && (int64_t)e->bytes == -EAGAIN) {
+            feed_refused(d->connection);
         }
     }
-    return close_stretch(x, item, end, e->desc, e->alloc_count, e->alloc_bytes, stretch_route);
+    if (s.end == STRETCH_WRITE && now->touched_count)
+        s.call.kind = SPLIT_send;
+    return close_stretch(x, &s, stretch_route);
 }
 
 static void count_accepted(struct exchange_table *x, struct description *d)
@@ -484,7 +507,7 @@ static int feed_held(struct exchange_table *x, const struct item *item)
     return 0;
 }
 
-static int feed_open(struct exchange_table *x, const struct item *item, int32_t *stretch_route)
+static int feed_open(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
 {
     const struct event_desc_open *e = &item->event.u.desc_open;
     struct description *d = conn_find(x->conns, e->desc);
@@ -495,10 +518,13 @@ static int feed_open(struct exchange_table *x, const struct item *item, int32_t 
         return -1;
     d = conn_find(x->conns, e->desc);
     bool accepted = d && d->role == CONN_ACCEPTED && !known;
-    if (accepted)
+    if (accepted) {
         count_accepted(x, d);
-    return close_stretch(x, item, accepted ? STRETCH_WAIT : STRETCH_OTHER, 0, e->alloc_count, e->alloc_bytes,
-                         stretch_route);
+        d->opened_ns = item->time_ns;
+    }
+    struct stretch s;
+    stretch_of_open(&s, m, item, d, accepted);
+    return close_stretch(x, &s, stretch_route);
 }
 
 static int feed_sock(struct exchange_table *x, const struct merge *m, const struct item *item)
@@ -511,12 +537,14 @@ static int feed_sock(struct exchange_table *x, const struct merge *m, const stru
 
     if (d && d->connection && conn_op(x->conns, e->op) == CONN_OP_SHUTDOWN && !e->result && e->arg >= 1 && e->arg <= 2)
         side_closed(x, d->connection, side_of(d->connection, 1));
-    return conn_feed(x->conns, item);
+    struct timesheet_call call = stretch_call_of_sock(m, item, conn_op(x->conns, e->op) == CONN_OP_CONNECT);
+    return attribution_call(x->attribution, item->thread, &call) < 0 ? -1 : conn_feed(x->conns, item);
 }
 
 int exchange_feed(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
 {
     const struct event *e = &item->event;
+    struct stretch s;
     int result;
 
     if (!item->proc && e->type != EVENT_op) { /* of no process: only a damaged trace has that */
@@ -528,10 +556,10 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     case EVENT_io:
         return feed_io(x, m, item, stretch_route);
     case EVENT_wait:
-        return close_stretch(x, item, event_awaits_work(e) ? STRETCH_WAIT : STRETCH_OTHER, 0, e->u.wait.alloc_count,
-                             e->u.wait.alloc_bytes, stretch_route);
+        stretch_of_wait(&s, m, item);
+        return close_stretch(x, &s, stretch_route);
     case EVENT_desc_open:
-        return feed_open(x, item, stretch_route);
+        return feed_open(x, m, item, stretch_route);
     case EVENT_held:
         result = feed_held(x, item);
         break;

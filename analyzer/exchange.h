@@ -25,6 +25,7 @@
 #include "descsite.h"
 #include "merge.h"
 #include "route.h"
+#include "split.h"
 #include "wire.h"
 
 #define ROUTE_NONE (-1)   /* no exchange */
@@ -41,6 +42,11 @@ struct exchange {
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
     double shared_bytes; /* of them: from stretches shared with other routes, so that nobody knows whose they were */
+    uint32_t pid, tid;    /* whose thread read its first byte */
+    bool has_dispatch;    /* dispatch_ns is known */
+    int64_t dispatch_ns;  /* from the return of the wait that found it ready to `in` (dispatch.h) */
+    int64_t total_ns;     /* the sum of its split */
+    struct split split;   /* done - in, and the queue, by where it went; of an upstream exchange nothing */
 };
 
 struct exchange_stats {

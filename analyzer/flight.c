@@ -33,11 +33,23 @@ struct flight *flight_new(struct flight_pool *p)
     return f;
 }
 
+static void add_up(struct exchange *x)
+{
+    x->total_ns = x->done_ns > x->in_ns ? x->done_ns - x->in_ns : 0;
+    if (x->has_rx && x->in_ns > x->rx_ns) {
+        split_add(&x->split, SPLIT_queue, x->in_ns - x->rx_ns);
+        x->total_ns += x->in_ns - x->rx_ns;
+    }
+}
+
 void flight_drop(struct flight_pool *p, struct flight *f)
 {
     if (--f->holds)
         return;
+    timesheet_close(f);
     if (f->complete) {
+        if (!f->x.upstream)
+            add_up(&f->x);
         f->next = NULL;
         if (p->last)
             p->last->next = f;

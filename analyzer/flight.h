@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "exchange.h"
+#include "timesheet.h"
 
 struct flight {
     struct flight *next; /* in its connection's queue, then in the pool's */
@@ -21,6 +22,9 @@ struct flight {
     uint64_t touched;    /* the last event that it was touched by (attribution.h) */
     uint32_t holds;
     bool request_done, response_done;
+    bool request_lost; /* its end will not be seen */
+    int64_t quiet_ns;  /* when something else was last read of its connection, or this began */
+    struct timesheet_entry time;
     bool complete; /* to be given out */
     bool over;     /* complete, or given up */
 };

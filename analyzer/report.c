@@ -158,6 +158,9 @@ static int build_route(struct report_route *out, const struct route *in, struct 
     out->queued = in->queue_ns && in->arrival_ns ? hist_count(in->queue_ns) : 0;
     out->queue = out->queued ? times_of(in->queue_ns) : no_times();
     out->arrival = out->queued ? times_of(in->arrival_ns) : no_times();
+    out->dispatched = in->dispatch_ns ? hist_count(in->dispatch_ns) : 0;
+    out->dispatch = out->dispatched ? times_of(in->dispatch_ns) : no_times();
+    report_split_route(out, in);
     memcpy(out->status_class, in->status_class, sizeof out->status_class);
     return out->name ? 0 : -1;
 }
@@ -202,7 +205,7 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
     double all = r->connections.total_alloc_bytes;
     r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
     r->shared_share = all > 0 ? shared / all : NAN;
-    return 0;
+    return report_split_slowest(r, a);
 }
 
 /* --- memory --- */
@@ -323,7 +326,7 @@ static void build_verdicts(struct report *r, const struct footprint *f, const st
                                     .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON), .kept = *kept};
     r->verdict[0] = verdict_memory(&run, &memory);
     r->verdict[1] = verdict_descriptors(&run, count_of(lived, FOOTPRINT_OPEN), count_of(lived, FOOTPRINT_OWN));
-    report_memory_blame(report_memory_of(r), &r->verdict[1]);
+    report_memory_blame(report_memory_of(r), &r->verdict[1], r->options.limits.leak_count);
     r->verdict[2] = verdict_threads(&run, count_of(lived, FOOTPRINT_THREADS));
     for (size_t i = 0; i < REPORT_VERDICTS; i++)
         if (r->verdict[i].kind == VERDICT_LEAK)
@@ -379,6 +382,7 @@ void report_free(struct report *r)
     report_memory_free(r->by_route);
     free(r->process);
     free(r->route);
+    free(r->slow);
     free(r->path);
     free(r);
 }

@@ -42,6 +42,25 @@ struct report_interval {
     double value, low, high; /* low, high: 95 % */
 };
 
+/* Where the time of requests went: means. */
+struct report_split {
+    uint64_t requests; /* 0: nothing else here is filled */
+    double from_ns;    /* they all took so long at least */
+    double total_ns, ns[SPLIT_COUNT];
+};
+
+/* One of the slowest requests. */
+struct report_slow {
+    const char *route, *protocol; /* borrowed of the analysis */
+    uint16_t status;              /* 0: none */
+    bool error;
+    int64_t from_ns, to_ns; /* its first byte read, its response's last byte written */
+    uint32_t pid, tid;
+    uint64_t request_bytes, response_bytes;
+    double total_ns;
+    struct split split;
+};
+
 struct report_route {
     char *name;
     const char *protocol;
@@ -52,6 +71,9 @@ struct report_route {
     struct report_times latency, first_byte;
     uint64_t queued; /* requests of which it is known when the kernel had them; 0: the two are unknown */
     struct report_times queue, arrival; /* before the first read; with it, from the kernel's time on */
+    struct report_split split, slowest; /* of all, and of the slowest hundredth, or as few more as can be told apart */
+    uint64_t dispatched; /* requests of which the dispatch delay is known */
+    struct report_times dispatch;
     double request_bytes_mean, response_bytes_mean;
     double request_bytes_max, response_bytes_max;
     double allocations_per_request, allocated_bytes_per_request;
@@ -100,6 +122,7 @@ struct report_options {
     size_t sites; /* of each order; 0: a few */
     bool sorted;  /* only one order was asked for: that */
     enum report_order sort; /* which comes first */
+    size_t slowest; /* requests to be shown one by one */
 };
 
 struct report_range { /* bytes, or a count */
@@ -143,6 +166,8 @@ struct report {
 
     struct report_route *route; /* most requests first */
     size_t routes;
+    struct report_slow *slow; /* the slowest first */
+    size_t slows;
     struct exchange_stats connections;
     double attributed_share; /* of the allocated bytes, to requests */
     double shared_share;     /* of the allocated bytes, to several requests of different routes, and so split evenly */
@@ -179,6 +204,10 @@ void report_sites_free(struct report_sites *s);
 void report_site_clear(struct report_site *s);
 const char *report_site_name(const struct report_site *s); /* the frame that it is named after; NULL: none */
 struct report_times report_times_of(const struct hist *h);  /* all NaN if there is none */
+
+/* The parts that are about where the time of requests went (report_split.c). */
+void report_split_route(struct report_route *out, const struct route *in);
+int report_split_slowest(struct report *r, const struct analysis *a); /* -1 if memory is short */
 
 /* What a site is ranked by; NaN: not known. */
 double report_site_value(const struct report_site *s, enum report_order order);

@@ -168,6 +168,12 @@ static void put_queue(struct json *j, cJSON *object, const struct report_route *
     put_times(j, object, "from_arrival_ms", &r->arrival);
 }
 
+static void put_dispatch(struct json *j, cJSON *object, const struct report_route *r)
+{
+    put_count(j, object, "dispatch_known", r->dispatched);
+    put_times(j, object, "dispatch_ms", &r->dispatch);
+}
+
 static void put_mean_max(struct json *j, cJSON *object, const char *key, double mean, double max)
 {
     cJSON *out = put(j, object, key, cJSON_CreateObject());
@@ -205,6 +211,10 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         put_times(j, out, "first_byte_ms", &in->first_byte);
         if (in->queued)
             put_queue(j, out, in);
+        if (in->dispatched)
+            put_dispatch(j, out, in);
+        if (in->split.requests)
+            put(j, out, "split", report_json_split(in));
         put_mean_max(j, out, "request_bytes", in->request_bytes_mean, in->request_bytes_max);
         put_mean_max(j, out, "response_bytes", in->response_bytes_mean, in->response_bytes_max);
         put_number(j, out, "allocations_per_request", in->allocations_per_request);
@@ -381,6 +391,8 @@ int report_json(const struct report *r, FILE *out)
     put_changed(&j, stacks, &r->sites);
     put_routes(&j, root, "routes", r, false);
     put_routes(&j, root, "upstream_routes", r, true);
+    if (r->slows)
+        put(&j, root, "slowest", report_json_slowest(r));
     put_rest(&j, root, r);
     char *text = j.failed ? NULL : cJSON_Print(root);
     cJSON_Delete(root);

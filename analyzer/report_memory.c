@@ -189,13 +189,13 @@ struct report_memory *report_memory_build(const struct analysis *a, const struct
     return NULL;
 }
 
-void report_memory_blame(const struct report_memory *m, struct verdict *v)
+void report_memory_blame(const struct report_memory *m, struct verdict *v, double leak_count)
 {
     const struct report_opener *o = m->openers ? &m->opener[0] : NULL;
     const char *site = o ? report_site_name(&o->site) : NULL;
     size_t used = strlen(v->reason);
 
-    if (v->kind != VERDICT_LEAK || !site || o->sum.left < VERDICT_LEAK_COUNT || o->sum.left < m->accepted_open)
+    if (v->kind != VERDICT_LEAK || !site || (double)o->sum.left < leak_count || o->sum.left < m->accepted_open)
         return;
     snprintf(v->reason + used, sizeof v->reason - used, "; %s left %llu open, opened at %s",
              o->route ? o->route : "what no request asked for", (unsigned long long)o->sum.left, site);

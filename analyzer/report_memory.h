@@ -57,7 +57,7 @@ struct report_memory *report_memory_build(const struct analysis *a, const struct
 void report_memory_free(struct report_memory *m);
 
 /* Adds to a verdict that descriptors leak who opened most of those that are open. */
-void report_memory_blame(const struct report_memory *m, struct verdict *v);
+void report_memory_blame(const struct report_memory *m, struct verdict *v, double leak_count);
 
 /* Never NULL: of a report without any, an empty one. */
 const struct report_memory *report_memory_of(const struct report *r);

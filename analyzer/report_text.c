@@ -182,6 +182,7 @@ static void print_routes(const struct page *p, const struct report *r)
               "1st byte: median, from the request's last byte read to the response's first;\n"
               "errors: HTTP answers of status 5xx, Redis replies that are errors as a whole.\n", p->out);
         print_queue(p, r);
+        report_text_split(p, r);
         if (r->detail.trimmed)
             fprintf(p->out, "Of the last %s only: see DETAIL.\n", units_clock(last, r->detail.seconds));
         print_status(p, r);

@@ -9,4 +9,7 @@
 /* Sites, by each order that was asked for, and the files that gave them no names (report_text_sites.c). */
 void report_text_sites(const struct page *p, const struct report *r);
 
+/* Where the time of requests went, how long they lay ready, and the slowest ones (report_text_split.c). */
+void report_text_split(const struct page *p, const struct report *r);
+
 #endif

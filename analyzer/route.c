@@ -45,6 +45,8 @@ static void route_free(struct route *r)
     hist_free(r->first_byte_ns);
     hist_free(r->queue_ns);
     hist_free(r->arrival_ns);
+    hist_free(r->dispatch_ns);
+    splits_free(r->splits);
     free(r->name);
     free(r);
 }
@@ -146,7 +148,8 @@ static int32_t route_make(struct route_table *t, const struct name *name, enum w
     r->name = malloc(name->bytes + 1);
     r->total_ns = hist_new();
     r->first_byte_ns = hist_new();
-    if (!r->name || !r->total_ns || !r->first_byte_ns) {
+    r->splits = upstream ? NULL : splits_new();
+    if (!r->name || !r->total_ns || !r->first_byte_ns || (!upstream && !r->splits)) {
         route_free(r);
         return -1;
     }
@@ -216,6 +219,14 @@ static void add_queue(struct route *r, const struct exchange *x)
     hist_add(r->arrival_ns, queue + (x->done_ns - x->in_ns));
 }
 
+static void add_dispatch(struct route *r, const struct exchange *x)
+{
+    if (!r->dispatch_ns)
+        r->dispatch_ns = hist_new();
+    if (r->dispatch_ns)
+        hist_add(r->dispatch_ns, x->dispatch_ns);
+}
+
 void route_add(struct route_table *t, const struct exchange *x)
 {
     if (x->route < 0 || (size_t)x->route >= t->count)
@@ -233,6 +244,10 @@ void route_add(struct route_table *t, const struct exchange *x)
     hist_add(r->first_byte_ns, x->out_ns - x->ready_ns);
     if (x->has_rx)
         add_queue(r, x);
+    if (x->has_dispatch)
+        add_dispatch(r, x);
+    if (r->splits)
+        splits_add(r->splits, &x->split, x->total_ns);
     add_bytes(&r->request_bytes_sum, &r->request_bytes_max, x->request_bytes);
     add_bytes(&r->response_bytes_sum, &r->response_bytes_max, x->response_bytes);
     r->alloc_count += x->alloc_count;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "hist.h"
+#include "splits.h"
 #include "wire.h"
 
 struct exchange;
@@ -24,6 +25,8 @@ struct route {
     uint64_t status_class[6]; /* [1] 1xx ... [5] 5xx; [0]: the protocol has no status */
     struct hist *total_ns, *first_byte_ns; /* done - in, out - ready */
     struct hist *queue_ns, *arrival_ns;    /* in - rx, and done - in on top of it; NULL: of no request is rx known */
+    struct hist *dispatch_ns;              /* of those of which it is known (dispatch.h); NULL: of none */
+    struct splits *splits;                 /* NULL: it is upstream */
     double request_bytes_sum, response_bytes_sum;
     uint64_t request_bytes_max, response_bytes_max;
     double alloc_count, alloc_bytes, shared_bytes;

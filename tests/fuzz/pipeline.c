@@ -87,7 +87,7 @@ static void analyse(struct reader *reader, struct error *e)
         return;
     }
     struct symbols *symbols = symbols_new();
-    struct report_options options = {.sites = 0};
+    struct report_options options = {.slowest = 5};
     struct report *r = symbols ? report_build(a, symbols, "fuzz\n\033[31m\"\xff", &options) : NULL;
     MUST(r != NULL);
     check_text(r);

@@ -56,7 +56,7 @@ static void thresholds_and_times(void **state)
 {
     (void)state;
     assert_int_equal(parse("--leak-mb", "2.5", "t.zst", NULL), 0);
-    assert_true(c.leak_mb > 2.49 && c.leak_mb < 2.51 && c.since_ns == -1 && c.until_ns == -1 && c.warm_up_ns == -1);
+    assert_true(c.leak_mb > 2.49 && c.leak_mb < 2.51 && c.since_ns == INT64_MIN && c.until_ns == INT64_MAX && c.warm_up_ns == -1);
     static const struct {
         const char *text;
         double seconds;
@@ -65,9 +65,9 @@ static void thresholds_and_times(void **state)
         assert_int_equal(parse("--since", times[i].text, "t.zst", NULL), 0);
         assert_true((double)c.since_ns > times[i].seconds * 1e9 - 1 && (double)c.since_ns < times[i].seconds * 1e9 + 1);
     }
-    static const char *const none[] = {"x", "1m30", "-1", "1e99", "5 m", "10ms", "inf", "nan", "1h2"};
+    static const char *const none[] = {"x", "1m30", "1e99", "5 m", "10ms", "inf", "nan", "1h2"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-        assert_usage(parse("--until", none[i], "t.zst", NULL), "it is a time as 90s, 15m or 1h30m");
+        assert_usage(parse("--until", none[i], "t.zst", NULL), "it is a time as 90s, 15m, 1h30m or 1.25");
     static const char *const no_amount[] = {"0", "-3", "x", "1x", "inf", "nan", "1e13"};
     for (size_t i = 0; i < sizeof no_amount / sizeof *no_amount; i++)
         assert_usage(parse("--leak-count", no_amount[i], "t.zst", NULL), "it is a number above 0");
@@ -110,6 +110,26 @@ static void mistakes(void **state)
     assert_usage(parse("dmup", "t", NULL, NULL), "unknown command dmup: did you mean dump?");
     assert_usage(parse("a.zst", "b.zst", NULL, NULL), "b.zst was given too");
     assert_usage(parse("dump", "--json", "t", NULL), "--json is no option of dump");
+}
+
+static void numbers_and_times(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("dump", "t", NULL, NULL), 0);
+    assert_true(c.since_ns == INT64_MIN && c.until_ns == INT64_MAX && c.thread == 0);
+    assert_int_equal(parse("dump", "t", "--since=-0.000000001", "--until=12.5"), 0);
+    assert_true(c.since_ns == -1 && c.until_ns == 12500000000);
+    assert_int_equal(parse("dump", "t", "--since=3", "--until=1.123456789"), 0);
+    assert_true(c.since_ns == 3000000000 && c.until_ns == 1123456789);
+    assert_int_equal(parse("dump", "t", "--since=.5", "--thread=4294967295"), 0);
+    assert_true(c.since_ns == 500000000 && c.thread == 4294967295);
+    assert_int_equal(parse("t", "--slowest", "1000", NULL), 0);
+    assert_int_equal(c.slowest, 1000);
+    assert_usage(parse("t", "--slowest", "1001", NULL), "a number from 1 to 1000");
+    assert_usage(parse("dump", "t", "--thread", "0"), "a number from 1 to");
+    static const char *const odd[] = {"", "-", "x", "1.1234567891", "99999999999", "1.2.3", "--5", ".", "1e3"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        assert_usage(parse("dump", "t", "--since", odd[i]), "it is a time as 90s, 15m, 1h30m or 1.25");
 }
 
 static char *printed(void (*print)(FILE *f, const void *what, size_t n), const void *what, size_t n)
@@ -173,7 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_and_files),   cmocka_unit_test(thresholds_and_times), cmocka_unit_test(options_stand_anywhere),
         cmocka_unit_test(help_and_version),     cmocka_unit_test(mistakes),
-        cmocka_unit_test(help_fits_the_screen), cmocka_unit_test(nothing_reaches_the_terminal),
+        cmocka_unit_test(numbers_and_times), cmocka_unit_test(help_fits_the_screen), cmocka_unit_test(nothing_reaches_the_terminal),
     };
     return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
 }

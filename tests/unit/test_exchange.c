@@ -142,6 +142,10 @@ static void no_bytes(uint32_t thread, uint32_t desc, unsigned dir, int64_t resul
 static void collect(void)
 {
     while (exchange_next(t.table, &t.done[t.count])) {
+        const struct exchange *x = &t.done[t.count];
+        int64_t queue = x->has_rx && x->in_ns > x->rx_ns ? x->in_ns - x->rx_ns : 0;
+        assert_int_equal(split_sum(&x->split), x->upstream ? 0 : x->done_ns - x->in_ns + queue);
+        assert_int_equal(x->total_ns, split_sum(&x->split));
         t.done_at[t.count] = t.fed;
         assert_true(++t.count < 256);
     }
@@ -756,6 +760,53 @@ static void test_peek(void **state)
     finish();
 }
 
+static void woke(uint32_t thread, uint64_t ready)
+{
+    add(1, thread, (struct event){.type = EVENT_wait, .u.wait = {.what = WAIT_descriptors, .ready = ready}});
+}
+
+/* Of the exchange that was finished as the n-th: 0: not known. */
+static int64_t dispatch(size_t n) { return t.done[n].has_dispatch ? t.done[n].dispatch_ns : 0; }
+
+static void test_dispatch(void **state)
+{
+    (void)state;
+    begin();
+    for (uint32_t desc = 3; desc < 6; desc++)
+        opened(1, 1, desc, (int)desc, KIND_tcp, 2, 0);
+    woke(1, 2);
+    reads(1, 3, GET("/a"), 0); /* 1000 ns after it */
+    reads(1, 4, GET("/b"), 0);
+    reads(1, 5, GET("/c"), 0); /* only two were ready */
+    for (uint32_t desc = 3; desc < 6; desc++)
+        writes(1, desc, OK2, 0);
+    reads(1, 3, GET("/d"), 0); /* its connection was read before */
+    writes(1, 3, OK2, 0);
+    woke(1, 3);
+    opened(1, 1, 6, 6, KIND_tcp, 2, 0); /* the listener was ready */
+    reads(1, 6, GET("/e"), 0); /* which was not there yet */
+    writes(1, 6, OK2, 0);
+    reads(1, 4, GET("/f"), 0);
+    writes(1, 4, OK2, 0);
+    woke(1, UINT64_MAX - 3);
+    reads(1, 4, GET("/g"), 0);
+    writes(1, 4, OK2, 0);
+    woke(1, 1);
+    reads(2, 4, GET("/h"), 0); /* another thread */
+    writes(2, 4, OK2, 0);
+    woke(1, 1);
+    reads(1, 4, GET("/i") GET("/j"), 0);
+    writes(1, 4, OK2 OK2, 0);
+    run();
+    static const int64_t known[] = {1000, 2000, 0, 0, 0, 4000, 0, 0, 1000, 1000}; /* of /a to /j */
+    assert_int_equal(t.count, 10);
+    for (size_t i = 0; i < 10; i++) {
+        char name = route_of(i)[strlen("GET /")];
+        assert_int_equal(dispatch(i), known[name - 'a']);
+    }
+    finish();
+}
+
 /* A damaged trace may hold any event in any order. */
 static void test_random(void **state)
 {
@@ -791,9 +842,18 @@ static void test_random(void **state)
                 item.event.u.io.dir = (uint64_t)rand() % 2;
                 item.event.u.io.bytes = n;
             }
+            if (item.event.type == EVENT_wait)
+                item.event.u.wait.duration = 0;
+            if (item.event.type == EVENT_desc_open)
+                item.event.u.desc_open.duration = 0;
+            if (item.event.type == EVENT_sock)
+                item.event.u.sock.duration = 0;
             assert_int_equal(exchange_feed(table, NULL, &item, &route), 0);
-            while (exchange_next(table, &x))
+            while (exchange_next(table, &x)) {
+                int64_t queue = x.has_rx && x.in_ns > x.rx_ns ? x.in_ns - x.rx_ns : 0;
+                assert_int_equal(split_sum(&x.split), x.upstream ? 0 : (x.done_ns > x.in_ns ? x.done_ns - x.in_ns : 0) + queue);
                 route_add(routes, &x);
+            }
         }
         exchange_finish(table);
         exchange_table_free(table);
@@ -810,7 +870,7 @@ int main(void)
         cmocka_unit_test(test_fork),          cmocka_unit_test(test_process_end), cmocka_unit_test(test_own_word), cmocka_unit_test(test_exec),
         cmocka_unit_test(test_dup),           cmocka_unit_test(test_listen_and_shutdown), cmocka_unit_test(test_peek),
         cmocka_unit_test(test_queue),         cmocka_unit_test(test_queue_upstream),
-        cmocka_unit_test(test_held),          cmocka_unit_test(test_lock_on_the_way), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_held),          cmocka_unit_test(test_lock_on_the_way), cmocka_unit_test(test_dispatch), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
