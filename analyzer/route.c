@@ -67,7 +67,7 @@ const struct route *route_at(const struct route_table *t, size_t i) { return t->
 static void name_add(struct name *name, const char *text, size_t n)
 {
     for (size_t i = 0; i < n && name->bytes < sizeof name->text - 1; i++)
-        name->text[name->bytes++] = text[i] > ' ' && text[i] < 0x7f ? text[i] : '_';
+        name->text[name->bytes++] = text[i] >= ' ' && text[i] < 0x7f ? text[i] : '_';
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
