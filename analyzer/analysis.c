@@ -83,6 +83,8 @@ static int take_exchanges(struct pass *p)
     struct exchange x;
     while (exchange_next(a->exchanges, &x)) {
         route_add(a->routes, &x);
+        if (x.guess)
+            continue;
         if (heapfeed_exchange(p->heapfeed, &x))
             return -1;
         if (!x.upstream && footprint_exchange(&a->footprint, x.in_ns, x.done_ns))

@@ -9,4 +9,7 @@
 /* Sites, by each order that was asked for, and the files that gave them no names (report_text_sites.c). */
 void report_text_sites(const struct page *p, const struct report *r);
 
+/* Bytes of the connections that were found in messages, and messages that were pushed (report_text_coverage.c). */
+void report_text_coverage(const struct page *p, const struct report *r);
+
 #endif

@@ -67,7 +67,18 @@ const struct route *route_at(const struct route_table *t, size_t i) { return t->
 static void name_add(struct name *name, const char *text, size_t n)
 {
     for (size_t i = 0; i < n && name->bytes < sizeof name->text - 1; i++)
-        name->text[name->bytes++] = text[i] >= ' ' && text[i] < 0x7f ? text[i] : '_';
+        name->text[name->bytes++] = text[i] > ' ' && text[i] < 0x7f ? text[i] : '_';
+}
+
+/* A method, or a protocol's own operation, which may be of several words: "CONFIG GET". */
+static void name_add_operation(struct name *name, const char *text, size_t n)
+{
+    size_t start = name->bytes;
+
+    name_add(name, text, n);
+    for (size_t i = start; i < name->bytes; i++)
+        if (text[i - start] == ' ')
+            name->text[i] = ' ';
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -172,7 +183,7 @@ int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upst
     struct name name;
 
     name.bytes = 0;
-    name_add(&name, method, method_bytes);
+    name_add_operation(&name, method, method_bytes);
     if (path) {
         if (name.bytes < sizeof name.text - 1)
             name.text[name.bytes++] = ' ';
@@ -229,8 +240,13 @@ void route_add(struct route_table *t, const struct exchange *x)
     r->requests++;
     r->errors += x->error;
     r->status_class[x->status / 100 < 6 ? x->status / 100 : 0]++;
-    hist_add(r->total_ns, x->done_ns - x->in_ns);
-    hist_add(r->first_byte_ns, x->out_ns - x->ready_ns);
+    r->one_way += x->one_way;
+    r->queued += x->queued;
+    r->waits |= x->waits;
+    if (!x->one_way) {
+        hist_add(r->total_ns, x->done_ns - x->in_ns);
+        hist_add(r->first_byte_ns, x->out_ns - x->ready_ns);
+    }
     if (x->has_rx)
         add_queue(r, x);
     add_bytes(&r->request_bytes_sum, &r->request_bytes_max, x->request_bytes);

@@ -24,8 +24,12 @@
 
 enum wire_side { WIRE_REQUEST, WIRE_RESPONSE };
 
-enum wire_protocol { WIRE_UNKNOWN, WIRE_HTTP1, WIRE_RESP, WIRE_PROTOCOLS };
-extern const char *const wire_protocol_name[WIRE_PROTOCOLS]; /* "tcp", "http/1.1", "redis" */
+/* TLS is known by its first bytes; what follows is opaque. */
+enum wire_protocol { WIRE_UNKNOWN, WIRE_HTTP1, WIRE_RESP, WIRE_TLS, WIRE_PROTOCOLS };
+extern const char *const wire_protocol_name[WIRE_PROTOCOLS]; /* "tcp", "http/1.1", "redis", "tls" */
+
+/* Exchanges of such connections are a guess. */
+static inline bool wire_protocol_guesses(enum wire_protocol p) { return p == WIRE_UNKNOWN || p == WIRE_TLS; }
 
 /* How a request is answered: by a response, by none, or by the end of the connection (or a response that refuses it). */
 enum wire_answer { ANSWER_RESPONSE, ANSWER_NONE, ANSWER_CLOSE };
@@ -61,7 +65,7 @@ struct wire_sink {
                  size_t text_bytes);
 };
 
-struct wire_conn; /* about 200 bytes */
+struct wire_conn; /* about 330 bytes */
 
 /* The caller maps directions to sides: of an accepted connection what the host reads is the request, of one that it
  * connected what it writes; where neither is known, what comes first. NULL if memory is short. */

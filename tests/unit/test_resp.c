@@ -158,7 +158,7 @@ static void test_not_redis(void **state)
 {
     static const char *const others[] = {
         "get key\r\n", "EHLO x\r\n", "*x\r\n", "*0\r\n", "NICK PING\r\n", "GETX\r\n", "SSH-2.0-x\r\n",
-        "\x16\x03\x01\x02\x00\x01\n", "USER x\r\nPING\r\n",
+        "\x17\x03\x01\x02\x00\x01\n", "USER x\r\nPING\r\n",
     };
     static struct wire_log log;
     (void)state;
