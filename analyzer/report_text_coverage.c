@@ -45,6 +45,6 @@ void report_text_coverage(const struct page *p, const struct report *r)
         fprintf(p->out, "%s messages that no request asked for were pushed, %s.\n",
                 units_count(count, (double)r->connections.pushed), units_bytes(bytes, (double)r->connections.pushed_bytes));
     if (any)
-        fputs("Framed: found in complete messages. The rest was lost, is not understood, or belongs\n"
-              "to messages that did not end.\n", p->out);
+        fputs("Framed: found in complete messages. The rest was lost, is not understood, or is\n"
+              "of messages that did not end.\n", p->out);
 }
