@@ -350,7 +350,7 @@ static void feed_turn(struct exchange_table *x, struct description *d, const str
     enum wire_protocol protocol = wire_protocol(c->wire);
     struct exchange over;
 
-    if (protocol != WIRE_UNKNOWN && protocol != WIRE_TLS) {
+    if (!wire_protocol_guesses(protocol)) {
         turn_free(c->turn);
         c->turn = NULL;
         return;
@@ -525,7 +525,7 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
             if (!c)
                 return -1;
             feed_bytes(x, c, &item->event);
-            if (c->turn || wire_protocol(c->wire) == WIRE_UNKNOWN)
+            if (c->turn || wire_protocol_guesses(wire_protocol(c->wire)))
                 feed_turn(x, d, e);
             end = e->dir == 0 ? STRETCH_READ : STRETCH_WRITE;
         } else if (e->bytes == 0 && e->asked && e->dir == 0) {
