@@ -1,47 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RESP2 and RESP3, the protocol of Redis, by lines and counted bytes.
+ * RESP2 and RESP3, the protocol of Redis, by lines and counted bytes: requests, and what both sides have in common.
  *
- * Aggregates nest, but for framing a count of the elements still to come is enough: an aggregate takes one and adds its own. Only
- * a streamed one, which has no count, is remembered until its end. Kept are type bytes, lengths, the names of commands, words of
- * arguments that stand in a table (resp_command.c), and error codes.
- *
- * A reply's head is told when it is known whether it answers a request: of most by their first line, of one that may be a
- * message by its first element, of a confirmation of SUBSCRIBE by its last (resp_pubsub.c).
+ * Kept are type bytes, lengths, the names of commands, words of arguments that stand in a table (resp_command.c), and error codes.
  *
  * After PSYNC or SYNC the connection is no RESP any more: from the command's own reply on, it is opaque.
  */
 #include "resp.h"
 
-#define LENGTH_LINE_MAX 24
-#define ELEMENTS_MAX (UINT64_C(1) << 40)
-
 enum request_phase { PHASE_START, PHASE_NAME_LENGTH, PHASE_NAME, PHASE_ARG, PHASE_WORD };
-enum reply_phase { REPLY_LINE, REPLY_WORD_LENGTH, REPLY_WORD };
-
-static void lost(struct wire_step *step)
-{
-    step->then = THEN_LOST;
-}
-
-static void keep_whole(const struct wire_line *line, struct wire_step *step)
-{
-    step->keep = line->text;
-    step->keep_bytes = line->whole_bytes;
-}
-
-/* Reads the number behind the type byte, which must fill the line; it may be kept, so it may not be padded for ever. */
-static bool line_number(const struct wire_line *line, uint64_t *n)
-{
-    const char *end = line->text + line->bytes;
-    return line->bytes <= LENGTH_LINE_MAX && wire_number(line->text + 1, end, 10, n) == end;
-}
-
-static void count_bytes(struct wire_step *step, uint64_t n)
-{
-    step->then = THEN_COUNT;
-    step->count = n;
-}
 
 /* --- requests --- */
 
@@ -140,21 +107,13 @@ void resp_request_ends(struct resp *r, struct wire_step *step)
     }
 }
 
-static size_t word_bytes(const char *text, size_t n)
-{
-    size_t word = 0;
-    while (word < n && text[word] != ' ' && text[word] != '\t')
-        word++;
-    return word;
-}
-
 /* The next word of a line at *p, moved behind it; 0: there is none. */
 static size_t next_word(const char **p, const char *end, const char **word)
 {
     while (*p < end && (**p == ' ' || **p == '\t'))
         ++*p;
     *word = *p;
-    *p += word_bytes(*p, (size_t)(end - *p));
+    *p += resp_word_bytes(*p, (size_t)(end - *p));
     return (size_t)(*p - *word);
 }
 
@@ -186,16 +145,16 @@ static bool keep_words(struct resp *r, const char *p, const char *end, struct wi
 static void on_inline(struct resp *r, const struct wire_line *line, struct wire_step *step)
 {
     const char *end = line->text + line->bytes;
-    size_t n = word_bytes(line->text, line->bytes);
+    size_t n = resp_word_bytes(line->text, line->bytes);
 
     if (!resp_known(line->text, n)) {
-        lost(step);
+        resp_lost(step);
         return;
     }
     resp_command_begin(&r->command, resp_special_row(line->text, n), count_words(line->text, end));
     memcpy(step->scratch, line->text, n);
     if (!keep_words(r, line->text + n, end, step, n)) {
-        lost(step);
+        resp_lost(step);
         return;
     }
     resp_request_head(r, step, head_text(step), line->text, n);
@@ -210,11 +169,11 @@ static void on_request_start(struct resp *r, const struct wire_line *line, struc
         on_inline(r, line, step);
         return;
     }
-    if (!line->bytes || !line_number(line, &args) || !args || args > RESP_REQUEST_ARGS_MAX) {
-        lost(step);
+    if (!line->bytes || !resp_line_number(line, &args) || !args || args > RESP_REQUEST_ARGS_MAX) {
+        resp_lost(step);
         return;
     }
-    keep_whole(line, step);
+    resp_keep_whole(line, step);
     r->args = (uint32_t)args;
     r->headed = false;
     r->phase = PHASE_NAME_LENGTH;
@@ -238,11 +197,11 @@ static void on_arg_length(struct resp *r, const struct wire_line *line, struct w
     bool name = r->phase == PHASE_NAME_LENGTH;
     uint64_t n;
 
-    if (!line->bytes || *line->text != '$' || !line_number(line, &n)) {
-        lost(step);
+    if (!line->bytes || *line->text != '$' || !resp_line_number(line, &n)) {
+        resp_lost(step);
         return;
     }
-    keep_whole(line, step);
+    resp_keep_whole(line, step);
     if (n && n <= (name ? RESP_NAME_MAX : RESP_WORD_MAX) && (name || !r->headed)) {
         r->phase = name ? PHASE_NAME : PHASE_WORD;
         r->word_bytes = (uint8_t)n;
@@ -255,7 +214,7 @@ static void on_arg_length(struct resp *r, const struct wire_line *line, struct w
         resp_command_pass(&r->command);
         head_if_known(r, step);
     }
-    count_bytes(step, n + 2);
+    resp_count_bytes(step, n + 2);
 }
 
 static void resp_counted(void *state, enum wire_side side, struct wire_step *step);
@@ -268,7 +227,7 @@ static void on_name_or_word(struct resp *r, const struct wire_line *line, struct
     bool whole = line->stream_bytes == expected, name = r->phase == PHASE_NAME, known = false;
 
     if (line->stream_bytes > expected) {
-        lost(step);
+        resp_lost(step);
         return;
     }
     r->phase = PHASE_ARG;
@@ -287,7 +246,7 @@ static void on_name_or_word(struct resp *r, const struct wire_line *line, struct
         head_if_known(r, step);
     }
     if (known) {
-        keep_whole(line, step);
+        resp_keep_whole(line, step);
     } else {
         memcpy(step->scratch, "?\r\n", 3);
         step->keep = step->scratch;
@@ -296,288 +255,7 @@ static void on_name_or_word(struct resp *r, const struct wire_line *line, struct
     if (whole)
         resp_counted(r, WIRE_REQUEST, step);
     else
-        count_bytes(step, expected - line->stream_bytes);
-}
-
-/* --- replies --- */
-
-static void reply_head(struct resp *r, struct wire_step *step, bool error, bool interim)
-{
-    r->head_due = false;
-    r->interim = interim;
-    step->has_head = true;
-    step->head = (struct wire_head){.error = error, .interim = interim, .pushed = interim && !r->confirm};
-}
-
-static void elements_done(struct resp *r, uint64_t n, struct wire_step *step)
-{
-    r->elements -= n;
-    if (r->elements || r->nested)
-        return;
-    step->ends = true;
-    if (!r->interim)
-        resp_replied(r);
-    if (r->opaque_from && r->replies == r->opaque_from)
-        step->then = THEN_OPAQUE;
-}
-
-static void keep_first(const struct wire_line *line, size_t n, struct wire_step *step)
-{
-    memcpy(step->scratch, line->text, n);
-    memcpy(step->scratch + n, "\r\n", 2);
-    step->keep = step->scratch;
-    step->keep_bytes = n + 2;
-}
-
-/* An error's first word is its code: letters only, or nothing of it is kept. */
-static size_t error_code(const char *text, size_t n)
-{
-    size_t word = word_bytes(text, n);
-    for (size_t i = 0; i < word; i++)
-        if (text[i] < 'A' || text[i] > 'Z')
-            return 0;
-    return word <= RESP_NAME_MAX ? word : 0;
-}
-
-static bool is_null(const struct wire_line *line)
-{
-    return line->bytes == 3 && line->text[1] == '-' && line->text[2] == '1';
-}
-
-static bool is_streamed(const struct wire_line *line) { return line->bytes == 2 && line->text[1] == '?'; }
-
-static void on_bulk(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    uint64_t n;
-
-    if (is_null(line)) {
-        keep_whole(line, step);
-        elements_done(r, 1, step);
-    } else if (is_streamed(line)) {
-        keep_whole(line, step);
-        r->chunks = true;
-    } else if (line_number(line, &n)) {
-        keep_whole(line, step);
-        count_bytes(step, n + 2);
-    } else {
-        lost(step);
-    }
-}
-
-/* A part of a streamed string; the last one is empty. */
-static void on_chunk(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    uint64_t n;
-
-    if (!line->bytes || *line->text != ';' || !line_number(line, &n)) {
-        lost(step);
-        return;
-    }
-    keep_whole(line, step);
-    if (n) {
-        count_bytes(step, n + 2);
-        return;
-    }
-    r->chunks = false;
-    elements_done(r, 1, step);
-}
-
-/* An aggregate whose elements end with a line of their own. */
-static void on_streamed(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    if (r->nested == RESP_NESTED_MAX) {
-        lost(step);
-        return;
-    }
-    keep_whole(line, step);
-    if (r->head_due && r->elements == 1 && !r->nested)
-        reply_head(r, step, false, *line->text == '>');
-    r->outer[r->nested++] = r->elements;
-    r->elements = 0;
-}
-
-static void on_aggregate(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    uint64_t n = 0;
-
-    if (is_streamed(line) && *line->text != '|') {
-        on_streamed(r, line, step);
-        return;
-    }
-    if ((!is_null(line) && !line_number(line, &n)) || n > ELEMENTS_MAX || r->elements > ELEMENTS_MAX) {
-        lost(step);
-        return;
-    }
-    keep_whole(line, step);
-    if (*line->text == '%' || *line->text == '|')
-        n *= 2;
-    if (r->head_due && r->elements == 1 && !r->nested && *line->text != '|') { /* it may be a message */
-        r->push = *line->text == '>';
-        if (n)
-            r->reply_phase = REPLY_WORD_LENGTH;
-        else
-            reply_head(r, step, false, r->push);
-    }
-    r->elements += n;
-    if (*line->text != '|') /* attributes stand in front of the element that they describe */
-        elements_done(r, 1, step);
-}
-
-static void keep_status(const struct wire_line *line, struct wire_step *step)
-{
-    if (resp_is_plain_status(line->text, line->bytes)) {
-        keep_whole(line, step);
-        step->head.queued = step->has_head && line->bytes == 7;
-    } else {
-        keep_first(line, 1, step);
-    }
-}
-
-/* An element, or the line that it begins with. */
-static void on_element(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    switch (line->bytes ? *line->text : 0) {
-    case '+':
-        keep_status(line, step);
-        break;
-    case '-':
-        keep_first(line, 1 + error_code(line->text + 1, line->bytes - 1), step);
-        break;
-    case ':':
-    case ',':
-    case '(':
-    case '#':
-    case '_':
-        keep_first(line, 1, step);
-        break;
-    case '$':
-    case '=':
-    case '!':
-        on_bulk(r, line, step);
-        return;
-    case '*':
-    case '%':
-    case '~':
-    case '>':
-    case '|':
-        on_aggregate(r, line, step);
-        return;
-    default:
-        lost(step);
-        return;
-    }
-    elements_done(r, 1, step);
-}
-
-/* The last element of a confirmation says how many subscriptions there are. */
-static void on_confirmation(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    uint64_t n = 0;
-    bool counts = line->bytes && *line->text == ':' && line_number(line, &n);
-
-    reply_head(r, step, false, !resp_confirmed(r, r->confirm, n));
-    if (!counts) {
-        on_element(r, line, step);
-        return;
-    }
-    keep_whole(line, step);
-    elements_done(r, 1, step);
-}
-
-/* The first line of what may be a reply. */
-static void on_reply_start(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    char type = line->bytes ? *line->text : 0;
-
-    if (r->monitor && resp_is_monitored(line->text, line->bytes) && resp_watching(r)) {
-        reply_head(r, step, false, true);
-        memcpy(step->scratch, ">0\r\n", 4);
-        step->keep = step->scratch;
-        step->keep_bytes = 4;
-        elements_done(r, 1, step);
-        return;
-    }
-    if (type != '|' && type != '>' && !(type == '*' && resp_watching(r)))
-        reply_head(r, step, type == '-' || type == '!', false);
-    on_element(r, line, step);
-}
-
-/* The first element of what may be a message. */
-static void on_word_length(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    uint64_t n;
-
-    r->reply_phase = REPLY_LINE;
-    if (line->bytes && *line->text == '$' && line_number(line, &n) && n && n <= RESP_PUSH_WORD_MAX) {
-        keep_whole(line, step);
-        r->reply_phase = REPLY_WORD;
-        r->reply_word_bytes = (uint8_t)n;
-        return;
-    }
-    reply_head(r, step, false, r->push);
-    on_element(r, line, step);
-}
-
-static void on_word(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    uint64_t expected = r->reply_word_bytes + 2u;
-    bool whole = line->stream_bytes == expected;
-    enum resp_word word = whole ? resp_word(line->text, line->bytes) : WORD_NONE;
-
-    if (line->stream_bytes > expected) {
-        lost(step);
-        return;
-    }
-    r->reply_phase = REPLY_LINE;
-    if (word > WORD_MESSAGE && r->elements == 3)
-        r->confirm = (uint8_t)word;
-    else
-        reply_head(r, step, false, r->push || word == WORD_MESSAGE);
-    if (word)
-        keep_whole(line, step);
-    else
-        keep_first(&(struct wire_line){.text = "?"}, 1, step);
-    if (whole)
-        elements_done(r, 1, step);
-    else
-        count_bytes(step, expected - line->stream_bytes);
-}
-
-static void reply_begins(struct resp *r)
-{
-    r->elements = 1;
-    r->head_due = true;
-    r->interim = r->chunks = false;
-    r->confirm = WORD_NONE;
-    r->reply_phase = REPLY_LINE;
-}
-
-static void on_reply(struct resp *r, const struct wire_line *line, struct wire_step *step)
-{
-    if (!r->elements && !r->nested)
-        reply_begins(r);
-    if (r->chunks) {
-        on_chunk(r, line, step);
-    } else if (r->reply_phase == REPLY_WORD) {
-        on_word(r, line, step);
-    } else if (r->reply_phase == REPLY_WORD_LENGTH) {
-        on_word_length(r, line, step);
-    } else if (r->nested && !r->elements) {
-        if (line->bytes != 1 || *line->text != '.') {
-            r->elements = 1;
-            on_element(r, line, step);
-            return;
-        }
-        keep_whole(line, step);
-        r->elements = r->outer[--r->nested];
-        elements_done(r, 1, step);
-    } else if (r->head_due && r->elements == 1 && !r->nested && !r->confirm) {
-        on_reply_start(r, line, step);
-    } else if (r->head_due && r->elements == 1 && !r->nested) {
-        on_confirmation(r, line, step);
-    } else {
-        on_element(r, line, step);
-    }
+        resp_count_bytes(step, expected - line->stream_bytes);
 }
 
 /* --- the interface --- */
@@ -587,9 +265,9 @@ static void resp_line(void *state, enum wire_side side, const struct wire_line *
     struct resp *r = state;
 
     if (line->cut)
-        lost(step);
+        resp_lost(step);
     else if (side == WIRE_RESPONSE)
-        on_reply(r, line, step);
+        resp_reply_line(r, line, step);
     else if (r->phase == PHASE_START)
         on_request_start(r, line, step);
     else if (r->phase == PHASE_NAME || r->phase == PHASE_WORD)
@@ -602,24 +280,20 @@ static void resp_counted(void *state, enum wire_side side, struct wire_step *ste
 {
     struct resp *r = state;
 
-    if (side == WIRE_RESPONSE && !r->chunks)
-        elements_done(r, 1, step);
-    else if (side == WIRE_REQUEST && !--r->args)
+    if (side == WIRE_RESPONSE)
+        resp_reply_counted(r, step);
+    else if (!--r->args)
         resp_request_ends(r, step);
 }
 
-static void resp_lost(void *state, enum wire_side side)
+static void resp_side_lost(void *state, enum wire_side side)
 {
     struct resp *r = state;
 
-    if (side == WIRE_REQUEST) {
+    if (side == WIRE_REQUEST)
         r->phase = PHASE_START;
-        return;
-    }
-    r->elements = r->requests = r->replies = 0;
-    r->nested = r->awaited_count = 0;
-    r->watch |= r->watch_from != 0;
-    r->watch_from = 0;
+    else
+        resp_reply_lost(r);
 }
 
 static bool resp_detect(enum wire_side side, const char *text, size_t n, bool whole)
@@ -630,48 +304,27 @@ static bool resp_detect(enum wire_side side, const char *text, size_t n, bool wh
     if (side == WIRE_RESPONSE || !n)
         return false;
     if (*text == '*')
-        return whole ? line_number(&line, &args) && args && args <= RESP_REQUEST_ARGS_MAX : n < sizeof "*1048576\r";
+        return whole ? resp_line_number(&line, &args) && args && args <= RESP_REQUEST_ARGS_MAX : n < sizeof "*1048576\r";
     /* as redis-benchmark's PING_INLINE; lower case is also memcached's */
-    size_t word = word_bytes(text, n);
+    size_t word = resp_word_bytes(text, n);
     for (size_t i = 0; i < word; i++)
         if (text[i] < 'A' || text[i] > 'Z')
             return !whole && i + 1 == n && text[i] == '\r';
     return whole ? resp_known(text, word) : word <= RESP_NAME_MAX;
 }
 
-/* A reply's first line looks like an element's in the middle of one. Without pipelining the next reply comes behind another
- * request, and not before. */
 static bool resp_resync(const void *state, enum wire_side side, const char *text, size_t n)
 {
     if (side == WIRE_REQUEST)
         return n && *text == '*' && resp_detect(side, text, n, true);
-    if (!((const struct resp *)state)->requests)
-        return false;
-    struct wire_line line = {.text = text, .bytes = n};
-    uint64_t ignored;
-    if (!n)
-        return false;
-    switch (*text) {
-    case '+':
-        return resp_is_plain_status(text, n);
-    case ':':
-        return n == 1 || line_number(&line, &ignored);
-    case '$':
-    case '*':
-    case '%':
-    case '~':
-    case '>':
-        return line_number(&line, &ignored);
-    default:
-        return false;
-    }
+    return resp_reply_resync(state, text, n);
 }
 
 /* A command that was kept by its name, and maybe a word. */
 static bool resp_resync_kept(const void *state, enum wire_side side, const char *text, size_t n)
 {
     (void)state;
-    return side == WIRE_REQUEST && resp_known(text, word_bytes(text, n));
+    return side == WIRE_REQUEST && resp_known(text, resp_word_bytes(text, n));
 }
 
 const struct wire_proto resp_proto = {
@@ -681,5 +334,5 @@ const struct wire_proto resp_proto = {
     .whole = resp_whole,
     .line = resp_line,
     .counted = resp_counted,
-    .lost = resp_lost,
+    .lost = resp_side_lost,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the files of RESP: resp.c frames by lines, resp_whole.c takes messages that came whole, resp_command.c knows the
+ * Between the files of RESP: resp.c and resp_reply.c frame by lines, resp_whole.c takes messages that came whole, resp_command.c knows the
  * commands, resp_pubsub.c which replies answer nothing. All of a connection's state is a struct resp.
  */
 #ifndef PERFSHIM_RESP_H
@@ -164,6 +164,49 @@ static inline bool resp_is_monitored(const char *text, size_t n)
 {
     return n > 12 && text[0] == '+' && text[1] >= '0' && text[1] <= '9' && memchr(text, '.', 12 + 1);
 }
+
+/* --- lines --- */
+
+#define RESP_LENGTH_LINE_MAX 24
+
+static inline void resp_lost(struct wire_step *step) { step->then = THEN_LOST; }
+
+static inline void resp_keep_whole(const struct wire_line *line, struct wire_step *step)
+{
+    step->keep = line->text;
+    step->keep_bytes = line->whole_bytes;
+}
+
+static inline void resp_count_bytes(struct wire_step *step, uint64_t n)
+{
+    step->then = THEN_COUNT;
+    step->count = n;
+}
+
+/* Reads the number behind the type byte, which must fill the line; it may be kept, so it may not be padded for ever. */
+static inline bool resp_line_number(const struct wire_line *line, uint64_t *n)
+{
+    const char *end = line->text + line->bytes;
+    return line->bytes <= RESP_LENGTH_LINE_MAX && wire_number(line->text + 1, end, 10, n) == end;
+}
+
+/* How long the word at text is. */
+static inline size_t resp_word_bytes(const char *text, size_t n)
+{
+    size_t word = 0;
+    while (word < n && text[word] != ' ' && text[word] != '\t')
+        word++;
+    return word;
+}
+
+/* --- replies (resp_reply.c) --- */
+
+void resp_reply_line(struct resp *r, const struct wire_line *line, struct wire_step *step);
+void resp_reply_counted(struct resp *r, struct wire_step *step);
+void resp_reply_lost(struct resp *r);
+
+/* Whether a reply may begin with this line, where the place in the stream was lost. */
+bool resp_reply_resync(const struct resp *r, const char *text, size_t n);
 
 /* --- messages that came whole (resp_whole.c) --- */
 
