@@ -343,28 +343,15 @@ static struct turn_out turn_out(struct exchange_table *x, const struct descripti
     return (struct turn_out){&x->pool, x->routes, conn_endpoint(x->conns, d)};
 }
 
-/* Once the protocol is known what was guessed is at an end. */
 static void feed_turn(struct exchange_table *x, struct description *d, const struct event_io *e)
 {
     struct connection *c = d->connection;
-    enum wire_protocol protocol = wire_protocol(c->wire);
-    struct exchange over;
-
-    if (!wire_protocol_guesses(protocol)) {
-        turn_free(c->turn);
-        c->turn = NULL;
-        return;
-    }
-    if (!c->turn)
-        c->turn = turn_new(d);
-    if (!c->turn)
-        return;
-    c->turn->sealed = protocol == WIRE_TLS;
     const struct turn_bytes bytes = {.proc = x->now.proc, .request = side_of(c, (unsigned)e->dir) == WIRE_REQUEST,
                                      .has_rx = x->now.has_rx, .bytes = e->bytes, .first_ns = x->now.first_ns,
                                      .last_ns = x->now.last_ns, .rx_ns = x->now.rx_ns};
     struct turn_out out = turn_out(x, d);
-    x->short_of_memory |= turn_feed(c->turn, &bytes, &over) && turn_give(c->turn, &out, &over) < 0;
+
+    x->short_of_memory |= turn_feed(&c->turn, d, wire_protocol(c->wire), &bytes, &out) < 0;
 }
 
 /* Nothing more will come. */
@@ -372,16 +359,12 @@ static void settle(void *context, struct description *d)
 {
     struct exchange_table *x = context;
     struct connection *c = d->connection;
-    struct exchange over;
+    struct turn_out out = turn_out(x, d);
 
     if (!c || c->settled)
         return;
     c->settled = true;
-    if (c->turn) {
-        struct turn_out out = turn_out(x, d);
-        x->short_of_memory |= turn_end(c->turn, &over) && turn_give(c->turn, &out, &over) < 0;
-        x->short_of_memory |= turn_release(c->turn, &out) < 0;
-    }
+    x->short_of_memory |= c->turn && turn_end(c->turn, &out) < 0;
     const uint64_t ends[2] = {wire_offset(c->wire, WIRE_REQUEST), wire_offset(c->wire, WIRE_RESPONSE)};
     if (wire_protocol(c->wire) || c->turn)
         coverage_add(&x->coverage, wire_protocol(c->wire), c->request_dir, c->covered, ends);

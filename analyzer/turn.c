@@ -16,7 +16,7 @@ static void begin(struct turn *t, const struct turn_bytes *b)
     t->state = TURN_REQUEST;
 }
 
-bool turn_end(struct turn *t, struct exchange *out)
+static bool end(struct turn *t, struct exchange *out)
 {
     bool over = t->state == TURN_RESPONSE;
 
@@ -26,9 +26,10 @@ bool turn_end(struct turn *t, struct exchange *out)
     return over;
 }
 
-bool turn_feed(struct turn *t, const struct turn_bytes *b, struct exchange *out)
+/* True if the bytes end a turn. */
+static bool take(struct turn *t, const struct turn_bytes *b, struct exchange *out)
 {
-    bool over = b->request && t->state == TURN_RESPONSE && turn_end(t, out);
+    bool over = b->request && t->state == TURN_RESPONSE && end(t, out);
 
     if (b->request) {
         if (t->state == TURN_NONE)
@@ -47,7 +48,7 @@ bool turn_feed(struct turn *t, const struct turn_bytes *b, struct exchange *out)
     return over;
 }
 
-struct turn *turn_new(const struct description *d)
+static struct turn *turn_new(const struct description *d)
 {
     bool socket = d->kind == KIND_tcp || d->kind == KIND_unix || d->kind == KIND_socket || d->kind == KIND_unknown;
     struct turn *t = socket && d->role != CONN_UNKNOWN ? calloc(1, sizeof *t) : NULL;
@@ -100,7 +101,7 @@ static int give(struct turn *t, const struct turn_out *out, const struct exchang
     return 0;
 }
 
-int turn_release(struct turn *t, const struct turn_out *out)
+static int release(struct turn *t, const struct turn_out *out)
 {
     unsigned n = t->held_count;
 
@@ -111,7 +112,7 @@ int turn_release(struct turn *t, const struct turn_out *out)
     return 0;
 }
 
-int turn_give(struct turn *t, const struct turn_out *out, const struct exchange *x)
+static int give_or_hold(struct turn *t, const struct turn_out *out, const struct exchange *x)
 {
     if (t->sealed && !t->held)
         t->held = malloc(TURNS_HELD * sizeof *t->held);
@@ -120,5 +121,30 @@ int turn_give(struct turn *t, const struct turn_out *out, const struct exchange 
         return 0;
     }
     t->released = true;
-    return turn_release(t, out) || give(t, out, x) ? -1 : 0;
+    return release(t, out) || give(t, out, x) ? -1 : 0;
+}
+
+int turn_feed(struct turn **t, const struct description *d, enum wire_protocol protocol, const struct turn_bytes *b,
+              const struct turn_out *out)
+{
+    struct exchange over;
+
+    if (!wire_protocol_guesses(protocol)) { /* what was guessed is at an end */
+        turn_free(*t);
+        *t = NULL;
+        return 0;
+    }
+    if (!*t && !(*t = turn_new(d)))
+        return 0;
+    (*t)->sealed = protocol == WIRE_TLS;
+    return take(*t, b, &over) ? give_or_hold(*t, out, &over) : 0;
+}
+
+int turn_end(struct turn *t, const struct turn_out *out)
+{
+    struct exchange over;
+
+    if (end(t, &over) && give_or_hold(t, out, &over) < 0)
+        return -1;
+    return release(t, out);
 }

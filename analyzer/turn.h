@@ -39,16 +39,6 @@ struct turn_bytes {
     int64_t first_ns, last_ns, rx_ns;
 };
 
-/* Of a stream socket that was accepted or connected; NULL for all else, and if memory is short. */
-struct turn *turn_new(const struct description *d);
-void turn_free(struct turn *t); /* with what is held back; NULL is allowed */
-
-/* Takes the next bytes. True if they end a turn, which is *out then. */
-bool turn_feed(struct turn *t, const struct turn_bytes *b, struct exchange *out);
-
-/* The connection ended, or the trace did: true if that ends a turn. */
-bool turn_end(struct turn *t, struct exchange *out);
-
 /* Where turns go, and what they are called by: "tcp :5432" the host's own port, "tcp 10.0.0.1:5432" another's. */
 struct turn_out {
     struct flight_pool *pool;
@@ -56,10 +46,14 @@ struct turn_out {
     const char *endpoint; /* NULL: not known */
 };
 
-/* Gives a turn out as a finished exchange, or holds it back. -1 if memory is short. */
-int turn_give(struct turn *t, const struct turn_out *out, const struct exchange *x);
+/* The next bytes of a connection of that protocol, which may have become known by now. *t begins as NULL, and stays so if the
+ * connection has no turns: its protocol is known, or it is no stream socket that was accepted or connected. -1 if memory is short. */
+int turn_feed(struct turn **t, const struct description *d, enum wire_protocol protocol, const struct turn_bytes *b,
+              const struct turn_out *out);
 
-/* Gives out what is held back. -1 if memory is short. */
-int turn_release(struct turn *t, const struct turn_out *out);
+/* The connection ended, or the trace did. -1 if memory is short. */
+int turn_end(struct turn *t, const struct turn_out *out);
+
+void turn_free(struct turn *t); /* with what is held back; NULL is allowed */
 
 #endif
