@@ -64,22 +64,17 @@ const struct route *route_at(const struct route_table *t, size_t i) { return t->
 
 /* --- names --- */
 
-static void name_add(struct name *name, const char *text, size_t n)
+/* What is below `least`, and what does not print, becomes "_". */
+static inline void name_put(struct name *name, const char *text, size_t n, char least)
 {
     for (size_t i = 0; i < n && name->bytes < sizeof name->text - 1; i++)
-        name->text[name->bytes++] = text[i] > ' ' && text[i] < 0x7f ? text[i] : '_';
+        name->text[name->bytes++] = text[i] >= least && text[i] < 0x7f ? text[i] : '_';
 }
+
+static void name_add(struct name *name, const char *text, size_t n) { name_put(name, text, n, '!'); }
 
 /* A method, or a protocol's own operation, which may be of several words: "CONFIG GET". */
-static void name_add_operation(struct name *name, const char *text, size_t n)
-{
-    size_t start = name->bytes;
-
-    name_add(name, text, n);
-    for (size_t i = start; i < name->bytes; i++)
-        if (text[i - start] == ' ')
-            name->text[i] = ' ';
-}
+static void name_add_operation(struct name *name, const char *text, size_t n) { name_put(name, text, n, ' '); }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_hex(char c) { return is_digit(c) || (unsigned)((c | 0x20) - 'a') < 6; }

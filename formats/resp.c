@@ -142,16 +142,31 @@ static bool keep_words(struct resp *r, const char *p, const char *end, struct wi
     return true;
 }
 
+/* No frequent command is special, and most commands are frequent. */
+static const struct resp_row *special_of(const char *name, size_t n, bool *known)
+{
+    const struct resp_row *row = NULL;
+
+    *known = resp_frequent(name, n, name + n) != NULL;
+    if (!*known) {
+        row = resp_special_row(name, n);
+        *known = row != NULL;
+    }
+    return row;
+}
+
 static void on_inline(struct resp *r, const struct wire_line *line, struct wire_step *step)
 {
     const char *end = line->text + line->bytes;
     size_t n = resp_word_bytes(line->text, line->bytes);
+    bool known;
+    const struct resp_row *row = special_of(line->text, n, &known);
 
-    if (!resp_known(line->text, n)) {
+    if (!known) {
         resp_lost(step);
         return;
     }
-    resp_command_begin(&r->command, resp_special_row(line->text, n), count_words(line->text, end));
+    resp_command_begin(&r->command, row, row ? count_words(line->text, end) : 1);
     memcpy(step->scratch, line->text, n);
     if (!keep_words(r, line->text + n, end, step, n)) {
         resp_lost(step);
@@ -232,8 +247,8 @@ static void on_name_or_word(struct resp *r, const struct wire_line *line, struct
     }
     r->phase = PHASE_ARG;
     if (name && whole && is_name(line->text, line->bytes)) {
+        resp_command_begin(&r->command, special_of(line->text, line->bytes, &known), r->args);
         known = true;
-        resp_command_begin(&r->command, resp_special_row(line->text, line->bytes), r->args);
         if (!r->command.look || r->args == 1)
             resp_request_head(r, step, head_text(step), line->text, line->bytes);
     } else if (name) {
