@@ -84,9 +84,11 @@ static int take_exchanges(struct pass *p)
     struct exchange x;
     while (exchange_next(a->exchanges, &x)) {
         route_add(a->routes, &x);
+        if (x.guess)
+            continue;
         if (heapfeed_exchange(p->heapfeed, &x))
             return -1;
-        if (!x.upstream)
+        if (!x.upstream && !x.one_way && !x.waits)
             slowest_add(&a->slowest, &x);
         if (!x.upstream && footprint_exchange(&a->footprint, x.in_ns, x.done_ns))
             return -1;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "endpoint.h"
 #include "keymap.h"
 
 #define NUMBERS_MAX (1u << 20) /* as in the shim; higher ones are not tracked */
@@ -53,6 +54,7 @@ struct conn_table {
     uint64_t pending, inherited; /* see PENDING_MAX, INHERIT_MAX */
     struct conn_now now;
     uint8_t ops[OPS_MAX];
+    struct endpoint_table endpoints;
 };
 
 struct conn_table *conn_table_new(void (*gone)(void *, struct description *), void *context)
@@ -281,6 +283,7 @@ void conn_table_free(struct conn_table *t)
     keymap_reset(&t->procs);
     keymap_reset(&t->pids);
     descsite_free(&t->now.sites);
+    endpoint_reset(&t->endpoints);
     free(t);
 }
 
@@ -309,6 +312,9 @@ static int feed_open(struct conn_table *t, const struct item *item)
     enum conn_op op = conn_op(t, e->op);
     if (e->from || op == CONN_OP_ACCEPT)
         d->role = CONN_ACCEPTED;
+    const struct description *from = conn_find(t, e->from);
+    if (from)
+        d->endpoint = from->endpoint;
     if (op == CONN_OP_INHERITED && !p->listed) /* it lists all that it has: what its parent had is not its own */
         proc_disinherit(t, p);
     p->listed |= op == CONN_OP_INHERITED;
@@ -376,6 +382,8 @@ static int feed_sock(struct conn_table *t, const struct item *item)
         return -1;
     if (d && op == CONN_OP_CONNECT && !d->role)
         d->role = CONN_CONNECTED;
+    if (d && (op == CONN_OP_CONNECT ? d->role == CONN_CONNECTED : op == CONN_OP_BIND && !d->role))
+        d->endpoint = endpoint_of(&t->endpoints, item->event.data, item->event.data_bytes);
     if (!d || op != CONN_OP_LISTEN || e->result)
         return 0;
     d->kind = KIND_listener;
@@ -495,7 +503,7 @@ static const struct {
     {"accept", CONN_OP_ACCEPT},     {"accept4", CONN_OP_ACCEPT}, {"connect", CONN_OP_CONNECT},
     {"listen", CONN_OP_LISTEN},     {"vfork", CONN_OP_SPAWN},    {"shutdown", CONN_OP_SHUTDOWN},
     {"posix_spawn", CONN_OP_SPAWN}, {"posix_spawnp", CONN_OP_SPAWN},
-    {"inherited", CONN_OP_INHERITED}, {"unseen", CONN_OP_UNSEEN},
+    {"inherited", CONN_OP_INHERITED}, {"unseen", CONN_OP_UNSEEN}, {"bind", CONN_OP_BIND},
 };
 
 static void feed_op(struct conn_table *t, const struct event *e)
@@ -508,6 +516,18 @@ static void feed_op(struct conn_table *t, const struct event *e)
 enum conn_op conn_op(const struct conn_table *t, uint64_t op)
 {
     return op < OPS_MAX ? t->ops[op] : CONN_OP_OTHER;
+}
+
+const char *conn_endpoint(const struct conn_table *t, const struct description *d)
+{
+    return endpoint_name(&t->endpoints, d->endpoint);
+}
+
+void conn_each(const struct conn_table *t, void (*each)(void *context, struct description *d), void *context)
+{
+    for (size_t i = 0; i < t->descriptions.capacity; i++)
+        if (t->descriptions.slots[i].value)
+            each(context, t->descriptions.slots[i].value);
 }
 
 int conn_feed(struct conn_table *t, const struct item *item)

@@ -23,7 +23,7 @@ enum conn_role { CONN_UNKNOWN, CONN_ACCEPTED, CONN_CONNECTED };
 
 /* What an intercepted call is to us; its number is known only by the trace's `op` events. */
 enum conn_op { CONN_OP_OTHER, CONN_OP_ACCEPT, CONN_OP_CONNECT, CONN_OP_LISTEN, CONN_OP_SHUTDOWN, CONN_OP_SPAWN, CONN_OP_INHERITED,
-               CONN_OP_UNSEEN };
+               CONN_OP_UNSEEN, CONN_OP_BIND };
 
 struct connection;
 
@@ -32,6 +32,7 @@ struct description {
     uint32_t refs; /* descriptors that stand for it */
     uint8_t kind;  /* enum desc_kind */
     uint8_t role;  /* enum conn_role */
+    uint16_t endpoint; /* where it listens, where the listener of an accepted one does, or what it is connected to */
     bool held;        /* it was open before the detail of a trimmed trace begins */
     int64_t opened_ns; /* when it was accepted; 0: not known, or otherwise made */
     uint32_t pending; /* then: requests that were unanswered where it begins */
@@ -54,6 +55,12 @@ struct description *conn_find(const struct conn_table *t, uint64_t desc); /* NUL
 /* The description of an io event, made known if the trace did not tell how it was opened. NULL if it was closed while the
  * call was under way, or memory is short. */
 struct description *conn_use(struct conn_table *t, const struct item *item);
+
+/* The name of its endpoint (endpoint.h), or NULL. */
+const char *conn_endpoint(const struct conn_table *t, const struct description *d);
+
+/* Calls each(context, d) for every description that is open. */
+void conn_each(const struct conn_table *t, void (*each)(void *context, struct description *d), void *context);
 
 enum conn_op conn_op(const struct conn_table *t, uint64_t op);
 

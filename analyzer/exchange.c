@@ -17,6 +17,7 @@
 #include "connlife.h"
 #include "flight.h"
 #include "stretch.h"
+#include "turn.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -26,14 +27,18 @@ struct connection {
     struct flight *first, *last; /* requests without a complete response */
     struct flight *receiving;    /* the request that has not ended; it may be answered already, and out of the queue */
     int64_t request_last_ns, response_last_ns; /* when each side's last bytes went */
+    struct coverage_side covered[2];
+    struct turn *turn; /* NULL: its protocol is known, or it has no turns */
     int64_t response_begin_ns;
     uint64_t response_begin; /* stream offset */
     uint8_t request_dir;
     bool response_open;
     bool response_counts; /* its head was seen, and it answers the front of the queue */
+    bool response_pushed; /* its head was seen, and it answers nothing */
     bool limping;
     bool half_closed;
     bool named; /* its protocol's name is in its life */
+    bool settled; /* its sums are made */
     bool held;        /* its streams begin before the detail does: what is missing there is no loss */
     uint32_t pending; /* responses still to come that answer requests from before */
     uint32_t half_closed_proc;
@@ -65,6 +70,7 @@ struct exchange_table {
     struct exchange_stats stats;
     struct connstat connstat;
     struct descsite_table *descsites; /* of conns */
+    struct coverage coverage;
     uint64_t in_flight; /* requests of a known route without a complete response */
     bool short_of_memory;
     struct now now;
@@ -109,6 +115,17 @@ static struct flight *queue_pop(struct connection *c)
     return f;
 }
 
+/* Requests at the front that no response is due to are over as soon as they are there. */
+static void pass_one_way(struct exchange_table *x, struct connection *c)
+{
+    while (c->first && c->first->x.one_way && c->first->request_done) {
+        struct flight *f = queue_pop(c);
+        f->x.out_ns = f->x.done_ns = f->x.ready_ns;
+        f->complete = f->x.route >= 0;
+        flight_over(x, f);
+    }
+}
+
 /* Both messages are over. */
 static void flight_done(struct exchange_table *x, struct connection *c, struct flight *f)
 {
@@ -132,6 +149,7 @@ static void front_answered(struct exchange_table *x, struct connection *c, uint6
     f->x.response_bytes = offset - c->response_begin;
     if (c->receiving != f)
         flight_done(x, c, f);
+    pass_one_way(x, c);
 }
 
 static void limp_home(struct exchange_table *x, struct connection *c)
@@ -148,6 +166,13 @@ static void give_up(struct exchange_table *x, struct connection *c)
     c->receiving = NULL;
     while (c->first) {
         struct flight *f = queue_pop(c);
+        if (f->by_close && f->request_done && x->now.closing) { /* this is its answer */
+            f->x.one_way = true;
+            f->x.out_ns = f->x.done_ns = f->x.ready_ns;
+            f->complete = f->x.route >= 0;
+            flight_over(x, f);
+            continue;
+        }
         x->stats.unfinished += f->x.route >= 0;
         flight_over(x, f);
     }
@@ -184,7 +209,7 @@ static void response_begins(struct exchange_table *x, struct connection *c, uint
     if (c->limping)
         limp_home(x, c);
     c->response_open = true;
-    c->response_counts = false;
+    c->response_counts = c->response_pushed = false;
     c->response_begin = offset;
     c->response_begin_ns = x->now.first_ns;
     if (wire_protocol(c->wire) && !c->pending)
@@ -195,6 +220,7 @@ static void on_begin(void *context, enum wire_side side, uint64_t offset)
 {
     struct exchange_table *x = context;
 
+    coverage_begin(&x->now.c->covered[side], offset);
     if (side == WIRE_REQUEST)
         request_begins(x, x->now.c, offset);
     else
@@ -221,12 +247,19 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
             x->stats.attributed_bytes += f->x.alloc_bytes;
             x->in_flight++;
         }
+        f->x.waits = head->waits;
+        f->x.one_way = head->answer == ANSWER_NONE;
+        f->by_close = head->answer == ANSWER_CLOSE;
+    } else if (side == WIRE_RESPONSE && head->pushed) {
+        x->stats.pushed++;
+        c->response_pushed = true;
     } else if (side == WIRE_RESPONSE && !head->interim && c->pending) {
         c->pending--;
     } else if (side == WIRE_RESPONSE && !head->interim && f) {
         c->response_counts = true;
         f->x.status = head->status;
         f->x.error = head->error;
+        f->x.queued = head->queued;
         f->x.out_ns = c->response_begin_ns;
     } else if (side == WIRE_RESPONSE && !head->interim) {
         x->stats.unpaired++;
@@ -239,8 +272,11 @@ static void on_end(void *context, enum wire_side side, uint64_t offset)
     struct connection *c = x->now.c;
     struct flight *f = c->receiving;
 
+    coverage_end(&c->covered[side], offset);
     if (side == WIRE_RESPONSE) {
         c->response_open = false;
+        if (c->response_pushed)
+            x->stats.pushed_bytes += offset - c->response_begin;
         if (c->response_counts && c->first)
             front_answered(x, c, offset, x->now.closing ? c->response_last_ns : x->now.last_ns);
     } else if (f) {
@@ -252,6 +288,8 @@ static void on_end(void *context, enum wire_side side, uint64_t offset)
         f->x.rx_ns = x->now.rx_ns;
         if (f->response_done)
             flight_done(x, c, f);
+        else if (f->x.one_way)
+            pass_one_way(x, c);
     }
 }
 
@@ -259,8 +297,9 @@ static void on_lost(void *context, enum wire_side side, uint64_t offset)
 {
     struct exchange_table *x = context;
     struct connection *c = x->now.c;
-    (void)offset;
 
+    c->covered[side].broken = true;
+    (void)offset;
     if (x->now.edge)
         return;
     if (!wire_protocol(c->wire)) { /* at most one request has begun, and nobody knows if it was one */
@@ -320,6 +359,40 @@ static void side_closed(struct exchange_table *x, struct connection *c, enum wir
     x->now.closing = false;
 }
 
+/* --- turns and coverage --- */
+
+static struct turn_out turn_out(struct exchange_table *x, const struct description *d)
+{
+    return (struct turn_out){&x->pool, x->routes, conn_endpoint(x->conns, d)};
+}
+
+static void feed_turn(struct exchange_table *x, struct description *d, const struct event_io *e)
+{
+    struct connection *c = d->connection;
+    const struct turn_bytes bytes = {.proc = x->now.proc, .request = side_of(c, (unsigned)e->dir) == WIRE_REQUEST,
+                                     .has_rx = x->now.has_rx, .bytes = e->bytes, .first_ns = x->now.first_ns,
+                                     .last_ns = x->now.last_ns, .rx_ns = x->now.rx_ns};
+    struct turn_out out = turn_out(x, d);
+
+    x->short_of_memory |= turn_feed(&c->turn, d, wire_protocol(c->wire), &bytes, &out) < 0;
+}
+
+/* Nothing more will come. */
+static void settle(void *context, struct description *d)
+{
+    struct exchange_table *x = context;
+    struct connection *c = d->connection;
+    struct turn_out out = turn_out(x, d);
+
+    if (!c || c->settled)
+        return;
+    c->settled = true;
+    x->short_of_memory |= c->turn && turn_end(c->turn, &out) < 0;
+    const uint64_t ends[2] = {wire_offset(c->wire, WIRE_REQUEST), wire_offset(c->wire, WIRE_RESPONSE)};
+    if (wire_protocol(c->wire) || c->turn)
+        coverage_add(&x->coverage, wire_protocol(c->wire), c->request_dir, c->covered, ends);
+}
+
 /* The description's last descriptor was closed. */
 static void on_gone(void *context, struct description *d)
 {
@@ -335,9 +408,13 @@ static void on_gone(void *context, struct description *d)
     side_closed(x, c, WIRE_REQUEST);
     if (c->limping)
         limp_home(x, c);
+    x->now.closing = true;
     give_up(x, c);
+    x->now.closing = false;
     if (c->half_closed)
         conn_half_closed(x->conns, c->half_closed_proc, -1);
+    settle(x, d);
+    turn_free(c->turn);
     wire_free(c->wire);
     free(c);
 }
@@ -384,6 +461,8 @@ static void feed_bytes(struct exchange_table *x, struct connection *c, const str
     if (offset < expected)
         return;
     x->now.edge = c->held && expected == 0;
+    if (x->now.edge)
+        c->covered[side].from = offset;
     if (offset > expected)
         wire_hole(c->wire, &x->sink, side, offset - expected);
     x->now.edge = false;
@@ -462,6 +541,8 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
                 return -1;
             now->feeding = true;
             feed_bytes(x, c, &item->event);
+            if (c->turn || wire_protocol_guesses(wire_protocol(c->wire)))
+                feed_turn(x, d, e);
             now->feeding = false;
             s.end = e->dir == 0 ? STRETCH_READ : STRETCH_WRITE;
         } else if (e->bytes == 0 && e->asked && e->dir == 0) {
@@ -627,6 +708,7 @@ void exchange_finish(struct exchange_table *x)
 {
     x->stats.unfinished += x->in_flight;
     x->in_flight = 0;
+    conn_each(x->conns, settle, x);
     attribution_finish(x->attribution);
     for (struct flight *f = x->pool.first; f; f = f->next)
         if (!f->x.upstream)
@@ -647,6 +729,8 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
 {
     conn_descriptors(x->conns, proc, by_kind, half_closed);
 }
+
+const struct coverage *exchange_coverage(const struct exchange_table *x) { return &x->coverage; }
 
 struct exchange_stats exchange_stats(const struct exchange_table *x)
 {

@@ -23,6 +23,7 @@
 
 #include "connstat.h"
 #include "descsite.h"
+#include "coverage.h"
 #include "merge.h"
 #include "route.h"
 #include "split.h"
@@ -36,6 +37,10 @@ struct exchange {
     int32_t route; /* index into the route table */
     bool upstream; /* the host was the client */
     bool error;    /* status 5xx, or a Redis error reply */
+    bool guess;    /* a turn of a connection of no known protocol (turn.h): nothing is known of its memory */
+    bool waits;    /* its time is that of waiting for data (Redis BLPOP): not to be compared with others */
+    bool one_way;  /* no response was due: out_ns and done_ns are ready_ns */
+    bool queued;   /* the response says that the request will be carried out later (Redis MULTI) */
     uint16_t status; /* 0: the protocol has none */
     bool has_rx;     /* rx_ns is known */
     int64_t rx_ns, in_ns, ready_ns, out_ns, done_ns;
@@ -53,6 +58,7 @@ struct exchange_stats {
     uint64_t accepted, closed, open_peak, open_end; /* accepted connections */
     uint64_t unfinished;       /* requests without a complete response */
     uint64_t unpaired;         /* responses without a request */
+    uint64_t pushed, pushed_bytes; /* messages that no request asked for: publish and subscribe, MONITOR */
     uint64_t lost_framing;     /* times a direction lost its place */
     double attributed_bytes, total_alloc_bytes; /* allocated in stretches that belong to an exchange, and at all */
 };
@@ -80,6 +86,9 @@ void exchange_finish(struct exchange_table *x);
  * peer has closed and the host has not are counted in *half_closed. */
 void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_t by_kind[KIND_COUNT],
                           uint64_t *half_closed);
+
+/* How many of the connections' bytes were found in messages; after exchange_finish of those still open, too. */
+const struct coverage *exchange_coverage(const struct exchange_table *x);
 
 struct exchange_stats exchange_stats(const struct exchange_table *x);
 

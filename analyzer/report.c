@@ -141,20 +141,24 @@ struct report_times report_times_of(const struct hist *h) { return h ? times_of(
 
 static int build_route(struct report_route *out, const struct route *in, struct heap_kept kept, bool ledger)
 {
+    bool guess = wire_protocol_guesses(in->protocol);
     double n = (double)in->requests, seconds = (double)(in->last_ns - in->first_ns) / 1e9;
     *out = (struct report_route){
         .name = strdup(in->name), .protocol = wire_protocol_name[in->protocol], .upstream = in->upstream,
+        .guess = guess, .waits = in->waits, .one_way = in->one_way, .in_multi = in->queued,
         .requests = in->requests, .errors = in->errors, .rps = in->requests > 1 && seconds > 0 ? n / seconds : NAN,
         .latency = times_of(in->total_ns), .first_byte = times_of(in->first_byte_ns),
         .request_bytes_mean = n > 0 ? in->request_bytes_sum / n : NAN,
         .response_bytes_mean = n > 0 ? in->response_bytes_sum / n : NAN,
         .request_bytes_max = n > 0 ? (double)in->request_bytes_max : NAN,
         .response_bytes_max = n > 0 ? (double)in->response_bytes_max : NAN,
-        .allocations_per_request = ledger && n > 0 ? in->alloc_count / n : NAN,
-        .allocated_bytes_per_request = ledger && n > 0 ? in->alloc_bytes / n : NAN,
-        .shared_share = ledger && in->alloc_bytes > 0 ? in->shared_bytes / in->alloc_bytes : NAN,
+        .allocations_per_request = ledger && n > 0 && !guess ? in->alloc_count / n : NAN,
+        .allocated_bytes_per_request = ledger && n > 0 && !guess ? in->alloc_bytes / n : NAN,
+        .shared_share = ledger && in->alloc_bytes > 0 && !guess ? in->shared_bytes / in->alloc_bytes : NAN,
         .kept_bytes_per_request = {kept.bytes_per_request, kept.low, kept.high},
     };
+    if (guess)
+        out->kept_bytes_per_request = (struct report_interval){NAN, NAN, NAN};
     out->queued = in->queue_ns && in->arrival_ns ? hist_count(in->queue_ns) : 0;
     out->queue = out->queued ? times_of(in->queue_ns) : no_times();
     out->arrival = out->queued ? times_of(in->arrival_ns) : no_times();
@@ -202,6 +206,7 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
     }
     qsort(r->route, r->routes, sizeof *r->route, by_requests);
     r->connections = exchange_stats(a->exchanges);
+    r->coverage = *exchange_coverage(a->exchanges);
     double all = r->connections.total_alloc_bytes;
     r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
     r->shared_share = all > 0 ? shared / all : NAN;
@@ -229,7 +234,7 @@ static int build_kept(struct kept_site *k, const struct report *r, const struct 
     for (size_t i = 0; i < route_count(a->routes); i++) {
         struct heap_kept kept = kept_of(r, a, i);
         const struct route *route = route_at(a->routes, i);
-        answered += route->upstream ? 0 : (double)route->requests;
+        answered += route->upstream || wire_protocol_guesses(route->protocol) ? 0 : (double)route->requests;
         if (!(kept.low > 0))
             continue;
         double bytes = kept.bytes_per_request * (double)kept.requests;

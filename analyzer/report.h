@@ -65,7 +65,10 @@ struct report_route {
     char *name;
     const char *protocol;
     bool upstream;
+    bool guess; /* turns of connections of no known protocol (turn.h) */
+    bool waits; /* times are those of waiting for data */
     uint64_t requests, errors;
+    uint64_t one_way, in_multi; /* of the requests: without a response, and so without times; carried out later */
     uint64_t status_class[6]; /* as in route.h */
     double rps;
     struct report_times latency, first_byte;
@@ -171,6 +174,7 @@ struct report {
     struct exchange_stats connections;
     double attributed_share; /* of the allocated bytes, to requests */
     double shared_share;     /* of the allocated bytes, to several requests of different routes, and so split evenly */
+    struct coverage coverage;
 
     struct report_range live_heap, rss;
     struct report_interval growth; /* of the live heap, bytes a second */

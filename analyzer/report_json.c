@@ -202,7 +202,11 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         cJSON *out = put(j, list, NULL, cJSON_CreateObject());
         put_text(j, out, "route", in->name);
         put_text(j, out, "protocol", in->protocol);
+        put(j, out, "guess", cJSON_CreateBool(in->guess));
+        put(j, out, "waits", cJSON_CreateBool(in->waits));
         put_count(j, out, "requests", in->requests);
+        put_count(j, out, "without_response", in->one_way);
+        put_count(j, out, "queued_in_transaction", in->in_multi);
         put_count(j, out, "errors", in->errors);
         put_number(j, out, "error_rate", in->requests ? (double)in->errors / (double)in->requests : NAN);
         put_status(j, out, in);
@@ -350,6 +354,33 @@ static void put_descriptors(struct json *j, cJSON *root, const struct report *r)
     report_json_opened(j, descriptors, r);
 }
 
+static void put_coverage(struct json *j, cJSON *root, const struct coverage *c)
+{
+    static const char *const key[2][2] = {{"read_bytes", "read_framed_bytes"}, {"written_bytes", "written_framed_bytes"}};
+    cJSON *coverage = put(j, root, "coverage", cJSON_CreateObject()), *list = put(j, coverage, "protocols", cJSON_CreateArray());
+    double all = 0, framed = 0;
+    for (unsigned protocol = 0; protocol < WIRE_PROTOCOLS; protocol++)
+        for (unsigned client = 0; client < 2; client++) {
+            const struct coverage_sum *s = &c->sum[protocol][client];
+            if (!s->connections)
+                continue;
+            cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+            put_text(j, out, "protocol", wire_protocol_name[protocol]);
+            put(j, out, "as_client", cJSON_CreateBool(client));
+            put(j, out, "guess", cJSON_CreateBool(wire_protocol_guesses(protocol)));
+            put_count(j, out, "connections", s->connections);
+            for (unsigned dir = 0; dir < 2; dir++) {
+                put_count(j, out, key[dir][0], s->bytes[dir]);
+                put_count(j, out, key[dir][1], s->framed[dir]);
+            }
+            double bytes = (double)s->bytes[0] + (double)s->bytes[1], its = (double)s->framed[0] + (double)s->framed[1];
+            put_number(j, out, "share", bytes > 0 ? its / bytes : NAN);
+            all += bytes;
+            framed += its;
+        }
+    put_number(j, coverage, "share", all > 0 ? framed / all : NAN);
+}
+
 static void put_rest(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *connections = put(j, root, "connections", cJSON_CreateObject());
@@ -364,6 +395,9 @@ static void put_rest(struct json *j, cJSON *root, const struct report *r)
     put_count(j, exchanges, "lost_framing", r->connections.lost_framing);
     put_number(j, exchanges, "attributed_share", r->attributed_share);
     put_number(j, exchanges, "shared_share", r->shared_share);
+    put_count(j, exchanges, "pushed_messages", r->connections.pushed);
+    put_count(j, exchanges, "pushed_bytes", r->connections.pushed_bytes);
+    put_coverage(j, root, &r->coverage);
     put_memory(j, root, r);
     put_descriptors(j, root, r);
     cJSON *verdicts = put(j, root, "verdicts", cJSON_CreateArray());

@@ -89,6 +89,14 @@ static size_t routes_shown(const struct report *r, bool upstream)
     return n;
 }
 
+/* The route's name, and what its times are not. */
+static void print_route(const struct page *p, const struct report_route *route)
+{
+    char name[1024];
+    snprintf(name, sizeof name, "%s%s%s", route->name, route->guess ? " (guess)" : "", route->waits ? " (waits)" : "");
+    page_name(p->out, name, NAME_WIDTH);
+}
+
 /* Calls `row` for the first routes, as server or as client, and says how many there are besides. */
 static void for_routes(const struct page *p, const struct report *r, bool upstream,
                        void (*row)(FILE *out, const struct report_route *route))
@@ -96,7 +104,7 @@ static void for_routes(const struct page *p, const struct report *r, bool upstre
     size_t shown = 0, n = routes_shown(r, upstream);
     for (size_t i = 0; i < r->routes && shown < ROUTES_SHOWN; i++)
         if (r->route[i].upstream == upstream) {
-            page_name(p->out, r->route[i].name, NAME_WIDTH);
+            print_route(p, &r->route[i]);
             row(p->out, &r->route[i]);
             shown++;
         }
@@ -168,6 +176,28 @@ static void print_status(const struct page *p, const struct report *r)
     }
 }
 
+static void print_marks(const struct page *p, const struct report *r)
+{
+    bool guess = false, waits = false;
+    uint64_t one_way = 0, queued = 0;
+    char count[UNITS_MAX];
+    for (size_t i = 0; i < r->routes; i++) {
+        guess |= r->route[i].guess;
+        waits |= r->route[i].waits;
+        one_way += r->route[i].one_way;
+        queued += r->route[i].in_multi;
+    }
+    if (guess)
+        fputs("Guess: of an unknown protocol, what goes in and then out is taken for an exchange.\n", p->out);
+    if (waits)
+        fputs("Waits: its latency is that of waiting for data.\n", p->out);
+    if (one_way)
+        fprintf(p->out, "%s requests wanted no response, and are in no latency.\n", units_count(count, (double)one_way));
+    if (queued)
+        fprintf(p->out, "%s requests were only queued (MULTI): their latency is that of the queueing.\n",
+                units_count(count, (double)queued));
+}
+
 static void print_routes(const struct page *p, const struct report *r)
 {
     char last[UNITS_MAX];
@@ -181,6 +211,7 @@ static void print_routes(const struct page *p, const struct report *r)
         fputs("Latency: from the request's first byte read to the response's last byte written;\n"
               "1st byte: median, from the request's last byte read to the response's first;\n"
               "errors: HTTP answers of status 5xx, Redis replies that are errors as a whole.\n", p->out);
+        print_marks(p, r);
         print_queue(p, r);
         report_text_split(p, r);
         if (r->detail.trimmed)
@@ -413,6 +444,7 @@ int report_text(const struct report *r, FILE *out, bool colour)
     print_descriptors(&p, r);
     report_text_opened(&p, r);
     report_text_connections(&p, r);
+    report_text_coverage(&p, r);
     print_losses(&p, r);
     print_cost(&p, r);
     return fflush(out) || ferror(out) ? -1 : 0;

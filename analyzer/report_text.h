@@ -12,4 +12,7 @@ void report_text_sites(const struct page *p, const struct report *r);
 /* Where the time of requests went, how long they lay ready, and the slowest ones (report_text_split.c). */
 void report_text_split(const struct page *p, const struct report *r);
 
+/* Bytes of the connections that were found in messages, and messages that were pushed (report_text_coverage.c). */
+void report_text_coverage(const struct page *p, const struct report *r);
+
 #endif

@@ -66,11 +66,17 @@ const struct route *route_at(const struct route_table *t, size_t i) { return t->
 
 /* --- names --- */
 
-static void name_add(struct name *name, const char *text, size_t n)
+/* What is below `least`, and what does not print, becomes "_". */
+static inline void name_put(struct name *name, const char *text, size_t n, char least)
 {
     for (size_t i = 0; i < n && name->bytes < sizeof name->text - 1; i++)
-        name->text[name->bytes++] = text[i] > ' ' && text[i] < 0x7f ? text[i] : '_';
+        name->text[name->bytes++] = text[i] >= least && text[i] < 0x7f ? text[i] : '_';
 }
+
+static void name_add(struct name *name, const char *text, size_t n) { name_put(name, text, n, '!'); }
+
+/* A method, or a protocol's own operation, which may be of several words: "CONFIG GET". */
+static void name_add_operation(struct name *name, const char *text, size_t n) { name_put(name, text, n, ' '); }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_hex(char c) { return is_digit(c) || (unsigned)((c | 0x20) - 'a') < 6; }
@@ -175,7 +181,7 @@ int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upst
     struct name name;
 
     name.bytes = 0;
-    name_add(&name, method, method_bytes);
+    name_add_operation(&name, method, method_bytes);
     if (path) {
         if (name.bytes < sizeof name.text - 1)
             name.text[name.bytes++] = ' ';
@@ -240,13 +246,18 @@ void route_add(struct route_table *t, const struct exchange *x)
     r->requests++;
     r->errors += x->error;
     r->status_class[x->status / 100 < 6 ? x->status / 100 : 0]++;
-    hist_add(r->total_ns, x->done_ns - x->in_ns);
-    hist_add(r->first_byte_ns, x->out_ns - x->ready_ns);
+    r->one_way += x->one_way;
+    r->queued += x->queued;
+    r->waits |= x->waits;
+    if (!x->one_way) {
+        hist_add(r->total_ns, x->done_ns - x->in_ns);
+        hist_add(r->first_byte_ns, x->out_ns - x->ready_ns);
+    }
     if (x->has_rx)
         add_queue(r, x);
     if (x->has_dispatch)
         add_dispatch(r, x);
-    if (r->splits)
+    if (r->splits && !x->guess && !x->one_way)
         splits_add(r->splits, &x->split, x->total_ns);
     add_bytes(&r->request_bytes_sum, &r->request_bytes_max, x->request_bytes);
     add_bytes(&r->response_bytes_sum, &r->response_bytes_max, x->response_bytes);

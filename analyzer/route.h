@@ -22,6 +22,9 @@ struct route {
     enum wire_protocol protocol;
     bool upstream;
     uint64_t requests, errors;
+    uint64_t one_way; /* of the requests, those that no response was due to: they have no times */
+    uint64_t queued;  /* and those that were to be carried out later (Redis MULTI) */
+    bool waits;       /* its times are those of waiting for data */
     uint64_t status_class[6]; /* [1] 1xx ... [5] 5xx; [0]: the protocol has no status */
     struct hist *total_ns, *first_byte_ns; /* done - in, out - ready */
     struct hist *queue_ns, *arrival_ns;    /* in - rx, and done - in on top of it; NULL: of no request is rx known */

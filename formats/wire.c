@@ -23,7 +23,7 @@
 #define DETECT_TRIES 8
 #define LINE_ROOM_FIRST 256
 
-const char *const wire_protocol_name[WIRE_PROTOCOLS] = {"tcp", "http/1.1", "redis"};
+const char *const wire_protocol_name[WIRE_PROTOCOLS] = {"tcp", "http/1.1", "redis", "tls"};
 
 static const struct wire_proto *const protocols[WIRE_PROTOCOLS] = {
     [WIRE_HTTP1] = &http1_proto,
@@ -184,7 +184,7 @@ static void lose(struct feed *f, uint64_t offset, enum mode mode)
 static enum wire_protocol detect(enum wire_side side, const char *text, size_t n, bool whole)
 {
     for (unsigned p = WIRE_UNKNOWN + 1; p < WIRE_PROTOCOLS; p++)
-        if (protocols[p]->detect(side, text, n, whole))
+        if (protocols[p] && protocols[p]->detect(side, text, n, whole))
             return p;
     return WIRE_UNKNOWN;
 }
@@ -422,8 +422,24 @@ static size_t feed_whole(struct feed *f, const char *bytes, size_t n)
     return used;
 }
 
+/* The first record of a TLS handshake: all that follows, in both directions, is of no use. */
+static bool is_sealed(struct feed *f, const char *bytes, size_t n)
+{
+    struct direction *other = &f->c->dir[!f->side];
+
+    if (f->c->protocol || f->d->offset || other->offset || n < 2 || bytes[0] != 0x16 || bytes[1] != 0x03)
+        return false;
+    f->c->protocol = WIRE_TLS;
+    f->d->mode = other->mode = MODE_OPAQUE;
+    f->d->offset = 2;
+    keep(f, 2, bytes, 2);
+    return true;
+}
+
 static size_t feed_start(struct feed *f, const char *bytes, size_t n)
 {
+    if (!f->c->protocol && is_sealed(f, bytes, n))
+        return 2;
     size_t used = *bytes == '\r' || *bytes == '\n' ? feed_filler(f, bytes, n) : feed_whole(f, bytes, n);
 
     if (!used)

@@ -24,19 +24,30 @@
 
 enum wire_side { WIRE_REQUEST, WIRE_RESPONSE };
 
-enum wire_protocol { WIRE_UNKNOWN, WIRE_HTTP1, WIRE_RESP, WIRE_PROTOCOLS };
-extern const char *const wire_protocol_name[WIRE_PROTOCOLS]; /* "tcp", "http/1.1", "redis" */
+/* TLS is known by its first bytes; what follows is opaque. */
+enum wire_protocol { WIRE_UNKNOWN, WIRE_HTTP1, WIRE_RESP, WIRE_TLS, WIRE_PROTOCOLS };
+extern const char *const wire_protocol_name[WIRE_PROTOCOLS]; /* "tcp", "http/1.1", "redis", "tls" */
+
+/* Exchanges of such connections are a guess. */
+static inline bool wire_protocol_guesses(enum wire_protocol p) { return p == WIRE_UNKNOWN || p == WIRE_TLS; }
+
+/* How a request is answered: by a response, by none, or by the end of the connection (or a response that refuses it). */
+enum wire_answer { ANSWER_RESPONSE, ANSWER_NONE, ANSWER_CLOSE };
 
 /* What is known once a message's operation or status is known. Texts are borrowed for the call, not ended by NUL, and were
  * scrubbed: no query, no arguments. */
 struct wire_head {
-    const char *method; /* request: HTTP method, or the command's name in upper case */
+    const char *method; /* request: HTTP method, or the command's name in capitals, with its subcommand */
     size_t method_bytes;
     const char *path; /* HTTP request: the target's path; else NULL */
     size_t path_bytes;
     uint16_t status;    /* HTTP response: 100 to 599; else 0 */
     bool error;         /* response: 5xx, or a Redis error reply */
-    bool interim;       /* response: answers no request (HTTP 1xx other than 101, RESP3 push): the real one is to come */
+    bool interim;       /* response: answers no request (HTTP 1xx other than 101, a message): the real one is to come */
+    bool pushed;        /* response, which is interim: a message that no request asked for */
+    bool queued;        /* response: the request will be carried out later (Redis MULTI) */
+    bool waits;         /* request: its time is that of waiting for data, not of work (Redis BLPOP) */
+    uint8_t answer;     /* request: enum wire_answer */
 };
 
 /* Where messages go. Any function may be NULL. Offsets count the stream's bytes in that direction. A message is begun,
@@ -54,7 +65,7 @@ struct wire_sink {
                  size_t text_bytes);
 };
 
-struct wire_conn; /* about 200 bytes */
+struct wire_conn; /* about 330 bytes */
 
 /* The caller maps directions to sides: of an accepted connection what the host reads is the request, of one that it
  * connected what it writes; where neither is known, what comes first. NULL if memory is short. */

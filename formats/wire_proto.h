@@ -19,7 +19,7 @@
 #include "wire.h"
 
 #define WIRE_LINE_MAX 8192 /* what is beyond is not looked at; framing goes on behind the line's end */
-#define WIRE_STATE_BYTES 64
+#define WIRE_STATE_BYTES 200
 #define WIRE_SCRATCH_BYTES (2 * PAYLOAD_TEXT_MAX)
 #define WIRE_COUNT_MAX (UINT64_C(1) << 60) /* numbers beyond are none: what is counted cannot overflow */
 

@@ -248,7 +248,7 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
     uint32_t *pending = &call->entry->pending;
 
     if (side == WIRE_REQUEST)
-        ++*pending;
+        *pending += head->answer != ANSWER_NONE;
     if (side == WIRE_REQUEST || head->interim)
         return;
     *pending -= *pending > 0;

@@ -3,7 +3,7 @@
  * From the raw bytes of connections to payload units (formats/wire.h): what an allow-list names is kept, the rest becomes
  * gaps of known length. Nothing else of the recorder may write payload.
  *
- * Feed it the I/O of stream sockets in the order in which it happened. One thread at a time. Memory: about 250 bytes for
+ * Feed it the I/O of stream sockets in the order in which it happened. One thread at a time. Memory: about 380 bytes for
  * each connection of a protocol that is known or not yet decided, 16 for the others, and up to 8 KiB while a line is
  * incomplete; at most SCRUB_CONNECTIONS_MAX.
  */

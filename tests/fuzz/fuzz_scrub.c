@@ -48,6 +48,14 @@ static const char *const requests[] = {
     "PING $\r\n",
     "EHLO $\r\nAUTH PLAIN $\r\n",
     "\x16\x03\x01\x02$",
+    "*2\r\n$9\r\nSUBSCRIBE\r\n$8\r\n$\r\n",
+    "*3\r\n$10\r\nPSUBSCRIBE\r\n$8\r\n$\r\n$1\r\na\r\n*1\r\n$11\r\nUNSUBSCRIBE\r\n",
+    "SUBSCRIBE $ $ $\r\nUNSUBSCRIBE\r\n",
+    "MONITOR\r\n",
+    "*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$3\r\nOFF\r\n",
+    "*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$8\r\n$\r\n",
+    "*2\r\n$6\r\nCONFIG\r\n$8\r\n$\r\nCONFIG $ $\r\nXREAD $ BLOCK $\r\n",
+    "*6\r\n$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$8\r\n$\r\n$8\r\n$\r\n$5\r\nBLOCK\r\n$8\r\n$\r\n",
 };
 static const char *const responses[] = {
     "HTTP/1.1 200 OK $\r\nSet-Cookie: id=$\r\nContent-Length: 8\r\n\r\n$",
@@ -67,6 +75,13 @@ static const char *const responses[] = {
     "|1\r\n+$\r\n+$\r\n#t\r\n",
     "=12\r\ntxt:$\r\n",
     "!12\r\nERR $\r\n",
+    "*3\r\n$7\r\nmessage\r\n$8\r\n$\r\n$8\r\n$\r\n",
+    "*3\r\n$9\r\nsubscribe\r\n$8\r\n$\r\n:1\r\n",
+    ">3\r\n$10\r\npsubscribe\r\n$8\r\n$\r\n:2\r\n",
+    "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n",
+    ">2\r\n$8\r\n$\r\n*0\r\n",
+    "+1339518083.107412 [0 127.0.0.1:60866] \"auth\" \"$\"\r\n",
+    "*?\r\n$?\r\n;8\r\n$\r\n;0\r\n+$\r\n.\r\n",
 };
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 

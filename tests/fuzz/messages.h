@@ -60,6 +60,8 @@ static inline void messages_head(void *context, enum wire_side side, const struc
     struct messages *m = context;
     uint64_t hash = head->status * 4u + head->error * 2u + head->interim;
 
+    hash = hash * 64 + head->pushed * 32u + head->queued * 16u + head->waits * 8u + head->answer;
+
     MUST(m->open[side] && !m->headed[side]);
     m->headed[side] = true;
     MUST(head->method_bytes <= 32 && head->path_bytes <= 512);

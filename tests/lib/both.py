@@ -142,7 +142,7 @@ def both(tap, name, start, drive, stop=None, logs=None, ignore=None, all_process
 
 def served(result):
     """Requests that the trace counts as served."""
-    return sum(r['requests'] for r in result['routes'])
+    return sum(r['requests'] for r in result['routes'] if not r['guess'])
 
 
 def mapped(pid):

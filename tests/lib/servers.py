@@ -101,12 +101,67 @@ def redis_cli(port, *words, stdin=None):
 
 
 def redis_calls(port):
-    """Calls of each command by `info commandstats`, the subcommands summed: {'SET': 1000, ...}. The INFO that asks is
-    not in it."""
-    calls = collections.Counter()
-    for name, count in re.findall(r'^cmdstat_([^:|]+)[^:]*:calls=(\d+)', redis_cli(port, 'info', 'commandstats'), re.M):
-        calls[name.upper()] += int(count)
-    return calls
+    """Calls of each command by `info commandstats`: {'SET': 1000, 'CONFIG GET': 1, ...}. The INFO that asks is not in it."""
+    return commandstats(redis_cli(port, 'info', 'commandstats'))
+
+
+def commandstats(info, field='calls'):
+    """What INFO says about each command, as a Counter."""
+    counts = collections.Counter()
+    for name, fields in re.findall(r'^cmdstat_([^:]+):(\S+)', info, re.M):
+        counts[name.upper().replace('|', ' ')] += int(re.search(rf'\b{field}=(\d+)', fields)[1])
+    return counts
+
+
+class Resp:
+    """A connection to Redis that speaks RESP by hand: pushes are kept apart in .pushes."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(('127.0.0.1', port), 20)
+        self.stream = self.socket.makefile('rb')
+        self.pushes = []
+
+    def send(self, *commands):
+        """Commands, each a string of words or a list of them, in one piece."""
+        lists = [c.split() if isinstance(c, str) else c for c in commands]
+        self.raw(b''.join(b'*%d\r\n' % len(words) + b''.join(b'$%d\r\n%s\r\n' % (len(w), w) for w in words)
+                          for words in [[w.encode() if isinstance(w, str) else w for w in words] for words in lists]))
+
+    def raw(self, data):
+        self.socket.sendall(data)
+
+    def value(self):
+        line = self.stream.readline()
+        if not line.endswith(b'\r\n'):
+            raise EOFError(line)
+        kind, rest = line[:1], line[1:-2]
+        if kind in b'$=!':
+            return None if rest == b'-1' else self.stream.read(int(rest) + 2)[:-2]
+        if kind in b'*~%>|' and rest != b'-1':
+            values = [self.value() for _ in range(int(rest) * (2 if kind in b'%|' else 1))]
+            if kind == b'|':
+                return self.value()
+            return ('push', values) if kind == b'>' else values
+        return None if kind in b'*_' else int(rest) if kind == b':' else kind + rest if kind in b'+-' else rest
+
+    def read(self, count=1):
+        """The next replies; pushes are put aside."""
+        replies = []
+        while len(replies) < count:
+            value = self.value()
+            if isinstance(value, tuple):
+                self.pushes.append(value[1])
+            else:
+                replies.append(value)
+        return replies if count > 1 else replies[0]
+
+    def ask(self, *commands):
+        self.send(*commands)
+        return self.read(len(commands))
+
+    def close(self):
+        self.stream.close()
+        self.socket.close()
 
 
 def start_uvicorn(**options):

@@ -851,7 +851,8 @@ static void test_random(void **state)
             assert_int_equal(exchange_feed(table, NULL, &item, &route), 0);
             while (exchange_next(table, &x)) {
                 int64_t queue = x.has_rx && x.in_ns > x.rx_ns ? x.in_ns - x.rx_ns : 0;
-                assert_int_equal(split_sum(&x.split), x.upstream ? 0 : (x.done_ns > x.in_ns ? x.done_ns - x.in_ns : 0) + queue);
+                if (!x.guess && !x.one_way) /* of those nobody knows what was done */
+                    assert_int_equal(split_sum(&x.split), x.upstream ? 0 : (x.done_ns > x.in_ns ? x.done_ns - x.in_ns : 0) + queue);
                 route_add(routes, &x);
             }
         }

@@ -19,7 +19,7 @@ static void test_commands(void **state)
     EVERY_CUT(parts, false, "> begin 0\n> head SET\n> end 33\n> begin 33\n> head GET\n> end 55\n"
                             "< begin 0\n< head 0\n< end 5\n< begin 5\n< head 0\n< end 16\n"
                             "> begin 55\n> head PING\n> end 69\n> begin 71\n> head PING\n> end 77\n"
-                            "> begin 77\n> head CONFIG\n> end 91\n> begin 91\n> head CONFIG\n> end 122\n"
+                            "> begin 77\n> head CONFIG GET\n> end 91\n> begin 91\n> head CONFIG GET\n> end 122\n"
                             "< begin 16\n< head 0\n< end 23\n< begin 23\n< head 0\n< end 30\n"
                             "< begin 30\n< head 0\n< end 34\n< begin 34\n< head 0 error\n< end 54\n"
                             "> begin 122\n> head HGETALL\n> end 146\n< begin 54\n< head 0\n< end 59\n");
@@ -38,7 +38,7 @@ static void test_replies(void **state)
     (void)state;
     EVERY_CUT(parts, false, "> begin 0\n> head A\n> end 11\n> begin 11\n> head B\n> end 22\n> begin 22\n> head C\n> end 33\n"
                             "< begin 0\n< head 0\n< end 41\n< begin 41\n< head 0\n< end 68\n"
-                            "< begin 68\n< head 0 interim\n< end 89\n< begin 89\n< head 0\n< end 112\n"
+                            "< begin 68\n< head 0 interim pushed\n< end 89\n< begin 89\n< head 0\n< end 112\n"
                             "> begin 33\n> head D\n> end 44\n< begin 112\n< head 0 error\n< end 123\n");
 }
 
@@ -55,23 +55,57 @@ static void test_odd_names(void **state)
                             "> begin 110\n> head FT.SE-_X\n> end 128\n");
 }
 
-static void test_streams(void **state)
+/* Types that RESP3 streams: their elements have an end, and no count. */
+static void test_streamed(void **state)
 {
-    static const struct play_part subscribe[] = {
-        {Q, "*1\r\n$4\r\nPING\r\n*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n", 0},
-        {P, "+PONG\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", 0},
-        {P, "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n", 0},
-        {Q, "*1\r\n$11\r\nUNSUBSCRIBE\r\n", 0},
-    };
-    static const struct play_part push[] = {
-        {Q, "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n", 0},
-        {P, ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", 0},
-        {P, ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n", 0},
+    static const struct play_part parts[] = {
+        {Q, "*1\r\n$1\r\na\r\n*1\r\n$1\r\nb\r\n*1\r\n$1\r\nc\r\n", 0},
+        {P, "$?\r\n;4\r\nHell\r\n;1\r\n\n\r\n;0\r\n", 0},
+        {P, "*?\r\n:1\r\n*2\r\n*?\r\n$-1\r\n.\r\n+x\r\n$?\r\n;0\r\n.\r\n%?\r\n+k\r\n~?\r\n.\r\n.\r\n", 0},
     };
     (void)state;
-    EVERY_CUT(subscribe, false, "> begin 0\n> head PING\n> end 14\n> begin 14\n> head SUBSCRIBE\n> end 40\n"
-                                "< begin 0\n< head 0\n< end 7\n< begin 7\n< head 0\n< end 37\n");
-    EVERY_CUT(push, false, "> begin 0\n> head SUBSCRIBE\n> end 26\n< begin 0\n< head 0\n< end 30\n");
+    EVERY_CUT(parts, false, "> begin 0\n> head A\n> end 11\n> begin 11\n> head B\n> end 22\n> begin 22\n> head C\n> end 33\n"
+                            "< begin 0\n< head 0\n< end 25\n< begin 25\n< head 0\n< end 64\n"
+                            "< begin 64\n< head 0\n< end 82\n");
+}
+
+/* An attribute stands in front of what it describes, which says what the reply is. */
+static void test_attributes(void **state)
+{
+    static const struct play_part parts[] = {
+        {Q, "*1\r\n$1\r\na\r\n*1\r\n$1\r\nb\r\n", 0},
+        {P, "|1\r\n+ttl\r\n*2\r\n:1\r\n:2\r\n-ERR no\r\n|1\r\n+a\r\n:1\r\n>1\r\n+tracking\r\n|0\r\n$3\r\nabc\r\n", 0},
+    };
+    (void)state;
+    EVERY_CUT(parts, false, "> begin 0\n> head A\n> end 11\n> begin 11\n> head B\n> end 22\n"
+                            "< begin 0\n< head 0 error\n< end 31\n< begin 31\n< head 0 interim pushed\n< end 58\n"
+                            "< begin 58\n< head 0\n< end 71\n");
+}
+
+/* What belongs to a command's name, and what says that its time is that of waiting. */
+static void test_words(void **state)
+{
+    static const struct play_part container[] = {
+        {Q, "*3\r\n$6\r\nconfig\r\n$3\r\nget\r\n$1\r\nx\r\n*1\r\n$7\r\nCOMMAND\r\n*2\r\n$6\r\nCONFIG\r\n$6\r\nSECRET\r\n", 0},
+        {Q, "XINFO STREAM key\r\n*2\r\n$6\r\nCONFIG\r\n$3\r\nG\nT\r\n*2\r\n$6\r\nCLIENT\r\n$30\r\n"
+            "012345678901234567890123456789\r\n", 0},
+    };
+    static const struct play_part waits[] = {
+        {Q, "*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n*4\r\n$5\r\nXREAD\r\n$7\r\nstreams\r\n$1\r\ns\r\n$1\r\n0\r\n", 0},
+        {Q, "*8\r\n$5\r\nXREAD\r\n$5\r\nCOUNT\r\n$1\r\n5\r\n$5\r\nblock\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n$1\r\ns\r\n$1\r\n0\r\n", 0},
+        {Q, "*7\r\n$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$5\r\nBLOCK\r\n$2\r\n\n\n\r\n$7\r\nSTREAMS\r\n$5\r\nBLOCK\r\n$1\r\n>\r\n", 0},
+        {Q, "*6\r\n$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$30\r\n012345678901234567890123456789\r\n$1\r\nc\r\n$5\r\nNOACK\r\n"
+            "$5\r\nBLOCK\r\n", 0},
+        {Q, "XREAD COUNT 1 BLOCK 2 STREAMS s 0\r\nSHUTDOWN NOSAVE\r\n", 0},
+    };
+    (void)state;
+    EVERY_CUT(container, false, "> begin 0\n> head CONFIG GET\n> end 32\n> begin 32\n> head COMMAND\n> end 49\n"
+                                "> begin 49\n> head CONFIG\n> end 77\n> begin 77\n> head XINFO STREAM\n> end 95\n"
+                                "> begin 95\n> head CONFIG\n> end 120\n> begin 120\n> head CLIENT\n> end 173\n");
+    EVERY_CUT(waits, false, "> begin 0\n> head BLPOP waits\n> end 29\n> begin 29\n> head XREAD\n> end 71\n"
+                            "> begin 71\n> head XREAD BLOCK waits\n> end 149\n> begin 149\n> head XREADGROUP\n> end 231\n"
+                            "> begin 231\n> head XREADGROUP BLOCK waits\n> end 329\n"
+                            "> begin 329\n> head XREAD BLOCK waits\n> end 364\n> begin 364\n> head SHUTDOWN closes\n> end 381\n");
 }
 
 static void expect_lost(const char *request, const char *response)
@@ -97,7 +131,10 @@ static void test_hostile(void **state)
     expect_lost("*1\r\n$1x\r\n", "+OK\r\n");
     expect_lost("*1\r\n$1\r\na\r\n*9999999999\r\n", "+OK\r\n");
     expect_lost("*1\r\n$1\r\na\r\n", "*99999999999999999\r\n");
-    expect_lost("*1\r\n$1\r\na\r\n", "$?\r\n");
+    expect_lost("*1\r\n$1\r\na\r\n", "$x\r\n");
+    expect_lost("*1\r\n$1\r\na\r\n", "*?\r\n*?\r\n*?\r\n");
+    expect_lost("*1\r\n$1\r\na\r\n", "$?\r\n$3\r\n");
+    expect_lost("*1\r\n$1\r\na\r\n", ".\r\n");
     expect_lost("*1\r\n$1\r\na\r\n", "hello\r\n");
     expect_lost("*1\r\n$1\r\na\r\n", "$00000000000000000000000000000000000001\r\n");
 }
@@ -121,7 +158,7 @@ static void test_not_redis(void **state)
 {
     static const char *const others[] = {
         "get key\r\n", "EHLO x\r\n", "*x\r\n", "*0\r\n", "NICK PING\r\n", "GETX\r\n", "SSH-2.0-x\r\n",
-        "\x16\x03\x01\x02\x00\x01\n", "USER x\r\nPING\r\n",
+        "\x17\x03\x01\x02\x00\x01\n", "USER x\r\nPING\r\n",
     };
     static struct wire_log log;
     (void)state;
@@ -195,7 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commands), cmocka_unit_test(test_replies),      cmocka_unit_test(test_odd_names),
-        cmocka_unit_test(test_streams),  cmocka_unit_test(test_hostile),      cmocka_unit_test(test_deep_nesting),
+        cmocka_unit_test(test_streamed), cmocka_unit_test(test_attributes), cmocka_unit_test(test_words), cmocka_unit_test(test_hostile),      cmocka_unit_test(test_deep_nesting),
         cmocka_unit_test(test_not_redis), cmocka_unit_test(test_secrets),     cmocka_unit_test(test_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
  */
 #include "wire_log.h"
 
-#define CONVERSATIONS 20
+#define CONVERSATIONS 24
 #define STREAM_MAX 12000
 
 static const char *const http_requests[] = {
@@ -49,6 +49,17 @@ static const char *const resp_requests[] = {
     "PING\r\n",
     "SET a b\r\n",
     "\r\n",
+    "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n",
+    "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n$2\r\n\n\n\r\n",
+    "*1\r\n$11\r\nUNSUBSCRIBE\r\n",
+    "SUBSCRIBE a  b\tc\r\nPUNSUBSCRIBE\r\n",
+    "MONITOR\r\n",
+    "*3\r\n$6\r\nCLIENT\r\n$5\r\nreply\r\n$3\r\nOFF\r\n",
+    "CLIENT REPLY SKIP\r\nCLIENT REPLY ON\r\n",
+    "*4\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$3\r\nOFF\r\n$1\r\nx\r\n*2\r\n$6\r\nCONFIG\r\n$3\r\nG\nT\r\n*2\r\n$6\r\nCONFIG\r\n$3\r\nGET\n\n",
+    "*6\r\n$5\r\nXREAD\r\n$5\r\nCOUNT\r\n$1\r\n5\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n",
+    "*3\r\n$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$25\r\n0123456789012345678901234\r\n*1\r\n$5\r\nXREAD\r\n",
+    "*1\r\n$5\r\nRESET\r\nSHUTDOWN\r\n",
 };
 static const char *const resp_replies[] = {
     "+OK\r\n",
@@ -71,6 +82,17 @@ static const char *const resp_replies[] = {
     "|1\r\n+a\r\n:1\r\n*1\r\n>0\r\n",
     ">1\r\n+push\r\n",
     "=5\r\ntxt:a\r\n",
+    "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n",
+    ">3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n",
+    "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n",
+    "*3\r\n$12\r\npunsubscribe\r\n*1\r\n+x\r\n$1\r\n0\r\n",
+    "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$3\r\nhi\n\r\n",
+    "*1\r\n$7\r\nmessage\r\n*2\r\n$7\r\nmessag\n\r\n$1\r\na\r\n",
+    ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n>0\r\n",
+    "+1339518083.107412 [0 127.0.0.1:60866] \"keys\" \"*\"\r\n",
+    "+1339518083.107412 x\n+12.5\r\n",
+    "*?\r\n*?\r\n:1\r\n.\r\n$?\r\n;1\r\na\r\n;0\r\n.\r\n",
+    "|1\r\n+a\r\n*?\r\n.\r\n>2\r\n$7\r\nmessage\r\n_\r\n",
 };
 
 struct conversation {

@@ -87,9 +87,42 @@ static void test_late(void **state)
     wire_free(c);
 }
 
+/* A TLS handshake is known by its first two bytes, of which the recorder tells the analyzer; nothing else of it is looked at. */
+static void test_sealed(void **state)
+{
+    static const char secret[] = "\x16\x03\x01\x02 random bytes of a hello\nGET /secret HTTP/1.1\r\n\r\n";
+    const struct play_part parts[] = {{Q, secret, sizeof secret - 1}, {P, "\x16\x03\x03 answer\n", 0}, {Q, "GET / HTTP/1.1\r\n\r\n", 0}};
+    static struct wire_log log;
+    char *written;
+    size_t n;
+    (void)state;
+    for (size_t cut = 2; cut < 60; cut++) {
+        struct play p = {parts, 3, {cut, 0}, 0};
+        assert_int_equal(play_raw(&p, &log, true), WIRE_TLS);
+        assert_string_equal(log.text, "");
+        play_scrubbed(&p, &log, true, (struct play_limits){0, 0}, &written, &n);
+        assert_int_equal(n, 4);
+        assert_memory_equal(written, "\x09\x02\x16\x03", 4);
+        assert_string_equal(log.text, "");
+        free(written);
+    }
+    struct wire_sink sink = log_sink(&log);
+    struct wire_conn *c = wire_new();
+    wire_text(c, &sink, Q, 2, "\x16\x03", 2);
+    wire_gap(c, &sink, Q, 100);
+    wire_hole(c, &sink, P, 10);
+    wire_hole(c, &sink, Q, 0);
+    assert_int_equal(wire_protocol(c), WIRE_TLS);
+    assert_int_equal(wire_offset(c, Q), 102);
+    assert_true(wire_opaque(c));
+    wire_close(c, &sink, P);
+    wire_close(c, &sink, Q);
+    wire_free(c);
+}
+
 static void test_unknown(void **state)
 {
-    static const char *const first[] = {"\x16\x03\x01", "GE\x01", "nonsense, without an end of line", "A B C\n"};
+    static const char *const first[] = {"\x17\x03\x01", "GE\x01", "nonsense, without an end of line", "A B C\n"};
     static struct wire_log log;
     (void)state;
     for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
@@ -220,7 +253,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_payload), cmocka_unit_test(test_hole),      cmocka_unit_test(test_late),
-        cmocka_unit_test(test_unknown), cmocka_unit_test(test_close),     cmocka_unit_test(test_any_units),
+        cmocka_unit_test(test_unknown), cmocka_unit_test(test_sealed), cmocka_unit_test(test_close),     cmocka_unit_test(test_any_units),
         cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,10 +69,12 @@ static inline void log_lost(void *log, enum wire_side side, uint64_t offset)
 static inline void log_head(void *log, enum wire_side side, const struct wire_head *head)
 {
     if (side == WIRE_REQUEST)
-        log_line(log, side, "head %.*s%s%.*s\n", (int)head->method_bytes, head->method, head->path ? " " : "",
-                 (int)head->path_bytes, head->path ? head->path : "");
+        log_line(log, side, "head %.*s%s%.*s%s%s%s\n", (int)head->method_bytes, head->method, head->path ? " " : "",
+                 (int)head->path_bytes, head->path ? head->path : "", head->waits ? " waits" : "",
+                 head->answer == ANSWER_NONE ? " silent" : "", head->answer == ANSWER_CLOSE ? " closes" : "");
     else
-        log_line(log, side, "head %u%s%s\n", head->status, head->error ? " error" : "", head->interim ? " interim" : "");
+        log_line(log, side, "head %u%s%s%s%s\n", head->status, head->error ? " error" : "", head->interim ? " interim" : "",
+                 head->pushed ? " pushed" : "", head->queued ? " queued" : "");
 }
 
 static inline struct wire_sink log_sink(struct wire_log *log)
