@@ -65,6 +65,8 @@ static const struct option_row options[] = {
     {"sort", 0, REPORT, TEXT, offsetof(struct cli, sort), "ORDER",
      "show call stacks by one order: live, growth, rate\n(bytes a second), count (objects a second),\ntemporary or peak",
      " live growth rate count temporary peak "},
+    {"routes", 0, REPORT, TEXT, offsetof(struct cli, routes), "FILE",
+     "take path templates from FILE: one a line, as\nGET /users/{id}, or an OpenAPI 3 document in JSON", NULL},
     {"folded", 0, EXPORT, TEXT, offsetof(struct cli, folded), "OUT", "write folded stacks, as flame graphs are made from", NULL},
     {"value", 0, EXPORT, TEXT, offsetof(struct cli, value), "WHAT",
      "of --folded: live (the default), allocated, temporary,\ngrowth (an hour) or peak", " live allocated temporary growth peak "},

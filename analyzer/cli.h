@@ -32,6 +32,7 @@ struct cli {
     bool json;
     size_t sites;      /* of each order; 0: as many as there is room for */
     const char *sort;  /* live, growth, rate, count, temporary or peak; NULL: not given */
+    const char *routes; /* file of path templates; NULL: not given */
     const char *maps;  /* directory of the lists of JITs; NULL: not given */
     const char *folded, *pprof; /* of `export`: files to write, "-": standard output; NULL: not given */
     const char *value, *unit;   /* of `export --folded`: live, allocated, temporary, growth or peak; bytes or count; NULL: not given */

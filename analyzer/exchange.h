@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "concurrency.h"
 #include "merge.h"
 #include "route.h"
 #include "wire.h"
@@ -36,6 +37,7 @@ struct exchange {
     uint16_t status; /* 0: the protocol has none */
     bool has_rx;     /* rx_ns is known */
     int64_t rx_ns, in_ns, ready_ns, out_ns, done_ns;
+    uint32_t in_flight; /* how many requests were, with this one, when it began; of upstream ones 0 */
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
 };
@@ -71,6 +73,9 @@ void exchange_finish(struct exchange_table *x);
  * peer has closed and the host has not are counted in *half_closed. */
 void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_t by_kind[KIND_COUNT],
                           uint64_t *half_closed);
+
+/* Requests in flight and open connections over time. */
+const struct concurrency *exchange_concurrency(const struct exchange_table *x);
 
 struct exchange_stats exchange_stats(const struct exchange_table *x);
 

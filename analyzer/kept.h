@@ -23,6 +23,9 @@ void kept_free(struct kept *k);
 /* A request was answered; time_ns: when the host had it. -1 if memory is short. */
 int kept_exchange(struct kept *k, int32_t route, int64_t time_ns);
 
+/* Before kept_begin: the requests and objects of a route are another's, which is itself. -1 if memory is short. */
+int kept_route_is(struct kept *k, int32_t route, int32_t other);
+
 /* No more requests: the trace ends here. */
 void kept_begin(struct kept *k, int64_t end_ns);
 

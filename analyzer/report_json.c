@@ -12,13 +12,10 @@
 #include <string.h>
 
 #include "report.h"
+#include "report_json.h"
 #include "utf8.h"
 
-struct json {
-    bool failed;
-};
-
-static cJSON *put(struct json *j, cJSON *object, const char *key, cJSON *value)
+cJSON *put(struct json *j, cJSON *object, const char *key, cJSON *value)
 {
     if (!value || !(key ? cJSON_AddItemToObject(object, key, value) : cJSON_AddItemToArray(object, value))) {
         j->failed = true;
@@ -28,7 +25,7 @@ static cJSON *put(struct json *j, cJSON *object, const char *key, cJSON *value)
     return value;
 }
 
-static void put_number(struct json *j, cJSON *object, const char *key, double value)
+void put_number(struct json *j, cJSON *object, const char *key, double value)
 {
     char text[32];
     if (isfinite(value)) {
@@ -38,12 +35,12 @@ static void put_number(struct json *j, cJSON *object, const char *key, double va
     put(j, object, key, isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull());
 }
 
-static void put_count(struct json *j, cJSON *object, const char *key, uint64_t value)
+void put_count(struct json *j, cJSON *object, const char *key, uint64_t value)
 {
     put(j, object, key, value == REPORT_UNKNOWN ? cJSON_CreateNull() : cJSON_CreateNumber((double)value));
 }
 
-static void put_text(struct json *j, cJSON *object, const char *key, const char *text)
+void put_text(struct json *j, cJSON *object, const char *key, const char *text)
 {
     if (!text) {
         put(j, object, key, cJSON_CreateNull());
@@ -54,7 +51,7 @@ static void put_text(struct json *j, cJSON *object, const char *key, const char 
     free(clean);
 }
 
-static void put_interval(struct json *j, cJSON *object, const char *key, struct report_interval i, double scale)
+void put_interval(struct json *j, cJSON *object, const char *key, struct report_interval i, double scale)
 {
     cJSON *value = put(j, object, key, cJSON_CreateObject());
     put_number(j, value, "value", i.value * scale);
@@ -152,7 +149,7 @@ static void put_overhead(struct json *j, cJSON *root, const struct report *r)
     put_number(j, overhead, "share", r->shim_share);
 }
 
-static void put_times(struct json *j, cJSON *object, const char *key, const struct report_times *t)
+void put_times(struct json *j, cJSON *object, const char *key, const struct report_times *t)
 {
     cJSON *out = put(j, object, key, cJSON_CreateObject());
     const struct {
@@ -199,6 +196,7 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         cJSON *out = put(j, list, NULL, cJSON_CreateObject());
         put_text(j, out, "route", in->name);
         put_text(j, out, "protocol", in->protocol);
+        put_text(j, out, "origin", in->origin);
         put_count(j, out, "requests", in->requests);
         put_count(j, out, "errors", in->errors);
         put_number(j, out, "error_rate", in->requests ? (double)in->errors / (double)in->requests : NAN);
@@ -213,6 +211,7 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         put_number(j, out, "allocations_per_request", in->allocations_per_request);
         put_number(j, out, "allocated_bytes_per_request", in->allocated_bytes_per_request);
         put_interval(j, out, "kept_bytes_per_request", in->kept_bytes_per_request, 1);
+        report_json_scaling(j, out, in);
     }
 }
 
@@ -254,7 +253,7 @@ static void put_sums(struct json *j, cJSON *out, const struct place_sum sum[PLAC
     }
 }
 
-static void put_stack(struct json *j, cJSON *out, const struct report_site *s)
+void put_stack(struct json *j, cJSON *out, const struct report_site *s)
 {
     cJSON *stack = put(j, out, "stack", cJSON_CreateArray());
     for (size_t i = 0; i < s->frames; i++)
@@ -377,6 +376,7 @@ int report_json(const struct report *r, FILE *out)
     put_changed(&j, stacks, &r->sites);
     put_routes(&j, root, "routes", r, false);
     put_routes(&j, root, "upstream_routes", r, true);
+    report_json_concurrency(&j, root, &r->concurrency);
     put_rest(&j, root, r);
     char *text = j.failed ? NULL : cJSON_Print(root);
     cJSON_Delete(root);

@@ -9,4 +9,13 @@
 /* Sites, by each order that was asked for, and the files that gave them no names (report_text_sites.c). */
 void report_text_sites(const struct page *p, const struct report *r);
 
+/* What is under "other", and what is not in the user's file of routes (report_text_other.c). */
+void report_text_other(const struct page *p, const struct report *r);
+
+/* Requests in flight, over time and by what that did to latency (report_text_concurrency.c). */
+void report_text_concurrency(const struct page *p, const struct report *r);
+
+/* Routes whose latency depends on the size of requests or responses (report_text_scaling.c). */
+void report_text_scaling(const struct page *p, const struct report *r);
+
 #endif

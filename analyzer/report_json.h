@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the JSON report are made with (report_json.c), and those that are files of their own. */
+#ifndef PERFSHIM_REPORT_JSON_H
+#define PERFSHIM_REPORT_JSON_H
+
+#include <cjson/cJSON.h>
+
+#include "report.h"
+
+struct json {
+    bool failed; /* memory was short */
+};
+
+/* Puts the value into an object under the key, or, if that is NULL, at the end of an array; gives it back. */
+cJSON *put(struct json *j, cJSON *object, const char *key, cJSON *value);
+void put_number(struct json *j, cJSON *object, const char *key, double value); /* NaN: null */
+void put_count(struct json *j, cJSON *object, const char *key, uint64_t value);
+void put_text(struct json *j, cJSON *object, const char *key, const char *text); /* NULL: null */
+void put_interval(struct json *j, cJSON *object, const char *key, struct report_interval i, double scale);
+void put_times(struct json *j, cJSON *object, const char *key, const struct report_times *t);
+void put_stack(struct json *j, cJSON *out, const struct report_site *s);
+
+/* report_json_load.c */
+void report_json_concurrency(struct json *j, cJSON *root, const struct report_concurrency *c);
+void report_json_scaling(struct json *j, cJSON *route, const struct report_route *r);
+
+#endif
