@@ -23,7 +23,8 @@
 #define MADE_MAX (ROUTE_INDEX_MAX - KINDS)
 #define LIVE_MAX 2048
 #define SLOTS 16384 /* a power of two, well above ROUTE_INDEX_MAX */
-#define CACHE 4096
+#define CACHE_SETS 2048
+#define CACHE_WAYS 4
 #define METHODS_MAX 64
 #define METHOD_BYTES 32
 #define NAME_MAX_BYTES (TEMPLATE_PATH_MAX + 160)
@@ -46,7 +47,7 @@ struct route_table {
     struct cached {
         uint64_t key; /* 0: free */
         int32_t index;
-    } cache[CACHE];
+    } cache[CACHE_SETS][CACHE_WAYS];
 };
 
 struct name {
@@ -267,11 +268,11 @@ static int32_t find_named(struct route_table *t, unsigned kind, const struct nam
 /* The number of a method; 0 is for all that there is no room for. */
 static unsigned method_number(struct route_table *t, const char *method, size_t n)
 {
-    struct name name = {.bytes = 0};
+    struct name name;
 
     if (!t->method_count)
         strcpy(t->methods[t->method_count++], "OTHER");
-    name_add(&name, method, n);
+    name_make(&name, method, n, NULL);
     for (unsigned i = 0; i < t->method_count; i++)
         if (strcmp(t->methods[i], name.text) == 0)
             return i;
@@ -324,6 +325,36 @@ static int32_t find_path(struct route_table *t, unsigned kind, const char *metho
     return find_in_tree(t, kind, method_number(t, method, method_bytes), &values);
 }
 
+/* What is asked for moves up in its set, and what is new takes the second half: so paths that come once leave alone those that
+ * come again and again. */
+static int32_t cache_get(struct cached *set, uint64_t key)
+{
+    for (unsigned i = 0; i < CACHE_WAYS; i++) {
+        struct cached hit = set[i];
+        if (hit.key != key)
+            continue;
+        if (i) {
+            set[i] = set[i - 1];
+            set[i - 1] = hit;
+        }
+        return hit.index;
+    }
+    return ROUTE_NONE;
+}
+
+static void cache_put(struct cached *set, uint64_t key, int32_t index)
+{
+    unsigned i = 0;
+
+    while (i < CACHE_WAYS && set[i].key)
+        i++;
+    if (i == CACHE_WAYS) {
+        i = CACHE_WAYS / 2;
+        memmove(&set[i + 1], &set[i], (CACHE_WAYS - 1 - i) * sizeof *set);
+    }
+    set[i] = (struct cached){key, index};
+}
+
 int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upstream, const char *method,
                    size_t method_bytes, const char *path, size_t path_bytes)
 {
@@ -332,10 +363,11 @@ int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upst
 
     if (path)
         key = seed_bytes(key, path, path_bytes);
-    struct cached *c = &t->cache[key % CACHE];
-    if (c->key == key && key)
-        return resolve(t, c->index);
-    int32_t found;
+    key += !key; /* 0 is a free place */
+    struct cached *set = t->cache[key % CACHE_SETS];
+    int32_t found = cache_get(set, key);
+    if (found >= 0)
+        return resolve(t, found);
     if (path) {
         found = find_path(t, kind, method, method_bytes, path, path_bytes);
     } else {
@@ -344,7 +376,7 @@ int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upst
         found = find_named(t, kind, &name, ROUTE_LEARNED);
     }
     if (found >= 0)
-        *c = (struct cached){key, found};
+        cache_put(set, key, found);
     return found;
 }
 

@@ -28,6 +28,7 @@
 #define SPREAD_MIN 8 /* largest by smallest mean size */
 #define SPREAD_ROUNDING 0.98 /* means of neighbouring powers may be nearer than a factor of two */
 #define FLAT 2
+#define NO_SIZE UINT8_MAX
 #define VARIANCE_LEAST 1e-6 /* buckets of a histogram have a width */
 
 const char *const scaling_axis_name[SCALING_AXES] = {"request", "response"};
@@ -40,7 +41,7 @@ struct cell {
 
 struct axis {
     struct cell *cells; /* SCALING_SIZES; NULL: all have size `only` */
-    uint8_t only;
+    uint8_t only;       /* NO_SIZE: there is none yet */
     uint64_t requests;
     double bytes; /* these two: as long as there are no cells */
 };
@@ -50,7 +51,14 @@ struct scaling {
     bool short_of_memory; /* some are missing: nothing is known */
 };
 
-struct scaling *scaling_new(void) { return calloc(1, sizeof(struct scaling)); }
+struct scaling *scaling_new(void)
+{
+    struct scaling *s = calloc(1, sizeof *s);
+
+    for (unsigned a = 0; s && a < SCALING_AXES; a++)
+        s->axis[a].only = NO_SIZE;
+    return s;
+}
 
 void scaling_free(struct scaling *s)
 {
@@ -96,27 +104,30 @@ static bool widen(struct scaling *s, struct axis *a, const struct hist *so_far)
     return a->cells != NULL;
 }
 
-static void axis_add(struct scaling *s, struct axis *a, uint64_t bytes, int64_t latency_ns, const struct hist *before)
+static void cell_add(struct scaling *s, struct axis *a, uint8_t size, uint64_t bytes, int64_t latency_ns, const struct hist *before)
 {
-    uint8_t size = size_of(bytes);
-
-    if (!a->cells) {
-        if (!a->requests)
-            a->only = size;
-        if (a->only == size) {
-            a->requests++;
-            a->bytes += (double)bytes;
-            return;
-        }
-        if (!widen(s, a, before))
-            return;
-    }
+    if (!a->cells && !widen(s, a, before))
+        return;
     struct cell *c = &a->cells[size];
     if (!latency_of(s, c))
         return;
     c->requests++;
     c->bytes += (double)bytes;
     hist_add(c->latency_ns, latency_ns);
+}
+
+static inline void axis_add(struct scaling *s, struct axis *a, uint64_t bytes, int64_t latency_ns, const struct hist *before)
+{
+    uint8_t size = size_of(bytes);
+
+    if (a->only == NO_SIZE)
+        a->only = size;
+    if (a->cells || a->only != size) {
+        cell_add(s, a, size, bytes, latency_ns, before);
+        return;
+    }
+    a->requests++;
+    a->bytes += (double)bytes;
 }
 
 void scaling_add(struct scaling *s, const struct hist *before, const struct exchange *x)

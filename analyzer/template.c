@@ -37,7 +37,11 @@ static bool is_separator(char c) { return c == '-' || c == '_' || c == '.' || c 
 static int hex_value(char c) { return is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10; }
 
 /* Bytes that stand for themselves in a segment (RFC 3986, pchar). */
-static bool is_plain(uint8_t c) { return is_alnum((char)c) || (c && strchr("-._~!$&'()*+,;=:@", c)); }
+static const bool is_plain[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['.'] = true, ['_'] = true, ['~'] = true,
+    ['!'] = true, ['$'] = true, ['&'] = true, ['\''] = true, ['('] = true, [')'] = true, ['*'] = true, ['+'] = true,
+    [','] = true, [';'] = true, ['='] = true, [':'] = true, ['@'] = true,
+};
 static bool is_unreserved(uint8_t c) { return is_alnum((char)c) || (c && strchr("-._~", c)); }
 
 size_t template_spell(char *out, size_t room, const char *p, size_t n)
@@ -52,7 +56,7 @@ size_t template_spell(char *out, size_t room, const char *p, size_t n)
             c = (uint8_t)(hex_value(p[i + 1]) << 4 | hex_value(p[i + 2]));
             i += 2;
         }
-        if (escaped ? is_unreserved(c) : is_plain(c)) {
+        if (escaped ? is_unreserved(c) : is_plain[c]) {
             out[used++] = (char)c;
             continue;
         }
@@ -342,19 +346,48 @@ static size_t padding(const char *p, size_t n)
     return bytes;
 }
 
+/* Most segments are short words or numbers, and no more is to be asked. */
+enum shape { SHAPE_WORD, SHAPE_NUMBER, SHAPE_ANY };
+
+static enum shape shape_of(const char *p, size_t n)
+{
+    size_t digits = 0, letters = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        digits += is_digit(p[i]);
+        letters += is_letter(p[i]);
+    }
+    if (letters + digits == n && n < RANDOM_BYTES_MIN && (letters == n || (letters && *p != '0')))
+        return SHAPE_WORD;
+    return digits == n ? SHAPE_NUMBER : SHAPE_ANY;
+}
+
+static void put_segment(struct writer *w, const char *text, size_t n)
+{
+    size_t tail = is_mail(text, n) ? 0 : extension(text, n);
+
+    n -= tail ? 0 : padding(text, n);
+    if (n > tail)
+        put_stem(w, text, n - tail, tail > 0);
+    put(w, text + n - tail, tail);
+}
+
 void template_values(struct template_path *out, const struct template_path *p)
 {
+    struct writer w;
+
     out->rooted = p->rooted;
     out->count = 0;
     out->start[0] = out->bytes = 0;
     for (unsigned i = 0; i < p->count; i++) {
-        struct writer w = {.bytes = 0};
         const char *text = template_segment(p, i);
-        size_t n = template_bytes(p, i), tail = is_mail(text, n) ? 0 : extension(text, n);
-        n -= tail ? 0 : padding(text, n);
-        if (n)
-            put_stem(&w, text, n - tail, tail > 0);
-        put(&w, text + n - tail, tail);
+        size_t n = template_bytes(p, i);
+        enum shape shape = shape_of(text, n);
+        w.bytes = 0;
+        if (shape == SHAPE_ANY)
+            put_segment(&w, text, n);
+        else
+            put(&w, shape == SHAPE_WORD ? text : TEMPLATE_VALUE, shape == SHAPE_WORD ? n : strlen(TEMPLATE_VALUE));
         if (out->bytes + w.bytes > sizeof out->text) {
             w.bytes = 0;
             put(&w, TEMPLATE_REST, strlen(TEMPLATE_REST));
