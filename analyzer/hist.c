@@ -110,26 +110,6 @@ double hist_stddev(const struct hist *h)
     return h->count < 2 ? NAN : sqrt(h->squares / (double)(h->count - 1));
 }
 
-double hist_log_mean(const struct hist *h, double *variance)
-{
-    double n = 0, mean = 0, squares = 0;
-
-    for (unsigned b = 0; b < PAGES * SPLIT; b++) {
-        const uint64_t *page = h->page[b / SPLIT];
-        double count = page ? (double)page[b % SPLIT] : 0, value = log(fmax(1, bucket_middle(b)));
-        if (count > 0) {
-            double away = value - mean;
-            n += count;
-            mean += away * count / n;
-            squares += away * (value - mean) * count;
-        }
-        if (!page)
-            b |= SPLIT - 1;
-    }
-    *variance = n > 1 ? squares / (n - 1) : NAN;
-    return n > 0 ? mean : NAN;
-}
-
 double hist_quantile(const struct hist *h, double q)
 {
     if (!h->count || h->short_of_memory)

@@ -26,7 +26,4 @@ double hist_mean(const struct hist *h);
 double hist_stddev(const struct hist *h);
 double hist_quantile(const struct hist *h, double q);
 
-/* Mean and sample variance of the natural logarithms, to the buckets' accuracy; 0 counts as 1. */
-double hist_log_mean(const struct hist *h, double *variance);
-
 #endif

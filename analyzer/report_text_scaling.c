@@ -59,7 +59,7 @@ void report_text_scaling(const struct page *p, const struct report *r)
         fprintf(p->out, "%9s%8s%8s%8s%20s\n", "size of", "from", "to", "", "latency ~ size^");
         for (size_t i = 0; i < n && i < ROWS_SHOWN; i++)
             print_row(p->out, &rows[i]);
-        fputs("Below the sizes: their median latency. In brackets: 95 % interval of the exponent.\n", p->out);
+        fputs("Below the sizes: their median latency. In brackets: 95 % interval.\n", p->out);
     }
     free(rows);
 }

@@ -3,8 +3,9 @@
  * As long as a route's sizes lie within one power of two, only that is noted. When another one comes, what was measured so far is
  * the first one's, so nothing is lost.
  *
- * The exponent is the slope of a line through the means of log latency by log size, one point for each power of two with
- * REQUESTS_MIN requests. Points scatter by more than their own errors tell, as no server follows a power law exactly. So
+ * The exponent is the slope of a line through the median latencies by size, both as logarithms, one point for each power of two
+ * with REQUESTS_MIN requests. Medians do not mind the requests that something else held up; their standard error is 1.25 / 1.35 of
+ * the distance of the quartiles by the square root of their number (McGill, Tukey and Larsen, The American Statistician 32, 1978). Points scatter by more than their own errors tell, as no server follows a power law exactly. So
  * it is a random-effects meta-regression: points are weighted by their variance, to which the variance between points is added, by
  * the method of moments (DerSimonian and Laird 1986, with a covariate: Thompson and Sharp, Statistics in Medicine 18, 1999); the
  * interval is Knapp and Hartung's (Statistics in Medicine 22, 2003), by Student's distribution, and never narrower than the
@@ -29,6 +30,7 @@
 #define SPREAD_ROUNDING 0.98 /* means of neighbouring powers may be nearer than a factor of two */
 #define FLAT 2
 #define NO_SIZE UINT8_MAX
+#define MEDIAN_ERROR (1.25 / 1.35)
 #define VARIANCE_LEAST 1e-6 /* buckets of a histogram have a width */
 
 const char *const scaling_axis_name[SCALING_AXES] = {"request", "response"};
@@ -202,18 +204,19 @@ static struct line line_of(const struct points *p, double between)
 }
 
 /* Of the rows from `first` on, those with enough requests; their indexes in `row`. */
-static struct points points_from(const struct scaling_result *r, size_t first, const double *log_mean,
-                                 const double *log_variance, size_t row[SCALING_SIZES])
+static struct points points_from(const struct scaling_result *r, size_t first, size_t row[SCALING_SIZES])
 {
     struct points p = {.n = 0};
 
     for (size_t i = first; i < r->rows; i++) {
-        if (r->row[i].requests < REQUESTS_MIN)
+        const struct scaling_row *from = &r->row[i];
+        if (from->requests < REQUESTS_MIN)
             continue;
+        double error = MEDIAN_ERROR * log(fmax(1, from->p75_ns) / fmax(1, from->p25_ns)) / sqrt((double)from->requests);
         row[p.n] = i;
-        p.x[p.n] = log(fmax(1, r->row[i].mean_bytes));
-        p.y[p.n] = log_mean[i];
-        p.v[p.n++] = log_variance[i] / (double)r->row[i].requests + VARIANCE_LEAST;
+        p.x[p.n] = log(fmax(1, from->mean_bytes));
+        p.y[p.n] = log(fmax(1, from->p50_ns));
+        p.v[p.n++] = error * error + VARIANCE_LEAST;
     }
     return p;
 }
@@ -238,13 +241,13 @@ static size_t first_steep(const struct scaling_result *r)
     return first;
 }
 
-void scaling_fit(struct scaling_result *r, const double *log_mean, const double *log_variance)
+void scaling_fit(struct scaling_result *r)
 {
     size_t row[SCALING_SIZES];
-    struct points p = points_from(r, first_steep(r), log_mean, log_variance, row);
+    struct points p = points_from(r, first_steep(r), row);
 
     if (!is_enough(&p))
-        p = points_from(r, 0, log_mean, log_variance, row);
+        p = points_from(r, 0, row);
     r->fitted = is_enough(&p);
     r->worse_than_linear = false;
     if (!r->fitted)
@@ -265,8 +268,6 @@ void scaling_fit(struct scaling_result *r, const double *log_mean, const double 
 
 bool scaling_result(const struct scaling *s, enum scaling_axis axis, struct scaling_result *out)
 {
-    double log_mean[SCALING_SIZES], log_variance[SCALING_SIZES];
-
     out->rows = 0;
     if (!s || s->short_of_memory || !s->axis[axis].cells)
         return false;
@@ -274,11 +275,11 @@ bool scaling_result(const struct scaling *s, enum scaling_axis axis, struct scal
         const struct cell *c = &s->axis[axis].cells[i];
         if (!c->requests)
             continue;
-        log_mean[out->rows] = hist_log_mean(c->latency_ns, &log_variance[out->rows]);
         out->row[out->rows++] = (struct scaling_row){
             .from_bytes = i ? 1ull << i : 0, .requests = c->requests, .mean_bytes = c->bytes / (double)c->requests,
-            .mean_ns = hist_mean(c->latency_ns), .p50_ns = hist_quantile(c->latency_ns, 0.5)};
+            .mean_ns = hist_mean(c->latency_ns), .p25_ns = hist_quantile(c->latency_ns, 0.25),
+            .p50_ns = hist_quantile(c->latency_ns, 0.5), .p75_ns = hist_quantile(c->latency_ns, 0.75)};
     }
-    scaling_fit(out, log_mean, log_variance);
+    scaling_fit(out);
     return true;
 }

@@ -35,7 +35,7 @@ void scaling_merge(struct scaling **into, const struct scaling *from, const stru
 struct scaling_row {
     uint64_t from_bytes; /* up to twice as many, less one */
     uint64_t requests;
-    double mean_bytes, mean_ns, p50_ns;
+    double mean_bytes, mean_ns, p25_ns, p50_ns, p75_ns;
 };
 
 struct scaling_result {
@@ -51,7 +51,7 @@ struct scaling_result {
 /* False, and nothing filled: the sizes never differed by a power of two, or memory was short. */
 bool scaling_result(const struct scaling *s, enum scaling_axis axis, struct scaling_result *out);
 
-/* The fit alone, of rows with the mean and the variance of the logarithms of their latencies. */
-void scaling_fit(struct scaling_result *r, const double *log_mean, const double *log_variance);
+/* The fit alone, of the rows. */
+void scaling_fit(struct scaling_result *r);
 
 #endif
