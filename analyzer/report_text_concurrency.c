@@ -20,8 +20,9 @@ static void print_levels(const struct page *p, const struct report_concurrency *
     for (size_t i = 0; i < c->levels; i++) {
         const struct report_level *l = &c->level[i];
         int n = snprintf(name, sizeof name, "  %" PRIu64, l->from);
-        if (l->to > l->from)
-            snprintf(name + n, sizeof name - (size_t)n, " to %" PRIu64, l->to < c->peak ? l->to : c->peak);
+        uint64_t to = l->to < c->peak ? l->to : c->peak;
+        if (to > l->from)
+            snprintf(name + n, sizeof name - (size_t)n, " to %" PRIu64, to);
         fprintf(p->out, "%-*s%10s%8s%7s%7s%14s\n", NAME_WIDTH, name, units_number(text[0], (double)l->requests),
                 units_number(text[1], l->rps), units_duration(text[2], l->p50_ns), units_duration(text[3], l->p99_ns),
                 units_clock(text[4], l->seconds));

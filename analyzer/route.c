@@ -28,7 +28,7 @@
 #define METHODS_MAX 64
 #define METHOD_BYTES 32
 #define NAME_MAX_BYTES (TEMPLATE_PATH_MAX + 160)
-#define STRAINED_TRIES 1024 /* new requests without room, until the tree is asked again */
+#define HOPELESS 1024 /* requests without room, until a tree that could give none is asked again */
 
 _Static_assert(KINDS <= PATHTREE_ROOTS, "each kind has a tree");
 
@@ -40,7 +40,7 @@ struct route_table {
     const struct routefile *file;
     struct pathtree *tree;
     bool short_of_memory; /* for a name */
-    unsigned strained; /* requests that found no room */
+    unsigned hopeless; /* how often the tree need not be asked for room */
     char methods[METHODS_MAX][METHOD_BYTES];
     size_t method_count;
     uint16_t slots[SLOTS]; /* of routes that have a name already: index plus 1, 0 is free */
@@ -208,15 +208,23 @@ static int32_t route_other(struct route_table *t, unsigned kind)
     return *other;
 }
 
-/* Is there room for one more, if need be made? Nodes of the tree may be gone afterwards. */
-static bool make_room(struct route_table *t)
+/* Gives up detail of the tree, of which nodes may be gone afterwards. False: there is none to give up. */
+static bool relieve(struct route_table *t)
 {
-    if (t->count < MADE_MAX && t->live < LIVE_MAX)
-        return true;
-    if (t->strained++ % STRAINED_TRIES)
+    if (t->hopeless) {
+        t->hopeless--;
         return false;
-    return pathtree_relieve(t->tree) && t->count < MADE_MAX && t->live < LIVE_MAX;
+    }
+    if (pathtree_relieve(t->tree))
+        return true;
+    t->hopeless = HOPELESS;
+    return false;
 }
+
+static bool has_room(const struct route_table *t) { return t->count < MADE_MAX && t->live < LIVE_MAX; }
+
+/* Is there room for one more, if need be made? */
+static bool make_room(struct route_table *t) { return has_room(t) || (t->count < MADE_MAX && relieve(t) && has_room(t)); }
 
 /* --- by name --- */
 
@@ -301,7 +309,7 @@ static int32_t find_in_tree(struct route_table *t, unsigned kind, unsigned metho
     bool room = make_room(t);
     uint32_t node = pathtree_place(t->tree, kind, path);
 
-    if (node == PATHTREE_NONE && pathtree_relieve(t->tree))
+    if (node == PATHTREE_NONE && relieve(t))
         node = pathtree_place(t->tree, kind, path);
     int32_t *route = node != PATHTREE_NONE ? pathtree_route(t->tree, node, method) : NULL;
     if (route && *route == ROUTE_NONE)

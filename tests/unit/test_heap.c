@@ -333,6 +333,15 @@ static void routes_become_one(void **state)
     assert_true(isnan(heap_kept(*state, OTHER_LEAKY).bytes_per_request));
 }
 
+static void requests_become_one_s(void **state)
+{
+    struct server s = {.leak_every = 1, .two_routes = true};
+
+    run_server(*state, &s, 6000);
+    assert_int_equal(heap_kept(*state, LEAKY).requests, 2000);
+    assert_nothing_kept(*state, LEAKY);
+}
+
 static void now_and_then_is_found(void **state)
 {
     struct server s = {.leak_bytes = 5000, .leak_every = 10, .connections_close = true};
@@ -517,6 +526,7 @@ int main(void)
         HEAP_TEST(growth_of_a_site),
         HEAP_TEST(exact_leak_is_found),
         HEAP_TEST(routes_become_one),
+        HEAP_TEST(requests_become_one_s),
         HEAP_TEST(now_and_then_is_found),
         HEAP_TEST(a_clean_server_keeps_nothing),
         HEAP_TEST(too_little_says_nothing),

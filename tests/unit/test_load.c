@@ -194,6 +194,20 @@ static void test_too_little(void **state)
     assert_false(measured(1.2, 0, 2, 4, 20).worse_than_linear); /* perhaps, but not surely */
 }
 
+/* Points that surely lie off the line say that none is to be trusted as much as it says. */
+static void test_scatter(void **state)
+{
+    struct scaling_result r = {.rows = 5};
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        double ns = 1000 << i << (i == 4);
+        r.row[i] = (struct scaling_row){.requests = i % 4 ? 100 : 1000000000, .mean_bytes = 1000 << i, .p25_ns = ns * 0.9,
+                                        .p50_ns = ns, .p75_ns = ns * 1.1};
+    }
+    scaling_fit(&r);
+    assert_true(r.fitted && r.exponent > 1.15 && r.exponent < 1.23 && r.low < 1);
+}
+
 /* The interval holds the truth about as often as it says, and linear work is hardly ever called worse. */
 static void test_coverage(void **state)
 {
@@ -214,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_flight), cmocka_unit_test(test_levels),     cmocka_unit_test(test_odd_times),
         cmocka_unit_test(test_exponents), cmocka_unit_test(test_too_little), cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_scatter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

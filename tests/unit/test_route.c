@@ -212,6 +212,24 @@ static void test_nested(void **state)
     assert_int_equal(routes(), 2);
 }
 
+/* What was known of a place of one of them holds for all. */
+static void test_nested_collapsed(void **state)
+{
+    char path[64];
+    (void)state;
+    for (unsigned i = 0; i < 300; i++) {
+        ask_word("u/", i, "");
+        for (unsigned k = 0; i == 0 ? k < 5 : i == 50 && k < 200; k++) {
+            size_t n = (size_t)snprintf(path, sizeof path, "/u/%s", word(i));
+            snprintf(path + n, sizeof path - n, "/p/%s", word(1000 * i + k));
+            ask("GET", path);
+        }
+    }
+    settle();
+    assert_int_equal(requests("GET /u/{id}/p/{id}"), 205);
+    assert_int_equal(routes(), 2);
+}
+
 static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 /* The names and counts, as one text. */
@@ -471,6 +489,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_values, start, stop),
         cmocka_unit_test_setup_teardown(test_few_values, start, stop),
         cmocka_unit_test_setup_teardown(test_nested, start, stop),
+        cmocka_unit_test_setup_teardown(test_nested_collapsed, start, stop),
         cmocka_unit_test_setup_teardown(test_order, start, stop),
         cmocka_unit_test_setup_teardown(test_limit, start, stop),
         cmocka_unit_test_setup_teardown(test_flood, start, stop),
