@@ -92,4 +92,20 @@ for text, why in (('/a\n/b/{id\n', 'line 2: a parameter'), ('GET\n', 'line 1: th
            f'a wrong file: {why}', result.stderr)
 result = perfanalyze('--routes', '/no/such/file', server.trace)
 tap.ok(result.returncode == 2 and '/no/such/file: cannot be opened: No such file' in result.stderr, 'a file that is not there', result.stderr)
+
+# More routes than are told apart: 24 of them at each of 25 places, so they are words. Those with most requests stay.
+GROUPS, EACH, LIMIT = 25, 24, 500
+with Server([f'{O}/tests/servers/sizes', '0'], ready=r'listening on 127\.0\.0\.1:(\d+)', env={'PERFSHIM_MAX_STALL': '30000'}) as server:
+    connection = http.client.HTTPConnection('127.0.0.1', server.port, timeout=60)
+    for i in range(GROUPS * EACH):
+        ask(f'/{PEOPLE[i % GROUPS]}/{PEOPLE[i // GROUPS]}', 2 if i % 2 else 1)
+    connection.close()
+    server.stop()
+result = report(server.trace)
+other = [r for r in result['routes'] if r['origin'] == 'other']
+hidden = GROUPS * EACH - LIMIT
+tap.equal((len(result['routes']), [(r['route'], r['requests']) for r in other], sum(r['requests'] for r in result['routes'])),
+          (LIMIT + 1, [('other', hidden)], GROUPS * EACH * 3 // 2), 'of 600 routes 500 are told apart, and no request is lost')
+tap.ok(f'\nother: {hidden} requests of more routes than {LIMIT}, which are not told apart.\n' in perfanalyze(server.trace).stdout,
+       'the report says how many requests are under other')
 tap.done()
