@@ -184,7 +184,7 @@ static int finish(struct pass *p)
     if (!footprint_quiet(&a->footprint) && sample_descriptors(a, a->footprint.last_ns))
         return -1;
     exchange_finish(a->exchanges);
-    int failed = take_exchanges(p);
+    int failed = take_exchanges(p) || route_settle(a->routes) ? -1 : 0;
     slowest_sort(&a->slowest);
     return failed;
 }
@@ -200,15 +200,18 @@ static unsigned threads_wanted(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 2;
 }
 
-static struct analysis *analysis_new(struct reader *r)
+static struct analysis *analysis_new(struct reader *r, const struct routefile *routes)
 {
     struct analysis *a = calloc(1, sizeof *a);
     if (!a)
         return NULL;
     footprint_start(&a->footprint);
     a->reader = r;
+    a->listed = routes != NULL;
     a->processes = process_table_new();
     a->routes = route_table_new();
+    if (a->routes)
+        route_table_list(a->routes, routes);
     a->exchanges = a->routes ? exchange_table_new(a->routes) : NULL;
     a->heap = heap_new();
     a->trimmed = reader_trimmed(r);
@@ -249,14 +252,16 @@ static int run(struct analysis *a, struct reader *r, unsigned threads, struct er
 
     failed |= heapfeed_close(p.heapfeed);
     merge_close(p.merge);
+    for (size_t i = 0; !failed && i < route_count(a->routes); i++)
+        failed = heap_route_is(a->heap, (int32_t)i, route_index(a->routes, i));
     if (!failed && heap_finish(a->heap, a->footprint.last_ns) == 0)
         return 0;
     return error_set(e, ERROR_NO_OFFSET, "not enough memory");
 }
 
-struct analysis *analysis_run_threads(struct reader *r, unsigned threads, struct error *e)
+static struct analysis *run_with(struct reader *r, const struct routefile *routes, unsigned threads, struct error *e)
 {
-    struct analysis *a = analysis_new(r);
+    struct analysis *a = analysis_new(r, routes);
 
     if (a && run(a, r, threads, e) == 0)
         return a;
@@ -266,7 +271,17 @@ struct analysis *analysis_run_threads(struct reader *r, unsigned threads, struct
     return NULL;
 }
 
-struct analysis *analysis_run(struct reader *r, struct error *e) { return analysis_run_threads(r, threads_wanted(), e); }
+struct analysis *analysis_run_threads(struct reader *r, unsigned threads, struct error *e)
+{
+    return run_with(r, NULL, threads, e);
+}
+
+struct analysis *analysis_run_routes(struct reader *r, const struct routefile *routes, struct error *e)
+{
+    return run_with(r, routes, threads_wanted(), e);
+}
+
+struct analysis *analysis_run(struct reader *r, struct error *e) { return analysis_run_routes(r, NULL, e); }
 
 void analysis_free(struct analysis *a)
 {

@@ -17,6 +17,7 @@
 #include "reader.h"
 #include "route.h"
 #include "slowest.h"
+#include "routefile.h"
 #include "unseen.h"
 
 struct analysis {
@@ -29,6 +30,7 @@ struct analysis {
     struct slowest slowest; /* served exchanges, the slowest first */
     struct reader_trimmed trimmed;
     struct unseen unseen;
+    bool listed; /* routes were given */
     uint64_t events;
     uint64_t open_unseen;              /* at the same instant as open_by_kind, and in no kind */
     uint64_t open_by_kind[KIND_COUNT]; /* descriptors, before the first process that had seen the load ended */
@@ -38,6 +40,9 @@ struct analysis {
 /* Reads the whole trace. NULL with *e filled if it cannot be read or memory is short. The reader must outlive it. It makes use
  * of so many processors as the environment's PERFANALYZE_THREADS says, or else of all that there are for us. */
 struct analysis *analysis_run(struct reader *r, struct error *e);
+
+/* The same with the user's templates of routes (routefile.h); NULL: none. They must outlive it too. */
+struct analysis *analysis_run_routes(struct reader *r, const struct routefile *routes, struct error *e);
 
 /* The same with that number. With 1 the caller does all; with more, threads do some of it, which changes nothing of the result. */
 struct analysis *analysis_run_threads(struct reader *r, unsigned threads, struct error *e);

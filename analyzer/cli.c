@@ -68,6 +68,8 @@ static const struct option_row options[] = {
      " live growth rate count temporary peak "},
     {"slowest", 0, REPORT, SLOW_COUNT, offsetof(struct cli, slowest), "N", "show the N slowest requests one by one", NULL},
     {"thread", 0, DUMP, THREAD_ID, offsetof(struct cli, thread), "TID", "only events of threads of that number", NULL},
+    {"routes", 0, REPORT, TEXT, offsetof(struct cli, routes), "FILE",
+     "take path templates from FILE: one a line, as\nGET /users/{id}, or an OpenAPI 3 document in JSON", NULL},
     {"folded", 0, EXPORT, TEXT, offsetof(struct cli, folded), "OUT", "write folded stacks, as flame graphs are made from", NULL},
     {"value", 0, EXPORT, TEXT, offsetof(struct cli, value), "WHAT",
      "of --folded: live (the default), allocated, temporary,\ngrowth (an hour) or peak", " live allocated temporary growth peak "},

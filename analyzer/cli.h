@@ -36,6 +36,7 @@ struct cli {
     size_t slowest;    /* requests to be shown one by one */
     size_t thread;     /* of `dump`: the tid; 0: not given */
     const char *sort;  /* live, growth, rate, count, temporary or peak; NULL: not given */
+    const char *routes; /* file of path templates; NULL: not given */
     const char *maps;  /* directory of the lists of JITs; NULL: not given */
     const char *folded, *pprof; /* of `export`: files to write, "-": standard output; NULL: not given */
     const char *value, *unit;   /* of `export --folded`: live, allocated, temporary, growth or peak; bytes or count; NULL: not given */

@@ -11,6 +11,7 @@
 #include "cli.h"
 #include "error.h"
 #include "report.h"
+#include "routefile.h"
 
 static bool wants_colour(void)
 {
@@ -45,9 +46,9 @@ static struct report_options options_of(const struct cli *c)
     return o;
 }
 
-static int report(const struct cli *c, struct reader *reader, struct error *e)
+static int report(const struct cli *c, struct reader *reader, const struct routefile *routes, struct error *e)
 {
-    struct analysis *a = analysis_run(reader, e);
+    struct analysis *a = analysis_run_routes(reader, routes, e);
     if (!a)
         return -1;
     a->footprint.window = (struct footprint_window){c->since_ns, c->until_ns, c->warm_up_ns};
@@ -65,9 +66,15 @@ static int report(const struct cli *c, struct reader *reader, struct error *e)
 int cmd_report(const struct cli *c)
 {
     struct error e = {.offset = ERROR_NO_OFFSET};
+    struct routefile *routes = c->routes ? routefile_read(c->routes, &e) : NULL;
+    if (c->routes && !routes) {
+        error_print(&e, c->routes);
+        return CLI_UNUSABLE;
+    }
     cli_wait(c);
     struct reader *reader = reader_open(c->file, &e);
-    int code = reader ? report(c, reader, &e) : -1;
+    int code = reader ? report(c, reader, routes, &e) : -1;
+    routefile_free(routes);
     if (reader)
         reader_close(reader);
     if (code >= 0)

@@ -47,6 +47,7 @@ struct connection {
 /* The event being fed. */
 struct now {
     struct connection *c;
+    int64_t event_ns; /* the time of the event */
     int64_t first_ns, last_ns; /* when its first and last bytes went */
     bool has_rx;
     int64_t rx_ns; /* when the kernel had them */
@@ -71,6 +72,7 @@ struct exchange_table {
     struct connstat connstat;
     struct descsite_table *descsites; /* of conns */
     struct coverage coverage;
+    struct concurrency concurrency;
     uint64_t in_flight; /* requests of a known route without a complete response */
     bool short_of_memory;
     struct now now;
@@ -94,10 +96,19 @@ static void touched_drop(struct exchange_table *x)
     x->now.touched_count = 0;
 }
 
+/* It is served no more. */
+static void leave(struct exchange_table *x, struct flight *f, bool answered)
+{
+    if (f->counted)
+        concurrency_end(&x->concurrency, &f->x, answered, answered ? f->x.done_ns : x->now.event_ns, x->now.event_ns);
+    f->counted = false;
+}
+
 /* It is complete, or never will be. */
 static void flight_over(struct exchange_table *x, struct flight *f)
 {
     f->over = true;
+    leave(x, f, false);
     if (!x->now.feeding || f->touched != x->now.event)
         timesheet_close(f);
     x->in_flight -= f->x.route >= 0;
@@ -147,6 +158,7 @@ static void front_answered(struct exchange_table *x, struct connection *c, uint6
     c->life->requests += f->x.route >= 0;
     f->x.done_ns = done_ns;
     f->x.response_bytes = offset - c->response_begin;
+    leave(x, f, true);
     if (c->receiving != f)
         flight_done(x, c, f);
     pass_one_way(x, c);
@@ -246,6 +258,9 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
         } else {
             x->stats.attributed_bytes += f->x.alloc_bytes;
             x->in_flight++;
+            f->counted = !f->x.upstream;
+            if (f->counted)
+                concurrency_begin(&x->concurrency, &f->x, x->now.event_ns);
         }
         f->x.waits = head->waits;
         f->x.one_way = head->answer == ANSWER_NONE;
@@ -351,6 +366,13 @@ static enum wire_side side_of(const struct connection *c, unsigned dir)
     return dir == c->request_dir ? WIRE_REQUEST : WIRE_RESPONSE;
 }
 
+/* Accepted connections. */
+static void open_changed(struct exchange_table *x)
+{
+    if (concurrency_connections(&x->concurrency, x->now.event_ns, x->stats.accepted - x->stats.closed))
+        x->short_of_memory = true;
+}
+
 static void side_closed(struct exchange_table *x, struct connection *c, enum wire_side side)
 {
     x->now.c = c;
@@ -402,6 +424,8 @@ static void on_gone(void *context, struct description *d)
     x->stats.closed += d->role == CONN_ACCEPTED;
     if (connstat_closed(&x->connstat, &d->life, conn_now(x->conns)->now_ns, conn_now(x->conns)->ending) < 0)
         x->short_of_memory = true;
+    if (d->role == CONN_ACCEPTED)
+        open_changed(x);
     if (!c)
         return;
     side_closed(x, c, WIRE_RESPONSE);
@@ -565,6 +589,7 @@ static void count_accepted(struct exchange_table *x, struct description *d)
     uint64_t open = x->stats.accepted - x->stats.closed;
     if (open > x->stats.open_peak)
         x->stats.open_peak = open;
+    open_changed(x);
 }
 
 /* At a checkpoint: a connection that was there before the detail begins. */
@@ -628,6 +653,7 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     struct stretch s;
     int result;
 
+    x->now.event_ns = item->time_ns;
     if (!item->proc && e->type != EVENT_op) { /* of no process: only a damaged trace has that */
         if (e->type == EVENT_io || e->type == EVENT_wait || e->type == EVENT_desc_open)
             *stretch_route = ROUTE_NONE;
@@ -682,6 +708,7 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
     if (!x)
         return NULL;
     x->routes = routes;
+    concurrency_start(&x->concurrency);
     x->sink = (struct wire_sink){.context = x, .begin = on_begin, .head = on_head, .end = on_end, .lost = on_lost};
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
@@ -701,6 +728,7 @@ void exchange_table_free(struct exchange_table *x)
     conn_table_free(x->conns);
     connstat_free(&x->connstat);
     flight_pool_reset(&x->pool);
+    concurrency_free(&x->concurrency);
     free(x);
 }
 
@@ -731,6 +759,7 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
 }
 
 const struct coverage *exchange_coverage(const struct exchange_table *x) { return &x->coverage; }
+const struct concurrency *exchange_concurrency(const struct exchange_table *x) { return &x->concurrency; }
 
 struct exchange_stats exchange_stats(const struct exchange_table *x)
 {

@@ -24,6 +24,7 @@
 #include "connstat.h"
 #include "descsite.h"
 #include "coverage.h"
+#include "concurrency.h"
 #include "merge.h"
 #include "route.h"
 #include "split.h"
@@ -44,6 +45,7 @@ struct exchange {
     uint16_t status; /* 0: the protocol has none */
     bool has_rx;     /* rx_ns is known */
     int64_t rx_ns, in_ns, ready_ns, out_ns, done_ns;
+    uint32_t in_flight; /* how many requests were, with this one, when it began; of upstream ones 0 */
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
     double shared_bytes; /* of them: from stretches shared with other routes, so that nobody knows whose they were */
@@ -89,6 +91,8 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
 
 /* How many of the connections' bytes were found in messages; after exchange_finish of those still open, too. */
 const struct coverage *exchange_coverage(const struct exchange_table *x);
+/* Requests in flight and open connections over time. */
+const struct concurrency *exchange_concurrency(const struct exchange_table *x);
 
 struct exchange_stats exchange_stats(const struct exchange_table *x);
 

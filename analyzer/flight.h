@@ -26,6 +26,7 @@ struct flight {
     int64_t quiet_ns;  /* when something else was last read of its connection, or this began */
     struct timesheet_entry time;
     bool by_close; /* answered, if at all, by the end of its connection */
+    bool counted;  /* in flight (concurrency.h) */
     bool complete; /* to be given out */
     bool over;     /* complete, or given up */
 };

@@ -594,6 +594,8 @@ static int process_kept(struct heap *h, const struct heap_process *p)
     return 0;
 }
 
+int heap_route_is(struct heap *h, int32_t route, int32_t other) { return kept_route_is(h->kept, route, other); }
+
 int heap_finish(struct heap *h, int64_t end_ns)
 {
     site_sample(&h->holdings.sites, end_ns);

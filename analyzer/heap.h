@@ -57,6 +57,9 @@ struct heap_row {
 /* -1 if memory is short. */
 int heap_take(struct heap *h, const struct heap_row *rows, size_t n);
 
+/* At the end of the stream, before heap_finish: what was of a route is of another one, which is itself. -1 if memory is short. */
+int heap_route_is(struct heap *h, int32_t route, int32_t other);
+
 /* Call once, at the end of the stream. */
 int heap_finish(struct heap *h, int64_t end_ns);
 

@@ -2,29 +2,44 @@
 /*
  * Buckets: values below 128 have one each; every further power of two is split into 128 equal ones. A quantile is given as
  * its bucket's middle, at most half a bucket (1/256 of the value) off. Mean and variance follow Welford (1962), so that a
- * billion values near each other do not cancel. The table is 57 KB of zero pages, of which a server's latencies touch two or
- * three.
+ * billion values near each other do not cancel; two histograms' are joined as Chan, Golub and LeVeque (1979) do. The 128
+ * buckets of a power of two are allocated with its first value, so that a histogram of few values, of which there may be
+ * thousands, is small.
  */
 #include "hist.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #define SPLIT_BITS 7
 #define SPLIT (1 << SPLIT_BITS)
 #define VALUE_MAX ((int64_t)1 << 62)
-#define BUCKETS ((62 - SPLIT_BITS + 2) * SPLIT)
+#define PAGES (62 - SPLIT_BITS + 2)
 
 struct hist {
     uint64_t count;
     int64_t min, max;
     double mean, squares; /* squares: sum of squared distances from the mean */
-    uint64_t bucket[BUCKETS];
+    bool short_of_memory; /* values lack their buckets, so there are no quantiles */
+    uint64_t *page[PAGES]; /* SPLIT buckets each; NULL: all are 0 */
 };
 
 struct hist *hist_new(void) { return calloc(1, sizeof(struct hist)); }
 
-void hist_free(struct hist *h) { free(h); }
+void hist_free(struct hist *h)
+{
+    for (unsigned i = 0; h && i < PAGES; i++)
+        free(h->page[i]);
+    free(h);
+}
+
+static bool page_make(struct hist *h, unsigned page)
+{
+    h->page[page] = calloc(SPLIT, sizeof *h->page[page]);
+    h->short_of_memory |= !h->page[page];
+    return h->page[page] != NULL;
+}
 
 static unsigned bucket_of(int64_t value)
 {
@@ -54,7 +69,35 @@ void hist_add(struct hist *h, int64_t value)
     double away = (double)value - h->mean;
     h->mean += away / (double)h->count;
     h->squares += away * ((double)value - h->mean);
-    h->bucket[bucket_of(value)]++;
+    unsigned bucket = bucket_of(value);
+    if (h->page[bucket / SPLIT] || page_make(h, bucket / SPLIT))
+        h->page[bucket / SPLIT][bucket % SPLIT]++;
+}
+
+void hist_merge(struct hist *h, const struct hist *other)
+{
+    if (!other->count)
+        return;
+    if (!h->count || other->min < h->min)
+        h->min = other->min;
+    if (!h->count || other->max > h->max)
+        h->max = other->max;
+    double n = (double)h->count, m = (double)other->count, away = other->mean - h->mean;
+    h->mean += away * m / (n + m);
+    h->squares += other->squares + away * away * n * m / (n + m);
+    h->count += other->count;
+    h->short_of_memory |= other->short_of_memory;
+    for (unsigned p = 0; p < PAGES; p++)
+        for (unsigned i = 0; other->page[p] && (h->page[p] || page_make(h, p)) && i < SPLIT; i++)
+            h->page[p][i] += other->page[p][i];
+}
+
+void hist_clear(struct hist *h)
+{
+    for (unsigned p = 0; h && p < PAGES; p++)
+        free(h->page[p]);
+    if (h)
+        *h = (struct hist){.count = 0};
 }
 
 uint64_t hist_count(const struct hist *h) { return h->count; }
@@ -69,7 +112,7 @@ double hist_stddev(const struct hist *h)
 
 double hist_quantile(const struct hist *h, double q)
 {
-    if (!h->count)
+    if (!h->count || h->short_of_memory)
         return NAN;
     double wanted = ceil(q * (double)h->count);
     uint64_t rank = wanted < 1 ? 1 : wanted >= (double)h->count ? h->count : (uint64_t)wanted;
@@ -79,8 +122,14 @@ double hist_quantile(const struct hist *h, double q)
         return (double)h->max;
 
     unsigned b = 0;
-    for (uint64_t seen = h->bucket[0]; seen < rank; seen += h->bucket[b])
-        b++;
+    for (uint64_t seen = 0;; b++) {
+        const uint64_t *page = h->page[b / SPLIT];
+        seen += page ? page[b % SPLIT] : 0;
+        if (seen >= rank)
+            break;
+        if (!page)
+            b |= SPLIT - 1;
+    }
     double value = bucket_middle(b);
     return value < (double)h->min ? (double)h->min : value > (double)h->max ? (double)h->max : value;
 }

@@ -35,6 +35,7 @@
 
 #include "holdings.h"
 #include "idmap.h"
+#include "student.h"
 
 #define BINS 1024       /* of a route's requests over time; merged in pairs when the run outgrows them */
 #define BLOCKS 24
@@ -48,6 +49,7 @@
 
 struct kept_route {
     uint32_t *bins;      /* requests in each, NULL: no request */
+    uint32_t is;         /* the route that it is a part of, or itself */
     uint64_t requests;
     uint64_t shared; /* of them, those some of whose objects may have no route */
     unsigned blocks;
@@ -96,18 +98,26 @@ void kept_free(struct kept *k)
     free(k);
 }
 
-static struct kept_route *route_make(struct kept *k, int32_t route)
+/* Perhaps without bins. */
+static struct kept_route *route_place(struct kept *k, int32_t route)
 {
     if ((size_t)route >= k->route_count) {
         struct kept_route *grown = realloc(k->routes, ((size_t)route + 1) * sizeof *grown);
         if (!grown)
             return NULL;
         for (size_t i = k->route_count; i <= (size_t)route; i++)
-            grown[i] = (struct kept_route){.pairs = NO_PAIR};
+            grown[i] = (struct kept_route){.pairs = NO_PAIR, .is = (uint32_t)i};
         k->routes = grown;
         k->route_count = (size_t)route + 1;
     }
-    struct kept_route *r = &k->routes[route];
+    return &k->routes[route];
+}
+
+static struct kept_route *route_make(struct kept *k, int32_t route)
+{
+    struct kept_route *r = route_place(k, route);
+    if (!r)
+        return NULL;
     if (!r->bins)
         r->bins = calloc(BINS, sizeof *r->bins);
     return r->bins ? r : NULL;
@@ -144,6 +154,24 @@ int kept_exchange(struct kept *k, int32_t route, int64_t time_ns, bool shared)
     r->bins[unit >> k->shift]++;
     r->requests++;
     r->shared += shared;
+    return 0;
+}
+
+int kept_route_is(struct kept *k, int32_t route, int32_t other)
+{
+    if (route < 0 || other < 0 || route > ROUTES_MAX || other > ROUTES_MAX || route == other)
+        return 0;
+    if (!route_place(k, route) || !route_make(k, other))
+        return -1;
+    struct kept_route *from = &k->routes[route], *into = &k->routes[other];
+    from->is = (uint32_t)other;
+    for (size_t b = 0; from->bins && b < BINS; b++)
+        into->bins[b] += from->bins[b];
+    into->requests += from->requests;
+    into->shared += from->shared;
+    from->requests = from->shared = 0;
+    free(from->bins);
+    from->bins = NULL;
     return 0;
 }
 
@@ -221,13 +249,16 @@ int kept_object(struct kept *k, const struct kept_site *site, const struct live_
     int16_t route = (int16_t)object->route;
     uint32_t bin = object->time >> k->shift;
 
-    if (route < 0 || (size_t)route >= k->route_count || !k->routes[route].block_of || bin >= BINS)
+    if (route < 0 || (size_t)route >= k->route_count || bin >= BINS)
         return 0;
-    uint8_t block = k->routes[route].block_of[bin];
+    uint32_t own = k->routes[route].is;
+    if (!k->routes[own].block_of)
+        return 0;
+    uint8_t block = k->routes[own].block_of[bin];
     /* the judgement takes all processes for alive at the trace's end: an object of one that was not must be old enough */
     if (block == NO_BLOCK || (process_end < k->end && (uint64_t)object->time + site->freed_age > process_end))
         return 0;
-    struct kept_pair *pair = pair_of(k, (uint32_t)route, site);
+    struct kept_pair *pair = pair_of(k, own, site);
     if (!pair)
         return -1;
     struct portion p = holdings_portion(object->size, object->shift);
@@ -300,15 +331,6 @@ static struct judged judge(const struct kept_route *r, const struct kept_pair *p
     j.several = holding >= 3;
     j.ratio = j.requests > 0 ? j.bytes / j.requests : 0;
     return j;
-}
-
-/* The 97.5 % point of Student's distribution (Abramowitz and Stegun, 26.7.5): within 0.1 % from 5 degrees on. */
-static double student_95(double df)
-{
-    const double z = Z95, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
-
-    return z + (z3 + z) / (4 * df) + (5 * z5 + 16 * z3 + 3 * z) / (96 * df * df) +
-           (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * df * df * df);
 }
 
 /* Adds the pair's part of each block's residual, scaled to give the variance of a mean over its blocks. */

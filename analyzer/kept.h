@@ -29,6 +29,9 @@ void kept_free(struct kept *k);
  * they are its own. -1 if memory is short. */
 int kept_exchange(struct kept *k, int32_t route, int64_t time_ns, bool shared);
 
+/* Before kept_begin: the requests and objects of a route are another's, which is itself. -1 if memory is short. */
+int kept_route_is(struct kept *k, int32_t route, int32_t other);
+
 /* No more requests: the trace ends here. */
 void kept_begin(struct kept *k, int64_t end_ns);
 

@@ -139,13 +139,29 @@ static struct report_times no_times(void)
 
 struct report_times report_times_of(const struct hist *h) { return h ? times_of(h) : no_times(); }
 
+/* Only what there is to see. */
+static int build_scaling(struct report_route *out, const struct scaling *in)
+{
+    struct scaling_result result;
+    for (enum scaling_axis axis = 0; axis < SCALING_AXES; axis++) {
+        if (!scaling_result(in, axis, &result))
+            continue;
+        out->scaling[axis] = malloc(sizeof result);
+        if (!out->scaling[axis])
+            return -1;
+        *out->scaling[axis] = result;
+    }
+    return 0;
+}
+
 static int build_route(struct report_route *out, const struct route *in, struct heap_kept kept, bool ledger)
 {
+    static const char *const origin[] = {[ROUTE_LEARNED] = "learned", [ROUTE_LISTED] = "listed", [ROUTE_OTHER] = "other"};
     bool guess = wire_protocol_guesses(in->protocol);
     double n = (double)in->requests, seconds = (double)(in->last_ns - in->first_ns) / 1e9;
     *out = (struct report_route){
         .name = strdup(in->name), .protocol = wire_protocol_name[in->protocol], .upstream = in->upstream,
-        .guess = guess, .waits = in->waits, .one_way = in->one_way, .in_multi = in->queued,
+        .origin = origin[in->origin], .guess = guess, .waits = in->waits, .one_way = in->one_way, .in_multi = in->queued,
         .requests = in->requests, .errors = in->errors, .rps = in->requests > 1 && seconds > 0 ? n / seconds : NAN,
         .latency = times_of(in->total_ns), .first_byte = times_of(in->first_byte_ns),
         .request_bytes_mean = n > 0 ? in->request_bytes_sum / n : NAN,
@@ -166,7 +182,7 @@ static int build_route(struct report_route *out, const struct route *in, struct 
     out->dispatch = out->dispatched ? times_of(in->dispatch_ns) : no_times();
     report_split_route(out, in);
     memcpy(out->status_class, in->status_class, sizeof out->status_class);
-    return out->name ? 0 : -1;
+    return out->name ? build_scaling(out, in->scaling) : -1;
 }
 
 static int by_requests(const void *a, const void *b)
@@ -200,6 +216,8 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
         return -1;
     for (size_t i = 0; i < n; i++) {
         const struct route *in = route_at(a->routes, i);
+        if (route_index(a->routes, i) != (int32_t)i)
+            continue;
         shared += in->shared_bytes;
         if (in->requests && build_route(&r->route[r->routes++], in, kept_of(r, a, i), ledger))
             return -1;
@@ -207,6 +225,7 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
     qsort(r->route, r->routes, sizeof *r->route, by_requests);
     r->connections = exchange_stats(a->exchanges);
     r->coverage = *exchange_coverage(a->exchanges);
+    report_concurrency_build(&r->concurrency, exchange_concurrency(a->exchanges), &a->footprint.threads.series);
     double all = r->connections.total_alloc_bytes;
     r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
     r->shared_share = all > 0 ? shared / all : NAN;
@@ -232,6 +251,8 @@ static int build_kept(struct kept_site *k, const struct report *r, const struct 
     double most = 0, answered = 0;
     uint64_t stack = 0;
     for (size_t i = 0; i < route_count(a->routes); i++) {
+        if (route_index(a->routes, i) != (int32_t)i)
+            continue;
         struct heap_kept kept = kept_of(r, a, i);
         const struct route *route = route_at(a->routes, i);
         answered += route->upstream || wire_protocol_guesses(route->protocol) ? 0 : (double)route->requests;
@@ -371,6 +392,7 @@ struct report *report_build(const struct analysis *a, struct symbols *symbols, c
     r->heap_cpu_s = r->io_cpu_s = r->recorder_cpu_s = r->process_cpu_s = r->shim_cpu_s = r->shim_share = NAN;
     r->path = strdup(path);
     r->options = *options;
+    r->listed = a->listed;
     if (r->path && !build(r, a, symbols))
         return r;
     report_free(r);
@@ -381,8 +403,11 @@ void report_free(struct report *r)
 {
     for (size_t i = 0; i < r->processes; i++)
         free(r->process[i].exe);
-    for (size_t i = 0; i < r->routes; i++)
+    for (size_t i = 0; i < r->routes; i++) {
         free(r->route[i].name);
+        for (enum scaling_axis axis = 0; axis < SCALING_AXES; axis++)
+            free(r->route[i].scaling[axis]);
+    }
     report_sites_free(&r->sites);
     report_memory_free(r->by_route);
     free(r->process);

@@ -14,8 +14,10 @@
 #include <stdio.h>
 
 #include "analysis.h"
+#include "concurrency.h"
 #include "event.h"
 #include "places.h"
+#include "scaling.h"
 #include "symbols.h"
 #include "verdict.h"
 
@@ -23,6 +25,7 @@
 #define REPORT_SITES 10   /* of each order, unless asked for otherwise */
 #define REPORT_STACK 256  /* frames of a site, inlined ones included */
 #define REPORT_VERDICTS 3
+#define REPORT_POINTS 50 /* of quantities over time */
 
 struct report_process {
     uint32_t pid, ppid;
@@ -67,6 +70,7 @@ struct report_route {
     bool upstream;
     bool guess; /* turns of connections of no known protocol (turn.h) */
     bool waits; /* times are those of waiting for data */
+    const char *origin; /* "learned", "listed" or "other" */
     uint64_t requests, errors;
     uint64_t one_way, in_multi; /* of the requests: without a response, and so without times; carried out later */
     uint64_t status_class[6]; /* as in route.h */
@@ -82,6 +86,32 @@ struct report_route {
     double allocations_per_request, allocated_bytes_per_request;
     double shared_share; /* of these bytes: of stretches that several routes share; NaN: nothing was allocated */
     struct report_interval kept_bytes_per_request;
+    struct scaling_result *scaling[SCALING_AXES]; /* NULL: its sizes never differed by a power of two */
+};
+
+/* So many requests in flight at once. */
+struct report_level {
+    uint64_t from, to;    /* both included */
+    uint64_t requests;    /* that began so, themselves included */
+    double rps;           /* answered a second while there were so many */
+    double seconds;       /* how long that was */
+    double p50_ns, p99_ns; /* latency of those requests */
+};
+
+struct report_point { /* of a stretch of time */
+    double in_flight, in_flight_peak, connections, threads, rps; /* connections, threads: at its end */
+};
+
+struct report_concurrency {
+    uint64_t answered; /* 0: nothing else is filled */
+    double seconds;    /* from the first request's beginning to the last answer's end */
+    double mean;       /* requests in flight in that time */
+    uint64_t peak;
+    struct report_level level[CONCURRENCY_LEVELS];
+    size_t levels; /* those that there were */
+    double from_s, step_s;
+    struct report_point point[REPORT_POINTS];
+    size_t points;
 };
 
 /* What sites are ranked by. */
@@ -171,6 +201,8 @@ struct report {
     size_t routes;
     struct report_slow *slow; /* the slowest first */
     size_t slows;
+    bool listed;   /* the user gave templates of routes */
+    struct report_concurrency concurrency;
     struct exchange_stats connections;
     double attributed_share; /* of the allocated bytes, to requests */
     double shared_share;     /* of the allocated bytes, to several requests of different routes, and so split evenly */
@@ -212,6 +244,9 @@ struct report_times report_times_of(const struct hist *h);  /* all NaN if there 
 /* The parts that are about where the time of requests went (report_split.c). */
 void report_split_route(struct report_route *out, const struct route *in);
 int report_split_slowest(struct report *r, const struct analysis *a); /* -1 if memory is short */
+
+/* And the one about concurrency (report_concurrency.c). */
+void report_concurrency_build(struct report_concurrency *out, const struct concurrency *c, const struct series *threads);
 
 /* What a site is ranked by; NaN: not known. */
 double report_site_value(const struct report_site *s, enum report_order order);

@@ -204,6 +204,7 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         put_text(j, out, "protocol", in->protocol);
         put(j, out, "guess", cJSON_CreateBool(in->guess));
         put(j, out, "waits", cJSON_CreateBool(in->waits));
+        put_text(j, out, "origin", in->origin);
         put_count(j, out, "requests", in->requests);
         put_count(j, out, "without_response", in->one_way);
         put_count(j, out, "queued_in_transaction", in->in_multi);
@@ -225,6 +226,7 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         put_number(j, out, "allocated_bytes_per_request", in->allocated_bytes_per_request);
         put_number(j, out, "shared_share", in->shared_share);
         put_interval(j, out, "kept_bytes_per_request", in->kept_bytes_per_request, 1);
+        report_json_scaling(j, out, in);
     }
 }
 
@@ -427,6 +429,7 @@ int report_json(const struct report *r, FILE *out)
     put_routes(&j, root, "upstream_routes", r, true);
     if (r->slows)
         put(&j, root, "slowest", report_json_slowest(r));
+    report_json_concurrency(&j, root, &r->concurrency);
     put_rest(&j, root, r);
     char *text = j.failed ? NULL : cJSON_Print(root);
     cJSON_Delete(root);

@@ -95,7 +95,8 @@ static void add_opener(struct opener *sum, const struct opener *o)
 }
 
 /* Those of the same place, kind and route together; what was inherited or accepted only as sums. */
-static size_t gather(struct report_memory *m, struct opener *out, const struct descsite_table *t, const struct places *places)
+static size_t gather(struct report_memory *m, struct opener *out, const struct analysis *a, const struct descsite_table *t,
+                     const struct places *places)
 {
     size_t n = 0, distinct = 0;
 
@@ -110,7 +111,10 @@ static size_t gather(struct report_memory *m, struct opener *out, const struct d
             m->accepted_closed += row->closed;
             m->accepted_open += row->left;
         } else {
-            out[n++] = (struct opener){*row, row->key.stack ? places_find(places, row->key.stack) : NULL, i == DESCSITE_REST};
+            out[n] = (struct opener){*row, row->key.stack ? places_find(places, row->key.stack) : NULL, i == DESCSITE_REST};
+            if (row->key.route >= 0) /* it may have become a part of another since */
+                out[n].sum.key.route = route_index(a->routes, (size_t)row->key.route);
+            n++;
         }
     }
     qsort(out, n, sizeof *out, by_key);
@@ -127,7 +131,7 @@ static int build_openers(struct report_memory *m, const struct analysis *a, cons
 {
     const struct descsite_table *t = exchange_descsites(a->exchanges);
     struct opener *all = malloc((t->count + 1) * sizeof *all);
-    size_t n = all ? gather(m, all, t, places) : 0;
+    size_t n = all ? gather(m, all, a, t, places) : 0;
     bool failed = !all;
 
     m->opener = calloc(REPORT_ROWS_MAX, sizeof *m->opener);

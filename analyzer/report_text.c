@@ -217,6 +217,7 @@ static void print_routes(const struct page *p, const struct report *r)
         if (r->detail.trimmed)
             fprintf(p->out, "Of the last %s only: see DETAIL.\n", units_clock(last, r->detail.seconds));
         print_status(p, r);
+        report_text_other(p, r);
     } else {
         page_heading(p, "ROUTES\n");
         fputs("  none: no request of a known protocol was answered\n", p->out);
@@ -439,6 +440,8 @@ int report_text(const struct report *r, FILE *out, bool colour)
     print_detail(&p, r);
     print_verdicts(&p, r);
     print_routes(&p, r);
+    report_text_scaling(&p, r);
+    report_text_concurrency(&p, r);
     print_memory(&p, r);
     report_text_kept(&p, r);
     print_descriptors(&p, r);

@@ -14,5 +14,13 @@ void report_text_split(const struct page *p, const struct report *r);
 
 /* Bytes of the connections that were found in messages, and messages that were pushed (report_text_coverage.c). */
 void report_text_coverage(const struct page *p, const struct report *r);
+/* What is under "other", and what is not in the user's file of routes (report_text_other.c). */
+void report_text_other(const struct page *p, const struct report *r);
+
+/* Requests in flight, over time and by what that did to latency (report_text_concurrency.c). */
+void report_text_concurrency(const struct page *p, const struct report *r);
+
+/* Routes whose latency depends on the size of requests or responses (report_text_scaling.c). */
+void report_text_scaling(const struct page *p, const struct report *r);
 
 #endif

@@ -56,6 +56,16 @@ static void sum_up(struct splits_sum *to, const struct splits_sum *step)
         to->ns[kind] += step->ns[kind];
 }
 
+void splits_merge(struct splits *into, const struct splits *from)
+{
+    for (unsigned i = 0; i < SPLITS_STEPS; i++) {
+        if (from->step[i] && !into->step[i])
+            into->step[i] = calloc(1, sizeof *into->step[i]);
+        if (into->step[i])
+            sum_up(into->step[i], from->step[i]);
+    }
+}
+
 struct splits_sum splits_all(const struct splits *s)
 {
     struct splits_sum all = {0};

@@ -27,6 +27,9 @@ void splits_free(struct splits *s);
 /* Left out if memory is short. */
 void splits_add(struct splits *s, const struct split *split, int64_t total_ns);
 
+/* Adds all of `from`. Left out, in part, if memory is short. */
+void splits_merge(struct splits *into, const struct splits *from);
+
 struct splits_sum splits_all(const struct splits *s);
 
 /* Of the slowest: those of the fewest steps that hold at least that share of all. *from_ns: they all took so long at

@@ -231,7 +231,7 @@ static void growth_of_a_site(void **state)
 
 /* --- kept --- */
 
-enum { LEAKY, CLEAN, BUSY, ROUTES };
+enum { LEAKY, CLEAN, BUSY, ROUTES, OTHER_LEAKY = 40 };
 enum { STACK_LEAK = 1, STACK_SCRATCH, STACK_CONNECTION, STACK_LAZY, STACK_CACHE };
 
 struct server {
@@ -241,6 +241,7 @@ struct server {
     unsigned leak_bytes, leak_every;
     unsigned lazy_requests; /* the first requests leave something that stays */
     bool connections_close; /* before the end */
+    bool two_routes;        /* LEAKY is known as two, of which it turns out that they are one */
 };
 
 static uint64_t server_alloc(struct server *s, uint64_t size, uint64_t stack)
@@ -253,7 +254,8 @@ static uint64_t server_alloc(struct server *s, uint64_t size, uint64_t stack)
 static void server_request(struct server *s, unsigned i)
 {
     int32_t route = (int32_t)(i % ROUTES);
-    struct exchange x = {.proc = 1, .route = route, .in_ns = now, .ready_ns = now};
+    int32_t known = route == LEAKY && s->two_routes && s->seed >> 40 & 1 ? OTHER_LEAKY : route;
+    struct exchange x = {.proc = 1, .route = known, .in_ns = now, .ready_ns = now};
 
     close_stretch(10, ROUTE_NONE); /* the read */
     uint64_t scratch = server_alloc(s, 300, STACK_SCRATCH);
@@ -268,7 +270,7 @@ static void server_request(struct server *s, unsigned i)
         server_alloc(s, s->leak_bytes, STACK_LEAK);
     now += MS / 10;
     feed_free(1, scratch, OP_FREE);
-    close_stretch(10, route);
+    close_stretch(10, known);
     x.out_ns = x.done_ns = now;
     assert_int_equal(heapfeed_exchange(way, &x), 0);
     feed_wait(1);
@@ -290,6 +292,8 @@ static void run_server(struct heap *h, struct server *s, unsigned requests)
         feed_free(1, connection[i], OP_FREE);
     feed_wait(1);
     now += 100 * MS;
+    settle(h);
+    assert_int_equal(heap_route_is(h, OTHER_LEAKY, LEAKY), 0);
     assert_int_equal(finish(h, now), 0);
 }
 
@@ -394,6 +398,27 @@ static void shared_requests_are_not_certain(void **state)
     struct heap_kept kept = heap_kept(h, LEAKY);
     assert_true(kept.low <= 50 && kept.low > 40 && kept.high >= 100 && kept.high < 120);
     assert_true(isnan(heap_kept(h, CLEAN).bytes_per_request)); /* all of its requests may have lost theirs */
+}
+
+static void routes_become_one(void **state)
+{
+    struct server s = {.leak_bytes = 1000, .leak_every = 1, .lazy_requests = 30, .two_routes = true};
+
+    run_server(*state, &s, 6000);
+    struct heap_kept kept = heap_kept(*state, LEAKY);
+    assert_true(fabs(kept.bytes_per_request - 1000) < 20);
+    assert_true(kept.low > 970 && kept.low <= 1000);
+    assert_in_range(kept.requests, 1500, 2000);
+    assert_true(isnan(heap_kept(*state, OTHER_LEAKY).bytes_per_request));
+}
+
+static void requests_become_one_s(void **state)
+{
+    struct server s = {.leak_every = 1, .two_routes = true};
+
+    run_server(*state, &s, 6000);
+    assert_int_equal(heap_kept(*state, LEAKY).requests, 2000);
+    assert_nothing_kept(*state, LEAKY);
 }
 
 static void now_and_then_is_found(void **state)
@@ -582,6 +607,8 @@ int main(void)
         HEAP_TEST(pairs_are_told_apart),
         HEAP_TEST(pairs_are_bounded),
         HEAP_TEST(shared_requests_are_not_certain),
+        HEAP_TEST(routes_become_one),
+        HEAP_TEST(requests_become_one_s),
         HEAP_TEST(now_and_then_is_found),
         HEAP_TEST(a_clean_server_keeps_nothing),
         HEAP_TEST(too_little_says_nothing),
