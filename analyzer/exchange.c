@@ -14,6 +14,7 @@
 #include "attribution.h"
 #include "conn.h"
 #include "flight.h"
+#include "tls.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -29,6 +30,7 @@ struct connection {
     bool response_counts; /* its head was seen, and it answers the front of the queue */
     bool limping;
     bool half_closed;
+    bool plain;       /* its streams are what a TLS library gave and took */
     bool held;        /* its streams begin before the detail does: what is missing there is no loss */
     uint32_t pending; /* responses still to come that answer requests from before */
     uint32_t half_closed_proc;
@@ -52,6 +54,7 @@ struct exchange_table {
     struct route_table *routes;
     struct conn_table *conns;
     struct attribution *attribution;
+    struct tls_table *tls;
     struct flight_pool pool;
     struct wire_sink sink;
     struct exchange_stats stats;
@@ -284,6 +287,24 @@ static struct connection *connection_of(struct description *d, unsigned dir)
     return c;
 }
 
+/* Plaintext is seen for the first time: what went before it is of other streams. */
+static int begin_plain(struct exchange_table *x, struct connection *c, const struct description *d, unsigned dir)
+{
+    struct wire_conn *wire = wire_new();
+
+    if (!wire)
+        return -1;
+    if (c->limping)
+        limp_home(x, c);
+    give_up(x, c);
+    wire_free(c->wire);
+    c->wire = wire;
+    c->plain = true;
+    c->response_open = c->response_counts = false;
+    c->request_dir = (uint8_t)(d->role == CONN_ACCEPTED ? 0 : d->role == CONN_CONNECTED ? 1 : dir);
+    return 0;
+}
+
 static enum wire_side side_of(const struct connection *c, unsigned dir)
 {
     return dir == c->request_dir ? WIRE_REQUEST : WIRE_RESPONSE;
@@ -423,10 +444,13 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     now->rx_ns = item->time_ns - (now->has_rx ? (int64_t)e->rx_ns : 0);
     now->first_ns = item->time_ns - (e->dir == 1 && e->duration ? merge_ticks_to_ns(m, e->duration) : 0);
     enum stretch_end end = STRETCH_OTHER;
+    int carries = is_stream(d, e) || e->flags & IO_PLAIN ? tls_feed_io(x->tls, item, d) : 0;
+    if (carries < 0)
+        return -1;
     if (is_stream(d, e)) {
-        if ((int64_t)e->bytes > 0) {
+        if ((int64_t)e->bytes > 0 && carries) {
             struct connection *c = connection_of(d, (unsigned)e->dir);
-            if (!c)
+            if (!c || (e->flags & IO_PLAIN && !c->plain && begin_plain(x, c, d, (unsigned)e->dir) < 0))
                 return -1;
             feed_bytes(x, c, &item->event);
             end = e->dir == 0 ? STRETCH_READ : STRETCH_WRITE;
@@ -516,6 +540,9 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     case EVENT_sock:
         result = feed_sock(x, item);
         break;
+    case EVENT_tls:
+        result = tls_feed(x->tls, m, item, conn_find(x->conns, e->u.tls.desc));
+        break;
     case EVENT_thread_exit:
         attribution_thread_end(x->attribution, item->thread);
         return 0;
@@ -546,7 +573,8 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
     x->sink = (struct wire_sink){.context = x, .begin = on_begin, .head = on_head, .end = on_end, .lost = on_lost};
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
-    if (!x->conns || !x->attribution) {
+    x->tls = tls_table_new();
+    if (!x->conns || !x->attribution || !x->tls) {
         exchange_table_free(x);
         return NULL;
     }
@@ -559,6 +587,7 @@ void exchange_table_free(struct exchange_table *x)
         return;
     attribution_free(x->attribution);
     conn_table_free(x->conns);
+    tls_table_free(x->tls);
     flight_pool_reset(&x->pool);
     free(x);
 }
@@ -575,6 +604,8 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
 {
     conn_descriptors(x->conns, proc, by_kind, half_closed);
 }
+
+const struct tls_stats *exchange_tls(const struct exchange_table *x) { return tls_stats(x->tls); }
 
 struct exchange_stats exchange_stats(const struct exchange_table *x)
 {

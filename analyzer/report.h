@@ -17,6 +17,7 @@
 #include "event.h"
 #include "places.h"
 #include "symbols.h"
+#include "tls.h"
 #include "verdict.h"
 
 #define REPORT_UNKNOWN UINT64_MAX
@@ -122,6 +123,29 @@ struct report_sampling {
     struct report_interval bytes_ratio, count_ratio; /* what the sites' estimates add up to, as shares of these */
 };
 
+struct report_tls_times { /* nanoseconds */
+    double mean, p50, p99, max;
+};
+
+struct report_handshakes {
+    uint64_t done, failed, resumed; /* resumed: of those done */
+    struct report_tls_times duration, cpu; /* of those done */
+};
+
+struct report_tls_program {
+    char *exe;
+    uint64_t seen, unseen; /* connections with an intercepted TLS library at work, and without */
+};
+
+struct report_tls {
+    bool any; /* false: there was no TLS */
+    uint64_t connections[TLS_TIE_COUNT], unseen, strays; /* as in tls.h, with what follows */
+    uint64_t plain_bytes[2], cipher_bytes[2], versions[5];
+    struct report_handshakes handshakes[TLS_SIDES];
+    struct report_tls_program *program; /* those with connections of TLS */
+    size_t programs;
+};
+
 struct report {
     struct report_detail detail;
     char *path;
@@ -157,6 +181,8 @@ struct report {
     uint64_t closed_unseen; /* times that a descriptor which events told of was found to be gone */
     const struct unseen *unseen; /* borrowed of the analysis; NULL: none */
 
+    struct report_tls tls;
+
     struct verdict verdict[REPORT_VERDICTS];
     int exit_code; /* 1 if a verdict is LEAK, else 0; a command may be stricter */
 };
@@ -172,6 +198,10 @@ int report_sites_build(struct report_sites *out, const struct places *places, st
 int report_site_build(struct report_site *out, const struct place *place, struct symbols *symbols);
 void report_sites_free(struct report_sites *s);
 void report_site_clear(struct report_site *s);
+
+/* The part about TLS (report_tls.c). -1 if memory is short. */
+int report_tls_build(struct report_tls *out, const struct analysis *a);
+void report_tls_free(struct report_tls *t);
 
 /* What a site is ranked by; NaN: not known. */
 double report_site_value(const struct report_site *s, enum report_order order);

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "event.h"
 #include "frame.h"
+#include "openssl.h"
 #include "ops.h"
 #include "real.h"
 #include "ring.h"
@@ -57,5 +58,6 @@ int dlclose(void *handle)
     record_code(NULL, OP_dlclose);
     int result = real.dlclose(handle);
     stack_flush();
+    openssl_unloaded();
     return result;
 }

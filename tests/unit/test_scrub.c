@@ -124,7 +124,7 @@ static void test_short_output(void **state)
 static void test_unwanted_words(void **state)
 {
     static _Atomic uint64_t words[UNWANTED_WORDS];
-    const uint32_t desc = 5, other = desc + UNWANTED_WORDS / 2; /* fall on the same word */
+    const uint32_t desc = 5, other = desc + UNWANTED_WORDS / 4; /* fall on the same word */
     (void)state;
     assert_int_equal(unwanted_end(words, desc, 0), 0);
     unwanted_set(words, desc, 0, 5000);
@@ -134,8 +134,11 @@ static void test_unwanted_words(void **state)
     unwanted_set(words, other, 0, UNWANTED_FOR_GOOD);
     assert_int_equal(unwanted_end(words, desc, 0), 0);
     assert_int_equal(unwanted_end(words, other, 0), UNWANTED_FOR_GOOD);
-    unwanted_set(words, UINT32_MAX, 1, UINT64_C(1) << 53);
-    assert_int_equal(unwanted_end(words, UINT32_MAX, 1), UINT64_C(1) << 53);
+    unwanted_set(words, UINT32_MAX, 1, UINT64_C(1) << 52);
+    assert_int_equal(unwanted_end(words, UINT32_MAX, 1), UINT64_C(1) << 52);
+    assert_int_equal(unwanted_end(words, UINT32_MAX, 1 + UNWANTED_PLAIN), 0);
+    unwanted_set(words, UINT32_MAX, 1 + UNWANTED_PLAIN, 5000);
+    assert_int_equal(unwanted_end(words, UINT32_MAX, 1 + UNWANTED_PLAIN), 4096);
 }
 
 /* Bytes within a stretch that is not wanted need not be captured: what is written is the same. */
