@@ -4,13 +4,14 @@
 that belongs to the way in which the host uses the library; and hosts that have another library, or none, notice nothing."""
 
 import os
+import socket
 import ssl
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from both import LOUD, answered, both, http_mix, served  # noqa: E402
-from harness import ROOT, Tap, Server, dump, free_port, have, perfanalyze, report, route_of, run, run_shimmed, start_shop, work_dir  # noqa: E402
-from servers import start_apache, start_haproxy, start_nginx, start_redis, start_uvicorn, redis_calls  # noqa: E402
+from harness import O, ROOT, Tap, Server, dump, free_port, have, perfanalyze, report, route_of, run, run_shimmed, start_shop, work_dir  # noqa: E402
+from servers import start_apache, start_haproxy, start_nginx, start_redis, start_uvicorn, raw_exchange, redis_calls  # noqa: E402
 
 FILES = {'small.txt': b's' * 1024, 'big.bin': b'b' * 200_000}
 SITE = [('GET', '/small.txt', None), ('GET', '/big.bin', None), ('GET', '/missing?token=hunter2', None),
@@ -164,5 +165,111 @@ with start_nginx(FILES, server=f'listen 127.0.0.1:{tls_port} ssl; ssl_certificat
     tap.equal((tls['connections'], tls['handshakes']['client']['done']), ({'descriptor': 0, 'inside': 1, 'receive': 0}, 1),
               'curl: one connection, known by the socket calls inside')
 
-tap.done()
+AIOHTTP = """
+import asyncio, ssl, sys
+import aiohttp
+async def main():
+    context = ssl.create_default_context(cafile=sys.argv[1])
+    async with aiohttp.ClientSession() as session:
+        async def fetch(i):
+            async with session.get(sys.argv[2] + ('/small.txt', '/big.bin')[i % 2], ssl=context) as response:
+                return len(await response.read())
+        print(sum(await asyncio.gather(*(fetch(i) for i in range(100)))))
+asyncio.run(main())
+"""
+if run(['/usr/bin/python3', '-c', 'import aiohttp']).returncode == 0:
+    with start_nginx(FILES, server=f'listen 127.0.0.1:{tls_port} ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key {KEY};',
+                     shimmed=False):
+        client = run_shimmed(['/usr/bin/python3', '-c', AIOHTTP, CERTIFICATE, f'https://127.0.0.1:{tls_port}'], env=NO_LOSS)
+        result = report(client.trace)
+        tap.equal((client.stdout.strip(), {r['route']: r['requests'] for r in result['upstream_routes']}),
+                  (str(50 * sum(map(len, FILES.values()))), {'GET /small.txt': 50, 'GET /big.bin': 50}),
+                  'aiohttp: each of its requests is counted')
+        tls = result['tls']
+        count = tls['connections']['receive']
+        tap.ok(1 < count <= 100 and tls['connections'] == {'descriptor': 0, 'inside': 0, 'receive': count},
+               'aiohttp: many connections on one thread, known by what it read last', tls)
+else:
+    tap.skip('aiohttp', 'not installed')
 
+# --- a handshake that fails, and one that goes on where another left off ---
+
+with Server(['/usr/bin/python3', f'{ROOT}/tests/servers/tls_sync.py', CERTIFICATE, KEY], ready=r'listening on 127\.0\.0\.1:(\d+)',
+            env=NO_LOSS) as server:
+    raw_exchange(server.port, b'GET / HTTP/1.0\r\n\r\n')
+    sessions = []
+    for i in range(2):
+        with socket.create_connection(('127.0.0.1', server.port), 10) as s:
+            with CLIENT.wrap_socket(s, server_hostname='127.0.0.1', session=sessions[-1] if sessions else None) as wrapped:
+                wrapped.sendall(b'GET /a HTTP/1.1\r\nHost: x\r\n\r\n')
+                while not wrapped.recv(65536).endswith(b'/a'):
+                    pass
+                sessions.append(wrapped.session)
+result = report(server.trace)
+both_sides = result['tls']['handshakes']
+tap.equal((both_sides['server']['done'], both_sides['server']['resumed'], both_sides['server']['failed']), (2, 1, 1),
+          'handshakes: two done, one of them resumed, one failed')
+tap.equal(both_sides['versions']['1.3'], 2, 'handshakes: their version')
+tap.equal(served(result), 2, 'handshakes: and what followed')
+
+# --- hosts with a TLS library of their own, or several, or none ---
+
+probe = f'{O}/tests/programs/tls_probe'
+bare, shimmed = run([probe]), run_shimmed([probe])
+tap.equal((shimmed.stdout, set(shimmed.stdout.strip())), (bare.stdout, {'0'}), 'who looks for a TLS library finds none')
+
+VERSIONS = {'1.1': ('libssl.so.1.1', 11, ['OPENSSL_1_1_0']), '3': ('libssl.so.3', 3, ['OPENSSL_3.0.0']),
+            'bundled': ('libssl-81ffa89e.so.3', 33, ['OPENSSL_3.0.0']), 'boring': ('libssl.so', 99, [])}
+
+
+def build(cmd):
+    built = run(['cc', '-w', '-g', *cmd])
+    if built.returncode:
+        raise RuntimeError(built.stderr)
+
+
+library, user = (f'{ROOT}/tests/hosts/{name}' for name in ('tls_library.c', 'tls_user.c'))
+plugins = []
+for name, (soname, answer, versions) in VERSIONS.items():
+    place = os.path.join(directory, name)
+    os.mkdir(place)
+    with open(f'{place}/map', 'w') as f:
+        f.write(''.join(f'{version} {{ global: *; }};\n' for version in versions))
+    build(['-shared', '-fPIC', f'-DANSWER={answer}', f'-Wl,-soname,{soname}',
+           *([f'-Wl,--version-script={place}/map'] if versions else []), library, '-o', f'{place}/{soname}'])
+    build(['-shared', '-fPIC', '-DPLUGIN', user, f'{place}/{soname}', f'-Wl,-rpath,{place}', '-o', f'{place}/plugin.so'])
+    plugins.append(f'{place}/plugin.so')
+build([user, '-ldl', '-o', f'{directory}/tls_user'])
+bare = run([f'{directory}/tls_user', *plugins])
+shimmed = run_shimmed([f'{directory}/tls_user', *plugins], env=NO_LOSS)
+tap.equal(bare.stdout, '11 11 3 11 3 33 11 3 33 99 ' * 3 + '\n', 'four TLS libraries in one process')
+tap.equal((shimmed.stdout, shimmed.returncode), (bare.stdout, 0), 'each session is given to the library that made it')
+tap.equal(report(shimmed.trace)['trace']['lost_events'], 0, 'nothing was lost')
+plain = {(e.fields['op'], e.int('bytes'), e.int('desc')) for e in dump(shimmed.trace) if e.name == 'io' and 'SSL' in e.fields['op']}
+tap.equal(plain, {(op, n, 0) for op in ('SSL_read', 'SSL_write') for n in (11, 3, 33)},
+          'their plaintext is recorded, of no connection, but for the one without versions')
+
+NODE = """
+const https = require('https'), fs = require('fs');
+const options = {cert: fs.readFileSync(process.argv[1]), key: fs.readFileSync(process.argv[2])};
+const server = https.createServer(options, (request, response) => {
+  request.resume(); request.on('end', () => response.end('seen ' + request.method)); });
+server.listen(0, '127.0.0.1', () => console.log('listening on 127.0.0.1:' + server.address().port));
+process.on('SIGTERM', () => process.exit(0));
+"""
+if have('node'):
+    with Server([have('node'), '-e', NODE, CERTIFICATE, KEY], ready=r'listening on 127\.0\.0\.1:(\d+)', env=NO_LOSS) as server:
+        seen = http_mix(server.port, GETS, CONNECTIONS, 3, tls=CLIENT)
+        status = server.stop()
+    result = report(server.trace)
+    tap.equal((answered(seen), status), (len(GETS) * CONNECTIONS * 3, 0), 'node: all is answered')
+    tls = result['tls']
+    tap.equal((served(result), tls['unseen_connections'], sum(tls['connections'].values()), tls['plaintext_bytes_in']),
+              (0, CONNECTIONS, 0, 0), 'node: its TLS is its own, and nothing is believed of it')
+    text = ' '.join(perfanalyze(server.trace).stdout.split())
+    tap.ok(f'TLS is inside of {os.path.realpath(have("node"))}' in text and f'requests on {CONNECTIONS} connections cannot be seen' in text,
+           'node: the report says so', text)
+else:
+    tap.skip('node', 'node is not installed')
+
+tap.done()
