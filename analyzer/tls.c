@@ -98,7 +98,7 @@ static void count(uint64_t bytes[2], const struct event_io *e)
         bytes[e->dir & 1] += e->bytes;
 }
 
-int tls_feed_io(struct tls_table *t, const struct item *item, struct description *d)
+int tls_feed_stream(struct tls_table *t, const struct item *item, struct description *d)
 {
     const struct event_io *e = &item->event.u.io;
     bool plain = e->flags & IO_PLAIN;
@@ -107,8 +107,6 @@ int tls_feed_io(struct tls_table *t, const struct item *item, struct description
         t->stats.strays += plain;
         return !plain;
     }
-    if (!(d->tls | (e->flags & (IO_PLAIN | IO_CIPHER | IO_TLS))))
-        return 1;
     if ((e->flags & (IO_PLAIN | IO_CIPHER | IO_TLS)) && note_tls(t, item->proc, d, e->flags & (IO_PLAIN | IO_CIPHER)) < 0)
         return -1;
     count(plain ? t->stats.plain_bytes : t->stats.cipher_bytes, e);

@@ -50,7 +50,12 @@ void tls_table_free(struct tls_table *t);
 
 /* An event of a stream, with its description, which may be NULL. Says whether exchanges are to be looked for in its bytes: not in
  * ciphertext. -1 if memory is short. */
-int tls_feed_io(struct tls_table *t, const struct item *item, struct description *d);
+int tls_feed_stream(struct tls_table *t, const struct item *item, struct description *d);
+static inline int tls_feed_io(struct tls_table *t, const struct item *item, struct description *d)
+{
+    bool other = d && !(d->tls || item->event.u.io.flags & (IO_PLAIN | IO_CIPHER | IO_TLS));
+    return other ? 1 : tls_feed_stream(t, item, d);
+}
 
 /* A handshake; d as above. -1 if memory is short. */
 int tls_feed(struct tls_table *t, const struct merge *m, const struct item *item, struct description *d);
