@@ -31,7 +31,7 @@ struct description {
     uint8_t role;  /* enum conn_role */
     bool held;        /* it was open before the detail of a trimmed trace begins */
     uint32_t pending; /* then: requests that were unanswered where it begins */
-    uint8_t tls;       /* tls.c's */
+    uint8_t tls;       /* tlsuse.c's */
     uint32_t tls_proc;
     struct connection *connection; /* the caller's; NULL until it sets it */
 };

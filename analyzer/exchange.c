@@ -14,7 +14,7 @@
 #include "attribution.h"
 #include "conn.h"
 #include "flight.h"
-#include "tls.h"
+#include "tlsuse.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -54,7 +54,7 @@ struct exchange_table {
     struct route_table *routes;
     struct conn_table *conns;
     struct attribution *attribution;
-    struct tls_table *tls;
+    struct tlsuse_table *tls;
     struct flight_pool pool;
     struct wire_sink sink;
     struct exchange_stats stats;
@@ -444,7 +444,7 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     now->rx_ns = item->time_ns - (now->has_rx ? (int64_t)e->rx_ns : 0);
     now->first_ns = item->time_ns - (e->dir == 1 && e->duration ? merge_ticks_to_ns(m, e->duration) : 0);
     enum stretch_end end = STRETCH_OTHER;
-    int carries = is_stream(d, e) || e->flags & IO_PLAIN ? tls_feed_io(x->tls, item, d) : 0;
+    int carries = is_stream(d, e) || e->flags & IO_PLAIN ? tlsuse_feed_io(x->tls, item, d) : 0;
     if (carries < 0)
         return -1;
     if (is_stream(d, e)) {
@@ -541,7 +541,7 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
         result = feed_sock(x, item);
         break;
     case EVENT_tls:
-        result = tls_feed(x->tls, m, item, conn_find(x->conns, e->u.tls.desc));
+        result = tlsuse_feed(x->tls, m, item, conn_find(x->conns, e->u.tls.desc));
         break;
     case EVENT_thread_exit:
         attribution_thread_end(x->attribution, item->thread);
@@ -573,7 +573,7 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
     x->sink = (struct wire_sink){.context = x, .begin = on_begin, .head = on_head, .end = on_end, .lost = on_lost};
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
-    x->tls = tls_table_new();
+    x->tls = tlsuse_table_new();
     if (!x->conns || !x->attribution || !x->tls) {
         exchange_table_free(x);
         return NULL;
@@ -587,7 +587,7 @@ void exchange_table_free(struct exchange_table *x)
         return;
     attribution_free(x->attribution);
     conn_table_free(x->conns);
-    tls_table_free(x->tls);
+    tlsuse_table_free(x->tls);
     flight_pool_reset(&x->pool);
     free(x);
 }
@@ -605,7 +605,7 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
     conn_descriptors(x->conns, proc, by_kind, half_closed);
 }
 
-const struct tls_stats *exchange_tls(const struct exchange_table *x) { return tls_stats(x->tls); }
+const struct tlsuse_stats *exchange_tls(const struct exchange_table *x) { return tlsuse_stats(x->tls); }
 
 struct exchange_stats exchange_stats(const struct exchange_table *x)
 {

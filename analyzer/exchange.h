@@ -75,7 +75,7 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
 struct exchange_stats exchange_stats(const struct exchange_table *x);
 
 /* Of its connections; borrowed. */
-struct tls_stats;
-const struct tls_stats *exchange_tls(const struct exchange_table *x);
+struct tlsuse_stats;
+const struct tlsuse_stats *exchange_tls(const struct exchange_table *x);
 
 #endif

@@ -17,7 +17,7 @@
 #include "event.h"
 #include "places.h"
 #include "symbols.h"
-#include "tls.h"
+#include "tlsuse.h"
 #include "verdict.h"
 
 #define REPORT_UNKNOWN UINT64_MAX
@@ -139,7 +139,7 @@ struct report_tls_program {
 
 struct report_tls {
     bool any; /* false: there was no TLS */
-    uint64_t connections[TLS_TIE_COUNT], unseen, strays; /* as in tls.h, with what follows */
+    uint64_t connections[TLS_TIE_COUNT], unseen, strays; /* as in tlsuse.h, with what follows */
     uint64_t plain_bytes[2], cipher_bytes[2], versions[5];
     struct report_handshakes handshakes[TLS_SIDES];
     struct report_tls_program *program; /* those with connections of TLS */

@@ -351,7 +351,7 @@ static void put_tls_times(struct json *j, cJSON *object, const char *key, struct
 
 static void put_handshakes(struct json *j, cJSON *tls, const struct report_tls *t)
 {
-    static const char *const side[TLS_SIDES] = {"client", "server"}, *const version[] = {"1.0", "1.1", "1.2", "1.3", "other"};
+    static const char *const side[TLS_SIDES] = {"client", "server", "unknown"}, *const version[] = {"1.0", "1.1", "1.2", "1.3", "other"};
     cJSON *all = put(j, tls, "handshakes", cJSON_CreateObject());
     for (unsigned s = 0; s < TLS_SIDES; s++) {
         cJSON *out = put(j, all, side[s], cJSON_CreateObject());

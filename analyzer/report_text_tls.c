@@ -37,7 +37,7 @@ static void print_bytes(const struct page *p, const struct report_tls *t)
 
 static void print_handshakes(const struct page *p, const struct report_tls *t)
 {
-    static const char *const side[TLS_SIDES] = {"as client", "as server"};
+    static const char *const side[TLS_SIDES] = {"as client", "as server", "unknown side"};
     bool any = false;
 
     for (unsigned s = 0; s < TLS_SIDES; s++) {

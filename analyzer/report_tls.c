@@ -15,16 +15,16 @@ static struct report_tls_program *program_of(struct report_tls *out, const char 
     return p->exe ? out->programs++, p : NULL;
 }
 
-static int build_programs(struct report_tls *out, const struct analysis *a, const struct tls_stats *stats)
+static int build_programs(struct report_tls *out, const struct analysis *a, const struct tlsuse_stats *stats)
 {
     size_t count = 0;
 
-    for (const struct tls_process *p = stats->processes; p; p = p->next)
+    for (const struct tlsuse_process *p = stats->processes; p; p = p->next)
         count++;
     out->program = calloc(count + 1, sizeof *out->program);
     if (!out->program)
         return -1;
-    for (const struct tls_process *p = stats->processes; p; p = p->next) {
+    for (const struct tlsuse_process *p = stats->processes; p; p = p->next) {
         const struct process *process = process_find(a->processes, p->serial);
         struct report_tls_program *program = program_of(out, process && process->exe ? process->exe : "?");
         if (!program)
@@ -42,7 +42,7 @@ static struct report_tls_times times_of(const struct hist *h)
 
 int report_tls_build(struct report_tls *out, const struct analysis *a)
 {
-    const struct tls_stats *stats = exchange_tls(a->exchanges);
+    const struct tlsuse_stats *stats = exchange_tls(a->exchanges);
 
     out->any = stats->processes || stats->strays;
     memcpy(out->connections, stats->connections, sizeof out->connections);
@@ -53,7 +53,7 @@ int report_tls_build(struct report_tls *out, const struct analysis *a)
         out->cipher_bytes[dir] = stats->cipher_bytes[dir];
     }
     for (unsigned side = 0; side < TLS_SIDES; side++) {
-        const struct tls_handshakes *h = &stats->handshakes[side];
+        const struct tlsuse_handshakes *h = &stats->handshakes[side];
         out->handshakes[side] =
             (struct report_handshakes){h->done, h->failed, h->resumed, times_of(h->duration), times_of(h->cpu)};
         out->any |= h->done || h->failed;

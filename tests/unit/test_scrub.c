@@ -5,7 +5,7 @@
 
 static uint8_t out[8192];
 
-static size_t scrub_text(struct scrub *s, uint32_t desc, enum role role, unsigned dir, uint64_t offset, const char *text)
+static size_t scrub_text(struct scrub *s, uint64_t desc, enum role role, unsigned dir, uint64_t offset, const char *text)
 {
     return scrub_payload(s, desc, role, dir, offset, (const uint8_t *)text, strlen(text), strlen(text), out, sizeof out);
 }
@@ -79,6 +79,27 @@ static void test_unknown_protocol(void **state)
     scrub_eof(s, 1, 0);
     scrub_eof(s, 2, 0);
     scrub_close(s, 1);
+    assert_int_equal(scrub_stats(s).connections, 0);
+    scrub_free(s);
+}
+
+/* The plaintext of a connection has offsets and framing of its own. */
+static void test_plain(void **state)
+{
+    struct scrub *s = scrub_new();
+    (void)state;
+    assert_int_equal(scrub_text(s, 1, ROLE_ACCEPTED, 0, 0, "\x16\x03\x01\n secret"), 0);
+    assert_int_equal(scrub_unwanted(s, 1, 0), UINT64_MAX);
+    size_t n = scrub_text(s, scrub_plain(1), ROLE_ACCEPTED, 0, 0, "GET /x?secret HTTP/1.1\r\nCookie: secret\r\n\r\n");
+    assert_true(wrote(n, "GET /x HTTP/1.1\r\n") && !wrote(n, "secret"));
+    assert_int_equal(scrub_pending(s, scrub_plain(1)), 1);
+    assert_int_equal(scrub_pending(s, 1), 0);
+    assert_int_equal(scrub_text(s, 1, ROLE_ACCEPTED, 0, 11, "GET /y HTTP/1.1\r\n\r\n"), 0);
+    assert_true(wrote(scrub_text(s, scrub_plain(1), ROLE_ACCEPTED, 1, 0, "HTTP/1.1 200 OK\r\n\r\n"), "HTTP/1.1 200\r\n"));
+    assert_int_equal(scrub_stats(s).connections, 2);
+    scrub_close(s, 1);
+    assert_true(wrote(scrub_text(s, scrub_plain(1), ROLE_ACCEPTED, 0, 44, "GET /z HTTP/1.1\r\n\r\n"), "GET /z HTTP/1.1\r\n"));
+    scrub_close(s, scrub_plain(1));
     assert_int_equal(scrub_stats(s).connections, 0);
     scrub_free(s);
 }
@@ -182,7 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_roles),      cmocka_unit_test(test_many),       cmocka_unit_test(test_out_of_order),
         cmocka_unit_test(test_unknown_protocol), cmocka_unit_test(test_uncaptured), cmocka_unit_test(test_short_output),
-        cmocka_unit_test(test_unwanted_words), cmocka_unit_test(test_unwanted),
+        cmocka_unit_test(test_unwanted_words), cmocka_unit_test(test_unwanted), cmocka_unit_test(test_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
  * A connection that begins like TLS counts as unseen until a library is seen at work on it: where the host carries the bytes itself
  * through memory, that is some events later.
  */
-#include "tls.h"
+#include "tlsuse.h"
 
 #include <stdlib.h>
 
@@ -16,29 +16,29 @@ enum {
     IS_PLAIN = 4, /* plaintext was seen */
 };
 
-struct tls_table {
-    struct tls_stats stats;
+struct tlsuse_table {
+    struct tlsuse_stats stats;
     struct keymap processes; /* by serial */
 };
 
-struct tls_table *tls_table_new(void)
+struct tlsuse_table *tlsuse_table_new(void)
 {
-    struct tls_table *t = calloc(1, sizeof *t);
+    struct tlsuse_table *t = calloc(1, sizeof *t);
     bool whole = t != NULL;
 
     for (unsigned side = 0; t && side < TLS_SIDES; side++) {
-        struct tls_handshakes *h = &t->stats.handshakes[side];
+        struct tlsuse_handshakes *h = &t->stats.handshakes[side];
         h->duration = hist_new();
         h->cpu = hist_new();
         whole = whole && h->duration && h->cpu;
     }
     if (whole)
         return t;
-    tls_table_free(t);
+    tlsuse_table_free(t);
     return NULL;
 }
 
-void tls_table_free(struct tls_table *t)
+void tlsuse_table_free(struct tlsuse_table *t)
 {
     if (!t)
         return;
@@ -46,7 +46,7 @@ void tls_table_free(struct tls_table *t)
         hist_free(t->stats.handshakes[side].duration);
         hist_free(t->stats.handshakes[side].cpu);
     }
-    for (struct tls_process *p = t->stats.processes, *next; p; p = next) {
+    for (struct tlsuse_process *p = t->stats.processes, *next; p; p = next) {
         next = p->next;
         free(p);
     }
@@ -54,9 +54,9 @@ void tls_table_free(struct tls_table *t)
     free(t);
 }
 
-static struct tls_process *process_of(struct tls_table *t, uint32_t serial)
+static struct tlsuse_process *process_of(struct tlsuse_table *t, uint32_t serial)
 {
-    struct tls_process *p = keymap_get(&t->processes, serial);
+    struct tlsuse_process *p = keymap_get(&t->processes, serial);
 
     if (p)
         return p;
@@ -72,13 +72,13 @@ static struct tls_process *process_of(struct tls_table *t, uint32_t serial)
 }
 
 /* The connection carries TLS; worked_on: a library was seen at it. */
-static int note_tls(struct tls_table *t, uint32_t serial, struct description *d, bool worked_on)
+static int note_tls(struct tlsuse_table *t, uint32_t serial, struct description *d, bool worked_on)
 {
     bool known = d->tls & CARRIES;
 
     if (known && (d->tls & WORKED_ON || !worked_on))
         return 0;
-    struct tls_process *p = process_of(t, known ? d->tls_proc : serial);
+    struct tlsuse_process *p = process_of(t, known ? d->tls_proc : serial);
     if (!p)
         return -1;
     t->stats.unseen += !worked_on;
@@ -98,7 +98,7 @@ static void count(uint64_t bytes[2], const struct event_io *e)
         bytes[e->dir & 1] += e->bytes;
 }
 
-int tls_feed_stream(struct tls_table *t, const struct item *item, struct description *d)
+int tlsuse_feed_stream(struct tlsuse_table *t, const struct item *item, struct description *d)
 {
     const struct event_io *e = &item->event.u.io;
     bool plain = e->flags & IO_PLAIN;
@@ -119,10 +119,10 @@ int tls_feed_stream(struct tls_table *t, const struct item *item, struct descrip
 
 static unsigned version_of(uint64_t version) { return version - 0x301 < 4 ? (unsigned)(version - 0x301) : 4; }
 
-int tls_feed(struct tls_table *t, const struct merge *m, const struct item *item, struct description *d)
+int tlsuse_feed(struct tlsuse_table *t, const struct merge *m, const struct item *item, struct description *d)
 {
     const struct event_tls *e = &item->event.u.tls;
-    struct tls_handshakes *h = &t->stats.handshakes[e->side == TLS_CLIENT ? TLS_CLIENT : TLS_SERVER];
+    struct tlsuse_handshakes *h = &t->stats.handshakes[e->side < TLS_UNKNOWN_SIDE ? e->side : TLS_UNKNOWN_SIDE];
 
     if (d && note_tls(t, item->proc, d, true) < 0)
         return -1;
@@ -139,4 +139,4 @@ int tls_feed(struct tls_table *t, const struct merge *m, const struct item *item
     return 0;
 }
 
-const struct tls_stats *tls_stats(const struct tls_table *t) { return &t->stats; }
+const struct tlsuse_stats *tlsuse_stats(const struct tlsuse_table *t) { return &t->stats; }
