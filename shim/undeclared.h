@@ -86,4 +86,12 @@ int SSL_accept(void *ssl) VERSIONED(SSL_accept);
 int SSL_connect(void *ssl) VERSIONED(SSL_connect);
 void SSL_free(void *ssl) VERSIONED(SSL_free);
 
+/* gnutls(3), likewise. */
+ssize_t gnutls_record_recv(void *session, void *data, size_t n) VERSIONED(gnutls_record_recv);
+ssize_t gnutls_record_send(void *session, const void *data, size_t n) VERSIONED(gnutls_record_send);
+ssize_t gnutls_record_send2(void *session, const void *data, size_t n, size_t pad, unsigned flags)
+    VERSIONED(gnutls_record_send2);
+int gnutls_handshake(void *session) VERSIONED(gnutls_handshake);
+void gnutls_deinit(void *session) VERSIONED(gnutls_deinit);
+
 #endif

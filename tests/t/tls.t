@@ -151,6 +151,21 @@ if 'SET' in calls:
 else:
     tap.skip('redis', f'this build has no TLS: {loaded.stderr}')
 
+# GnuTLS; it answers without a length, and closes
+if have('gnutls-serv'):
+    port = free_port()
+    with Server([have('gnutls-serv'), '--http', '--x509certfile', CERTIFICATE, '--x509keyfile', KEY, '-p', str(port)], port=port,
+                env=NO_LOSS) as server:
+        seen = http_mix(port, GETS, 2, 5, tls=CLIENT)
+    result = report(server.trace)
+    tap.equal((answered(seen), {r['route']: r['requests'] for r in result['routes']}), (20, {'GET /items': 10, 'GET /search': 10}),
+              'gnutls-serv: each request is counted')
+    tls = result['tls']
+    tap.equal((tls['connections'], tls['handshakes']['unknown']['done'], tls['stray_plaintexts']),
+              ({'descriptor': 0, 'inside': 20, 'receive': 0}, 20, 0), 'gnutls-serv: its connections and handshakes')
+else:
+    tap.skip('gnutls-serv', 'not installed')
+
 # --- clients ---
 
 tls_port = free_port()
@@ -164,6 +179,14 @@ with start_nginx(FILES, server=f'listen 127.0.0.1:{tls_port} ssl; ssl_certificat
     tls = result['tls']
     tap.equal((tls['connections'], tls['handshakes']['client']['done']), ({'descriptor': 0, 'inside': 1, 'receive': 0}, 1),
               'curl: one connection, known by the socket calls inside')
+    if have('wget') and 'gnutls' in run(['ldd', have('wget')]).stdout:
+        wget = run_shimmed(['wget', '-q', '-O', '/dev/null', '--ca-certificate', CERTIFICATE, *urls[:2]], env=NO_LOSS)
+        result = report(wget.trace)
+        tap.equal((wget.returncode, {r['route']: r['requests'] for r in result['upstream_routes']}, result['tls']['connections']),
+                  (0, {'GET /small.txt': 1, 'GET /big.bin': 1}, {'descriptor': 0, 'inside': 1, 'receive': 0}),
+                  'wget, of GnuTLS: each of its requests is counted')
+    else:
+        tap.skip('wget', 'not installed, or not of GnuTLS')
 
 AIOHTTP = """
 import asyncio, ssl, sys
