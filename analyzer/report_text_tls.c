@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The section on TLS, if there is anything to tell. */
 #include <inttypes.h>
+#include <stdarg.h>
 
 #include "report_text.h"
 #include "units.h"
@@ -14,25 +15,36 @@ static const char *const known_by[TLS_TIE_COUNT] = {
     [TLS_TIE_receive] = "what the thread had read last",
 };
 
+__attribute__((format(printf, 2, 3))) static void print_line(const struct page *p, const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    fputs("  ", p->out);
+    page_wrapped(p->out, line, 2, 4);
+}
+
 static void print_connections(const struct page *p, const struct report_tls *t)
 {
     char n[UNITS_MAX];
 
     for (unsigned tie = TLS_TIE_descriptor; tie < TLS_TIE_COUNT; tie++)
         if (t->connections[tie])
-            fprintf(p->out, "  %s connections with plaintext, known by %s\n", units_count(n, (double)t->connections[tie]),
-                    known_by[tie]);
+            print_line(p, "%s connections with plaintext, known by %s", units_count(n, (double)t->connections[tie]), known_by[tie]);
     if (t->strays)
-        fprintf(p->out, "  %s plaintexts of connections that are not known\n", units_count(n, (double)t->strays));
+        print_line(p, "%s plaintexts of connections that are not known", units_count(n, (double)t->strays));
 }
 
 static void print_bytes(const struct page *p, const struct report_tls *t)
 {
     char plain_in[UNITS_MAX], plain_out[UNITS_MAX], in[UNITS_MAX], out[UNITS_MAX];
 
-    fprintf(p->out, "  plaintext %s in, %s out; ciphertext %s in, %s out\n", units_bytes(plain_in, (double)t->plain_bytes[0]),
-            units_bytes(plain_out, (double)t->plain_bytes[1]), units_bytes(in, (double)t->cipher_bytes[0]),
-            units_bytes(out, (double)t->cipher_bytes[1]));
+    print_line(p, "plaintext %s in, %s out; ciphertext %s in, %s out", units_bytes(plain_in, (double)t->plain_bytes[0]),
+               units_bytes(plain_out, (double)t->plain_bytes[1]), units_bytes(in, (double)t->cipher_bytes[0]),
+               units_bytes(out, (double)t->cipher_bytes[1]));
 }
 
 static void print_handshakes(const struct page *p, const struct report_tls *t)
@@ -61,18 +73,15 @@ static void print_programs(const struct page *p, const struct report_tls *t)
 
     for (size_t i = 0; i < t->programs && shown < PROGRAMS_SHOWN; i++) {
         const struct report_tls_program *g = &t->program[i];
-        char line[1024], n[UNITS_MAX];
+        char n[UNITS_MAX];
         if (!g->unseen)
             continue;
         units_count(n, (double)g->unseen);
         if (g->seen)
-            snprintf(line, sizeof line, "requests on %s TLS connections of %s cannot be seen: no intercepted library was at work", n,
-                     g->exe);
+            print_line(p, "requests on %s TLS connections of %s cannot be seen: no intercepted library was at work", n, g->exe);
         else
-            snprintf(line, sizeof line, "TLS is inside of %s, or of a library that is not intercepted: requests on %s connections "
-                     "cannot be seen", g->exe, n);
-        fputs("  ", p->out);
-        page_wrapped(p->out, line, 2, 4);
+            print_line(p, "TLS is inside of %s (static), in a library that is not intercepted, or passes through: requests on %s "
+                       "connections cannot be seen", g->exe, n);
         shown++;
     }
 }

@@ -25,6 +25,7 @@ struct list {
     struct openssl library[LIBRARIES];
 };
 
+static struct list first_list;
 static struct list *_Atomic current; /* NULL: to be looked for */
 static struct list *_Atomic latest;  /* the same, or what it was before */
 
@@ -127,10 +128,24 @@ static bool is_whole(const struct openssl *o)
     return whole;
 }
 
+/* Nearly all processes make one list alone, and that without a system call. */
+static struct list *list_new(void)
+{
+    static _Atomic bool used;
+
+    return atomic_exchange(&used, true) ? raw_reserve(sizeof first_list) : &first_list;
+}
+
+static void list_drop(struct list *list)
+{
+    if (list != &first_list)
+        raw2(SYS_munmap, (long)list, (long)sizeof *list);
+}
+
 /* NULL: memory is short. */
 static struct list *look(void)
 {
-    struct list *made = raw_reserve(sizeof *made), *last = atomic_load(&latest);
+    struct list *made = list_new(), *last = atomic_load(&latest);
 
     if (!made)
         return NULL;
@@ -140,7 +155,7 @@ static struct list *look(void)
     for (uint32_t i = 0; i < made->count; i++)
         made->library[i].whole = is_whole(&made->library[i]);
     if ((last && memcmp(last, made, sizeof *made) == 0) || !atomic_compare_exchange_strong(&latest, &last, made))
-        raw2(SYS_munmap, (long)made, (long)sizeof *made);
+        list_drop(made);
     else
         last = made;
     atomic_store_explicit(&current, last, memory_order_release);

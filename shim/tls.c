@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table has levels, each four times as large as the one before and made when that has no place left: a host with a few
- * connections pays for a few pages. A session's place is one of WAYS in a row, by its address's hash, in any level. Nobody's place is
+ * The table has levels, each four times as large as the one before and made when that has no place left (by a host that filters its
+ * system calls, never): a host with a few connections pays for a few pages. A session's place is one of WAYS in a row, by its address's hash, in any level. Nobody's place is
  * taken while its connection is open; what a library freed without telling (inside itself) is overwritten when that is closed.
  *
  * Which connection: the library's own word if it has one. Else that on which the thread moves a TLS record while it is inside the
@@ -34,7 +34,8 @@ struct tls_session {
     uint64_t stamp_ns; /* of the last ciphertext that was read */
 };
 
-static struct tls_session *_Atomic levels[LEVELS];
+static struct tls_session first_level[FIRST_PLACES];
+static struct tls_session *_Atomic levels[LEVELS] = {first_level};
 
 /* --- the table --- */
 
@@ -62,7 +63,7 @@ static struct tls_session *session_find(uintptr_t key)
 
 static struct tls_session *level_make(unsigned i)
 {
-    struct tls_session *none = NULL, *made = raw_reserve(places(i) * sizeof *made);
+    struct tls_session *none = NULL, *made = shim.filtered ? NULL : raw_reserve(places(i) * sizeof *made);
 
     if (!made || atomic_compare_exchange_strong(&levels[i], &none, made))
         return made;
