@@ -5,13 +5,18 @@
 
 #include "report.h"
 
+#define PROGRAMS_MAX 100
+
+/* Beyond the first so many, all are one. */
 static struct report_tls_program *program_of(struct report_tls *out, const char *exe)
 {
     for (size_t i = 0; i < out->programs; i++)
         if (strcmp(out->program[i].exe, exe) == 0)
             return &out->program[i];
     struct report_tls_program *p = &out->program[out->programs];
-    p->exe = strdup(exe);
+    if (out->programs > PROGRAMS_MAX)
+        return p - 1;
+    p->exe = strdup(out->programs < PROGRAMS_MAX ? exe : "other programs");
     return p->exe ? out->programs++, p : NULL;
 }
 

@@ -189,8 +189,8 @@ bool tls_enter(struct tls_call *c, const void *key, uintptr_t frame)
     c->io.t = NULL;
     if (!t || (__builtin_expect(t->tls.frame != 0, 0) && !frame_is_gone(t->tls.frame, frame)))
         return false;
-    *c = (struct tls_call){.io = {.t = t, .fd = -1, .cost = cost_begin(t)}, .frame = frame};
-    c->session = session_of((uintptr_t)key);
+    *c = (struct tls_call){.io = {.t = t, .fd = -1, .cost = cost_begin(t)}, .key = (uintptr_t)key, .frame = frame};
+    c->session = session_of(c->key);
     return true;
 }
 
@@ -241,6 +241,8 @@ void tls_end(struct tls_call *c)
     if (!t)
         return;
     t->tls.frame = 0;
+    if (c->session && __builtin_expect(atomic_load_explicit(&c->session->key, memory_order_relaxed) != c->key, 0))
+        c->session = NULL; /* another thread that held it too has freed it meanwhile, and its place may be another's */
     if (__builtin_expect(c->io.cost != 0, 0))
         c->end = clock_ticks();
     if (!c->io.id && t->tls.desc) {

@@ -30,6 +30,7 @@ struct tls_call {
     struct io_call io;           /* t NULL: nothing is recorded */
     struct tls_session *session; /* NULL: there is no room for it */
     enum tls_tie tie;
+    uintptr_t key;
     const void *transport;
     uint64_t cpu_ns; /* of the thread when the call began, in a handshake; EVENT_UNKNOWN: not known */
     uint64_t end;    /* ticks, when the call's cost is taken; else 0 */
