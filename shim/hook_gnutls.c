@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GnuTLS. Its word on descriptors is worth nothing: programs give it pointers of their own instead of numbers. So a session's connection is
- * known by the socket calls inside, which are the library's own or the program's. Which side it is the library does not tell.
+ * GnuTLS. Its word on descriptors is worth nothing: programs give it pointers of their own instead of numbers. So a session's
+ * connection is known by the socket calls inside, the library's own or the program's. Which side it is the library does not tell.
  */
 #include <errno.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table has levels, each four times as large as the one before and made when that has no place left (by a host that filters its
- * system calls, never): a host with a few connections pays for a few pages. A session's place is one of WAYS in a row, by its address's hash, in any level. Nobody's place is
- * taken while its connection is open; what a library freed without telling (inside itself) is overwritten when that is closed.
+ * system calls, never): a host with a few connections pays for a few pages. A session's place is one of WAYS in a row, by its
+ * address's hash, in any level. Nobody's place is taken while its connection is open; what a library freed without telling (inside
+ * itself) is overwritten when that is closed.
  *
  * Which connection: the library's own word if it has one. Else that on which the thread moves a TLS record while it is inside the
  * library's call. Else, where the host carries the bytes itself through memory, what the thread has read last, if the library waits

@@ -10,8 +10,10 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from both import LOUD, answered, both, http_mix, served  # noqa: E402
-from harness import O, ROOT, Tap, Server, dump, free_port, have, perfanalyze, report, route_of, run, run_shimmed, start_shop, work_dir  # noqa: E402
-from servers import start_apache, start_haproxy, start_nginx, start_redis, start_uvicorn, raw_exchange, redis_calls  # noqa: E402
+from harness import (O, ROOT, Tap, Server, dump, free_port, have, perfanalyze, report, run, run_shimmed,  # noqa: E402
+                     start_shop, work_dir)
+from servers import (raw_exchange, redis_calls, start_apache, start_haproxy, start_nginx, start_redis,  # noqa: E402
+                     start_uvicorn)
 
 FILES = {'small.txt': b's' * 1024, 'big.bin': b'b' * 200_000}
 SITE = [('GET', '/small.txt', None), ('GET', '/big.bin', None), ('GET', '/missing?token=hunter2', None),
@@ -33,6 +35,10 @@ with open(BOTH, 'w') as f:
 for path in (KEY, BOTH):
     os.chmod(path, 0o644)
 CLIENT = ssl.create_default_context(cafile=CERTIFICATE)
+
+
+def nginx_tls(port):
+    return f'listen 127.0.0.1:{port} ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key {KEY};'
 
 
 def https(port):
@@ -75,13 +81,25 @@ def check_server(name, start, port, known_by, handshakes=CONNECTIONS, resumed=0,
 # --- servers ---
 
 tls_port = free_port()
-check_server('nginx', lambda **options: start_nginx(FILES, server=f'listen 127.0.0.1:{tls_port} ssl; ssl_certificate {CERTIFICATE}; '
-                                                    f'ssl_certificate_key {KEY};', **options), tls_port, 'descriptor', logs='logs')
+check_server('nginx', lambda **options: start_nginx(FILES, server=nginx_tls(tls_port), **options), tls_port, 'descriptor',
+             logs='logs')
+
+# When the kernel had a request is known by the ciphertext that brought it.
+tls_port = free_port()
+with start_nginx(FILES, server=nginx_tls(tls_port),
+                 env={**NO_LOSS, 'PERFSHIM_RXTIME': '1'}) as server:
+    seen = http_mix(tls_port, SITE, CONNECTIONS, 2, tls=CLIENT)
+result = report(server.trace)
+tap.equal({r['route']: (r['requests'], r['queue_known']) for r in result['routes']},
+          {route: (count, count) for route, count in as_asked(seen).items()}, 'nginx: times of receipt of every request')
+tap.ok(all(0 <= r['queue_ms']['p50'] < 20_000 for r in result['routes']), 'nginx: queues',
+       [r['queue_ms'] for r in result['routes']])
 
 APACHE_TLS = """
 LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
 LoadModule socache_shmcb_module /usr/lib/apache2/modules/mod_socache_shmcb.so
 Listen 127.0.0.1:{port}
+KeepAliveTimeout 60
 <VirtualHost 127.0.0.1:{port}>
     SSLEngine on
     SSLCertificateFile {certificate}
@@ -99,7 +117,8 @@ for mpm in ('event', 'prefork'):
         logs='logs', ignore='AH00170|AH00169')
 
 if have('haproxy'):
-    PROXIED = [('GET', '/items/7', None), ('GET', '/search?q=hunter2', None), ('POST', '/orders', b'o' * 2000), ('GET', '/nowhere', None)]
+    PROXIED = [('GET', '/items/7', None), ('GET', '/search?q=hunter2', None), ('POST', '/orders', b'o' * 2000),
+               ('GET', '/nowhere', None)]
     tls_port = free_port()
     with start_shop(shimmed=False) as shop:
         _, shimmed, result = both(
@@ -132,7 +151,8 @@ def check_counts(name, server, requests, known_by, rounds=ROUNDS):
 GETS = [('GET', '/items', None), ('GET', '/search?q=hunter2', None)]
 check_counts('python3 ssl', Server(['/usr/bin/python3', f'{ROOT}/tests/servers/tls_sync.py', CERTIFICATE, KEY],
                                    ready=r'listening on 127\.0\.0\.1:(\d+)', env=NO_LOSS), GETS, 'descriptor')
-check_counts('uvicorn (asyncio)', start_uvicorn('--ssl-certfile', CERTIFICATE, '--ssl-keyfile', KEY, '--loop', 'asyncio', env=NO_LOSS),
+check_counts('uvicorn (asyncio)', start_uvicorn('--ssl-certfile', CERTIFICATE, '--ssl-keyfile', KEY, '--loop', 'asyncio',
+                                                '--timeout-keep-alive', '60', env=NO_LOSS),
              [('GET', '/users/7', None), ('POST', '/users', b'u' * 40_000)], 'receive')
 
 # redis, in TLS alone; its protocol is what its client says inside
@@ -169,7 +189,7 @@ else:
 # --- clients ---
 
 tls_port = free_port()
-with start_nginx(FILES, server=f'listen 127.0.0.1:{tls_port} ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key {KEY};',
+with start_nginx(FILES, server=nginx_tls(tls_port),
                  shimmed=False):
     urls = [f'https://127.0.0.1:{tls_port}/{path}' for path in ('small.txt', 'big.bin?secret=hunter2', 'missing')] * 10
     curl = run_shimmed(['curl', '-s', '-o', '/dev/null', '--cacert', CERTIFICATE, *urls], env=NO_LOSS)
@@ -201,7 +221,7 @@ async def main():
 asyncio.run(main())
 """
 if run(['/usr/bin/python3', '-c', 'import aiohttp']).returncode == 0:
-    with start_nginx(FILES, server=f'listen 127.0.0.1:{tls_port} ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key {KEY};',
+    with start_nginx(FILES, server=nginx_tls(tls_port),
                      shimmed=False):
         client = run_shimmed(['/usr/bin/python3', '-c', AIOHTTP, CERTIFICATE, f'https://127.0.0.1:{tls_port}'], env=NO_LOSS)
         result = report(client.trace)
@@ -277,6 +297,7 @@ const https = require('https'), fs = require('fs');
 const options = {cert: fs.readFileSync(process.argv[1]), key: fs.readFileSync(process.argv[2])};
 const server = https.createServer(options, (request, response) => {
   request.resume(); request.on('end', () => response.end('seen ' + request.method)); });
+server.keepAliveTimeout = 60000;
 server.listen(0, '127.0.0.1', () => console.log('listening on 127.0.0.1:' + server.address().port));
 process.on('SIGTERM', () => process.exit(0));
 """
@@ -290,8 +311,8 @@ if have('node'):
     tap.equal((served(result), tls['unseen_connections'], sum(tls['connections'].values()), tls['plaintext_bytes_in']),
               (0, CONNECTIONS, 0, 0), 'node: its TLS is its own, and nothing is believed of it')
     text = ' '.join(perfanalyze(server.trace).stdout.split())
-    tap.ok(f'TLS is inside of {os.path.realpath(have("node"))}' in text and f'requests on {CONNECTIONS} connections cannot be seen' in text,
-           'node: the report says so', text)
+    tap.ok(f'TLS is inside of {os.path.realpath(have("node"))}' in text and
+           f'requests on {CONNECTIONS} connections cannot be seen' in text, 'node: the report says so', text)
 else:
     tap.skip('node', 'node is not installed')
 
