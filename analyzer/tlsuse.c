@@ -110,7 +110,7 @@ int tlsuse_feed_stream(struct tlsuse_table *t, const struct item *item, struct d
     if ((e->flags & (IO_PLAIN | IO_CIPHER | IO_TLS)) && note_tls(t, item->proc, d, e->flags & (IO_PLAIN | IO_CIPHER)) < 0)
         return -1;
     count(plain ? t->stats.plain_bytes : t->stats.cipher_bytes, e);
-    if (plain && !(d->tls & IS_PLAIN)) {
+    if (plain && e->bytes && !(d->tls & IS_PLAIN)) {
         d->tls |= IS_PLAIN;
         t->stats.connections[io_tie(e->flags)]++;
     }

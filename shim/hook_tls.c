@@ -36,9 +36,7 @@ EXPORT(SSL_free, "OPENSSL_3.0.0");
 #define BIO_TYPE_MEM (1 | 0x0400)
 #define BIO_TYPE_BIO (19 | 0x0400)
 
-enum purpose { MOVES, DRIVES_HANDSHAKE };
-
-static void tie_session(struct tls_call *c, const struct openssl *o, const void *ssl)
+static void tie_session(struct tls_call *c, const struct openssl *o, const void *ssl, unsigned op)
 {
     void *bio = o->SSL_get_rbio(ssl);
 
@@ -48,18 +46,23 @@ static void tie_session(struct tls_call *c, const struct openssl *o, const void 
     if (fd >= 0)
         tls_tie_descriptor(c, fd);
     else if (type == BIO_TYPE_MEM || type == BIO_TYPE_BIO)
-        tls_tie_received(c, o->BIO_ctrl_pending(bio));
+        tls_tie_received(c, o->BIO_ctrl_pending(bio), op);
 }
 
-static inline const struct openssl *enter(struct tls_call *c, void *ssl, enum purpose purpose, uintptr_t frame)
+static bool drives_handshake(unsigned op)
+{
+    return op == OP_SSL_do_handshake || op == OP_SSL_accept || op == OP_SSL_connect;
+}
+
+static inline const struct openssl *enter(struct tls_call *c, void *ssl, unsigned op, uintptr_t frame)
 {
     const struct openssl *o = openssl_of(ssl);
 
     c->io.t = NULL;
     if (!ssl || !o->whole || !tls_enter(c, ssl, frame))
         return o;
-    tie_session(c, o, ssl);
-    if (tls_asks_handshake(c, purpose == DRIVES_HANDSHAKE))
+    tie_session(c, o, ssl, op);
+    if (tls_asks_handshake(c, drives_handshake(op)))
         tls_handshake(c, o->SSL_is_init_finished(ssl));
     tls_begin(c);
     return o;
@@ -86,7 +89,7 @@ static inline void leave(struct tls_call *c, const struct openssl *o, const void
 int SSL_read(void *ssl, void *buffer, int n)
 {
     struct tls_call c;
-    const struct openssl *o = enter(&c, ssl, MOVES, FRAME_HERE());
+    const struct openssl *o = enter(&c, ssl, OP_SSL_read, FRAME_HERE());
     int result = o->SSL_read(ssl, buffer, n);
 
     leave(&c, o, ssl);
@@ -97,7 +100,7 @@ int SSL_read(void *ssl, void *buffer, int n)
 int SSL_read_ex(void *ssl, void *buffer, size_t n, size_t *done)
 {
     struct tls_call c;
-    const struct openssl *o = enter(&c, ssl, MOVES, FRAME_HERE());
+    const struct openssl *o = enter(&c, ssl, OP_SSL_read_ex, FRAME_HERE());
     int result = o->SSL_read_ex(ssl, buffer, n, done);
 
     leave(&c, o, ssl);
@@ -108,7 +111,7 @@ int SSL_read_ex(void *ssl, void *buffer, size_t n, size_t *done)
 int SSL_write(void *ssl, const void *buffer, int n)
 {
     struct tls_call c;
-    const struct openssl *o = enter(&c, ssl, MOVES, FRAME_HERE());
+    const struct openssl *o = enter(&c, ssl, OP_SSL_write, FRAME_HERE());
     int result = o->SSL_write(ssl, buffer, n);
 
     leave(&c, o, ssl);
@@ -119,7 +122,7 @@ int SSL_write(void *ssl, const void *buffer, int n)
 int SSL_write_ex(void *ssl, const void *buffer, size_t n, size_t *done)
 {
     struct tls_call c;
-    const struct openssl *o = enter(&c, ssl, MOVES, FRAME_HERE());
+    const struct openssl *o = enter(&c, ssl, OP_SSL_write_ex, FRAME_HERE());
     int result = o->SSL_write_ex(ssl, buffer, n, done);
 
     leave(&c, o, ssl);
@@ -130,7 +133,7 @@ int SSL_write_ex(void *ssl, const void *buffer, size_t n, size_t *done)
 ssize_t SSL_sendfile(void *ssl, int fd, off_t offset, size_t n, int flags)
 {
     struct tls_call c;
-    const struct openssl *o = enter(&c, ssl, MOVES, FRAME_HERE());
+    const struct openssl *o = enter(&c, ssl, OP_SSL_sendfile, FRAME_HERE());
     ssize_t result = o->SSL_sendfile(ssl, fd, offset, n, flags);
 
     leave(&c, o, ssl);
@@ -141,7 +144,7 @@ ssize_t SSL_sendfile(void *ssl, int fd, off_t offset, size_t n, int flags)
 int SSL_do_handshake(void *ssl)
 {
     struct tls_call c;
-    const struct openssl *o = enter(&c, ssl, DRIVES_HANDSHAKE, FRAME_HERE());
+    const struct openssl *o = enter(&c, ssl, OP_SSL_do_handshake, FRAME_HERE());
     int result = o->SSL_do_handshake(ssl);
 
     leave(&c, o, ssl);
@@ -151,7 +154,7 @@ int SSL_do_handshake(void *ssl)
 int SSL_accept(void *ssl)
 {
     struct tls_call c;
-    const struct openssl *o = enter(&c, ssl, DRIVES_HANDSHAKE, FRAME_HERE());
+    const struct openssl *o = enter(&c, ssl, OP_SSL_accept, FRAME_HERE());
     int result = o->SSL_accept(ssl);
 
     leave(&c, o, ssl);
@@ -161,7 +164,7 @@ int SSL_accept(void *ssl)
 int SSL_connect(void *ssl)
 {
     struct tls_call c;
-    const struct openssl *o = enter(&c, ssl, DRIVES_HANDSHAKE, FRAME_HERE());
+    const struct openssl *o = enter(&c, ssl, OP_SSL_connect, FRAME_HERE());
     int result = o->SSL_connect(ssl);
 
     leave(&c, o, ssl);

@@ -143,7 +143,12 @@ void tls_tie_descriptor(struct tls_call *c, int fd)
         tie(c, fd, d, atomic_load_explicit(&d->id, memory_order_relaxed), TLS_TIE_descriptor);
 }
 
-void tls_tie_received(struct tls_call *c, size_t waiting)
+static void record_plain(struct tls_call *c, unsigned op, unsigned dir, ssize_t n, const struct iovec *part, size_t asked)
+{
+    io_record(&c->io, &(struct io_done){op, dir, n, asked, IO_PLAIN | IO_TIE_FIRST * c->tie, 0, part, part ? 1 : 0});
+}
+
+void tls_tie_received(struct tls_call *c, size_t waiting, unsigned op)
 {
     struct arena_thread *t = c->io.t;
     struct desc *d = waiting && waiting == t->received_bytes ? desc_find(t->received_fd) : NULL;
@@ -152,6 +157,8 @@ void tls_tie_received(struct tls_call *c, size_t waiting)
         return;
     t->received_bytes = 0;
     tie(c, t->received_fd, d, t->received_desc, TLS_TIE_receive);
+    c->io.start = clock_ticks();
+    record_plain(c, op, IO_IN, 0, NULL, 0);
 }
 
 /* type, version: as RFC 8446, section 5.1, has them; of older versions too. */
@@ -279,8 +286,7 @@ void tls_moved(struct tls_call *c, unsigned op, unsigned dir, ssize_t result, co
         return;
     }
     c->io.stamp_ns = dir == IO_IN && c->session ? c->session->stamp_ns : 0;
-    io_record(&c->io, &(struct io_done){op, dir, result, asked, IO_PLAIN | IO_TIE_FIRST * c->tie, 0, buffer ? &part : NULL,
-                                        buffer ? 1 : 0});
+    record_plain(c, op, dir, result, buffer ? &part : NULL, asked);
 }
 
 /* --- handshakes --- */

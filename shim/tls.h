@@ -49,8 +49,9 @@ bool tls_wants_tie(struct tls_call *c, const void *transport);
 void tls_tie_descriptor(struct tls_call *c, int fd);
 
 /* The host itself carries bytes between library and connection: those that wait for the library are what the thread read last, if
- * they are as many and nobody else took them. */
-void tls_tie_received(struct tls_call *c, size_t waiting);
+ * they are as many and nobody else took them. That the library works on this connection is recorded at once, as plaintext of no
+ * bytes: no socket call tells it. op: the call. */
+void tls_tie_received(struct tls_call *c, size_t waiting, unsigned op);
 
 /* Around the real call: a stream that its socket calls move TLS records on is the session's. */
 void tls_begin(struct tls_call *c);

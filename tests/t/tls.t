@@ -135,16 +135,23 @@ else:
 
 
 def check_counts(name, server, requests, known_by, rounds=ROUNDS):
-    """A server that is recorded, with a client that counts: gives the report."""
+    """A server that is recorded, with a client that counts, and one that does not trust it: gives the report."""
     with server:
+        with socket.create_connection(('127.0.0.1', server.port), 10) as s:
+            try:
+                ssl.create_default_context().wrap_socket(s, server_hostname='127.0.0.1')
+                tap.ok(False, f'{name}: a client that does not trust it goes away')
+            except ssl.SSLError:
+                pass
         seen = http_mix(server.port, requests, CONNECTIONS, rounds, tls=CLIENT)
     result = report(server.trace)
     tap.equal(answered(seen), len(requests) * CONNECTIONS * rounds, f'{name}: all is answered')
     tap.equal((served(result), result['trace']['lost_events']), (answered(seen), 0), f'{name}: each request is counted')
     tap.equal(result['tls']['connections'], {'descriptor': 0, 'inside': 0, 'receive': 0, known_by: CONNECTIONS},
               f'{name}: connections are known by {known_by}')
-    tap.equal((result['tls']['handshakes']['server']['done'], result['tls']['unseen_connections'],
-               result['tls']['stray_plaintexts']), (CONNECTIONS, 0, 0), f'{name}: handshakes')
+    done, failed = (result['tls']['handshakes']['server'][how] for how in ('done', 'failed'))
+    tap.equal((done, failed > 0, result['tls']['unseen_connections'], result['tls']['stray_plaintexts']),
+              (CONNECTIONS, True, 0, 0), f'{name}: handshakes')
     return result
 
 

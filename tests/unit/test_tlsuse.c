@@ -155,6 +155,10 @@ static void test_carried(void **state)
     moved(2, 3, 0, 0, IO_TLS, "\x16\x03\x01\nfirst");
     moved(2, 3, 1, 0, IO_TLS, "\x16\x03\x03\nflight");
     closed(2, 3);
+    accepted(1, 4); /* its handshake failed */
+    moved(1, 4, 0, 0, IO_TLS, "\x16\x03\x01\nfirst");
+    moved(1, 4, 0, 0, plain, "");
+    closed(1, 4);
     const struct tlsuse_stats *s = run();
     assert_int_equal(t.count, 1);
     assert_int_equal(s->connections[TLS_TIE_receive], 1);
@@ -162,9 +166,9 @@ static void test_carried(void **state)
     assert_int_equal(s->processes->serial, 2);
     assert_int_equal(s->processes->unseen, 1);
     assert_int_equal(s->processes->seen, 0);
-    assert_int_equal(s->processes->next->seen, 1);
+    assert_int_equal(s->processes->next->seen, 2);
     assert_int_equal(s->processes->next->unseen, 0);
-    assert_int_equal(s->cipher_bytes[0], 9 + 100 + 9);
+    assert_int_equal(s->cipher_bytes[0], 9 + 100 + 9 + 9);
     finish();
 }
 
