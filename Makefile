@@ -76,7 +76,7 @@ SHIM_CFLAGS := -fno-delete-null-pointer-checks -Wno-unknown-warning-option -Wno-
 	-Wno-pointer-bool-conversion -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions -fno-builtin-malloc -fno-builtin-free \
 	-fno-builtin-calloc -fno-builtin-realloc -U_FORTIFY_SOURCE -fno-stack-protector -fno-omit-frame-pointer
 
-# Hooks must be visible to the linker script, which then exports the table's rows and nothing else.
+# Hooks are what hosts see; what else one of these files defines for the others is marked as hidden (tests/t/laws.t).
 $(O)/obj/shim/hook_%.o: private SHIM_CFLAGS += -fvisibility=default
 
 $(O)/flags: FORCE
@@ -108,15 +108,9 @@ $(gen_obj): $(O)/gen/profile.pb-c.c $(O)/flags
 	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(SANFLAGS) $(DEPS) -iquote $(O)/gen -c $< -o $@
 $(O)/obj/analyzer/export_pprof.o $(O)/fuzz/obj/analyzer/export_pprof.o: $(O)/gen/profile.pb-c.h
 
-# The names that the shim exports are those of the hook table, and no others.
-$(O)/perfshim.map: shim/hooks.def shim/exports.awk
-	$(call say,GEN,$@)
-	@mkdir -p $(@D)
-	$(Q)awk -f shim/exports.awk $< > $@
-
-$(O)/libperfshim.so: $(shim_obj) $(O)/perfshim.map
+$(O)/libperfshim.so: $(shim_obj) shim/versions.map
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--version-script=$(O)/perfshim.map \
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--version-script=shim/versions.map \
 	-Wl,-soname,libperfshim.so -o $@ $(shim_obj) -ldl -lpthread
 
 $(O)/perfshim-recorder: $(recorder_obj) $(formats_obj)

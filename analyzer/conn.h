@@ -36,6 +36,8 @@ struct description {
     bool held;        /* it was open before the detail of a trimmed trace begins */
     int64_t opened_ns; /* when it was accepted; 0: not known, or otherwise made */
     uint32_t pending; /* then: requests that were unanswered where it begins */
+    uint8_t tls;       /* tlsuse.c's */
+    uint32_t tls_proc;
     struct connection *connection; /* the caller's; NULL until it sets it */
     struct connstat_life life;     /* the caller's too; all zeros until then */
 };

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "attribution.h"
 #include "conn.h"
@@ -18,6 +19,7 @@
 #include "flight.h"
 #include "stretch.h"
 #include "turn.h"
+#include "tlsuse.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -39,6 +41,7 @@ struct connection {
     bool half_closed;
     bool named; /* its protocol's name is in its life */
     bool settled; /* its sums are made */
+    bool plain;       /* its streams are what a TLS library gave and took */
     bool held;        /* its streams begin before the detail does: what is missing there is no loss */
     uint32_t pending; /* responses still to come that answer requests from before */
     uint32_t half_closed_proc;
@@ -66,6 +69,7 @@ struct exchange_table {
     struct route_table *routes;
     struct conn_table *conns;
     struct attribution *attribution;
+    struct tlsuse_table *tls;
     struct flight_pool pool;
     struct wire_sink sink;
     struct exchange_stats stats;
@@ -361,6 +365,27 @@ static struct connection *connection_of(struct description *d, unsigned dir)
     return c;
 }
 
+/* Plaintext is seen for the first time: what went before it is of other streams. */
+static int begin_plain(struct exchange_table *x, struct connection *c, const struct description *d, unsigned dir)
+{
+    struct wire_conn *wire = wire_new();
+
+    if (!wire)
+        return -1;
+    if (c->limping)
+        limp_home(x, c);
+    give_up(x, c);
+    wire_free(c->wire);
+    turn_free(c->turn); /* of the handshake */
+    memset(c->covered, 0, sizeof c->covered);
+    c->turn = NULL;
+    c->wire = wire;
+    c->plain = true;
+    c->response_open = c->response_counts = false;
+    c->request_dir = (uint8_t)(d->role == CONN_ACCEPTED ? 0 : d->role == CONN_CONNECTED ? 1 : dir);
+    return 0;
+}
+
 static enum wire_side side_of(const struct connection *c, unsigned dir)
 {
     return dir == c->request_dir ? WIRE_REQUEST : WIRE_RESPONSE;
@@ -558,10 +583,13 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     now->opened_ns = d ? d->opened_ns : 0;
     now->pid = item->pid;
     now->tid = item->tid;
+    int carries = is_stream(d, e) || e->flags & IO_PLAIN ? tlsuse_feed_io(x->tls, item, d) : 0;
+    if (carries < 0)
+        return -1;
     if (is_stream(d, e)) {
-        if ((int64_t)e->bytes > 0) {
+        if ((int64_t)e->bytes > 0 && carries) {
             struct connection *c = connection_of(d, (unsigned)e->dir);
-            if (!c)
+            if (!c || (e->flags & IO_PLAIN && !c->plain && begin_plain(x, c, d, (unsigned)e->dir) < 0))
                 return -1;
             now->feeding = true;
             feed_bytes(x, c, &item->event);
@@ -677,6 +705,9 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
         conn_now(x->conns)->route = attribution_route(x->attribution, item->thread);
         result = conn_feed(x->conns, item);
         break;
+    case EVENT_tls:
+        result = tlsuse_feed(x->tls, m, item, conn_find(x->conns, e->u.tls.desc));
+        break;
     case EVENT_thread_exit:
         attribution_thread_end(x->attribution, item->thread);
         return 0;
@@ -712,7 +743,8 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
     x->sink = (struct wire_sink){.context = x, .begin = on_begin, .head = on_head, .end = on_end, .lost = on_lost};
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
-    if (!x->conns || !x->attribution) {
+    x->tls = tlsuse_table_new();
+    if (!x->conns || !x->attribution || !x->tls) {
         exchange_table_free(x);
         return NULL;
     }
@@ -727,6 +759,7 @@ void exchange_table_free(struct exchange_table *x)
     attribution_free(x->attribution);
     conn_table_free(x->conns);
     connstat_free(&x->connstat);
+    tlsuse_table_free(x->tls);
     flight_pool_reset(&x->pool);
     concurrency_free(&x->concurrency);
     free(x);
@@ -760,6 +793,7 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
 
 const struct coverage *exchange_coverage(const struct exchange_table *x) { return &x->coverage; }
 const struct concurrency *exchange_concurrency(const struct exchange_table *x) { return &x->concurrency; }
+const struct tlsuse_stats *exchange_tls(const struct exchange_table *x) { return tlsuse_stats(x->tls); }
 
 struct exchange_stats exchange_stats(const struct exchange_table *x)
 {

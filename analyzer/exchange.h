@@ -105,5 +105,8 @@ struct connstat *exchange_connstat(struct exchange_table *x);
 /* What opened descriptors; complete once the table is finished. */
 const struct descsite_table *exchange_descsites(const struct exchange_table *x);
 uint64_t exchange_descriptors_open(const struct exchange_table *x); /* of all processes */
+/* Of its connections; borrowed. */
+struct tlsuse_stats;
+const struct tlsuse_stats *exchange_tls(const struct exchange_table *x);
 
 #endif

@@ -366,7 +366,8 @@ static int build(struct report *r, const struct analysis *a, struct symbols *sym
     if (footprint_lived(&a->footprint, &lived))
         return -1;
     struct growth live = footprint_growth(&a->footprint, &lived, FOOTPRINT_LIVE);
-    int failed = build_processes(r, a) || build_routes(r, a, lived.ledger) || build_memory(r, a, symbols, &live, &kept);
+    int failed = build_processes(r, a) || build_routes(r, a, lived.ledger) || build_memory(r, a, symbols, &live, &kept) ||
+                 report_tls_build(&r->tls, a);
     if (!failed) {
         build_trace(r, a);
         r->descriptors = range_of(&a->footprint.fds);
@@ -410,6 +411,7 @@ void report_free(struct report *r)
     }
     report_sites_free(&r->sites);
     report_memory_free(r->by_route);
+    report_tls_free(&r->tls);
     free(r->process);
     free(r->route);
     free(r->slow);

@@ -19,6 +19,7 @@
 #include "places.h"
 #include "scaling.h"
 #include "symbols.h"
+#include "tlsuse.h"
 #include "verdict.h"
 
 #define REPORT_UNKNOWN UINT64_MAX
@@ -180,6 +181,29 @@ struct report_sampling {
     struct report_interval bytes_ratio, count_ratio; /* what the sites' estimates add up to, as shares of these */
 };
 
+struct report_tls_times { /* nanoseconds */
+    double mean, p50, p99, max;
+};
+
+struct report_handshakes {
+    uint64_t done, failed, resumed; /* resumed: of those done */
+    struct report_tls_times duration, cpu; /* of those done */
+};
+
+struct report_tls_program {
+    char *exe;
+    uint64_t seen, unseen; /* connections with an intercepted TLS library at work, and without */
+};
+
+struct report_tls {
+    bool any; /* false: there was no TLS */
+    uint64_t connections[TLS_TIE_COUNT], unseen, strays; /* as in tlsuse.h, with what follows */
+    uint64_t plain_bytes[2], cipher_bytes[2], versions[5];
+    struct report_handshakes handshakes[TLS_SIDES];
+    struct report_tls_program *program; /* those with connections of TLS */
+    size_t programs;
+};
+
 struct report {
     struct report_detail detail;
     char *path;
@@ -222,6 +246,7 @@ struct report {
     const struct unseen *unseen; /* borrowed of the analysis; NULL: none */
 
     struct report_memory *by_route; /* report_memory.h */
+    struct report_tls tls;
 
     struct verdict verdict[REPORT_VERDICTS];
     int exit_code; /* 1 if a verdict is LEAK, else 0; a command may be stricter */
@@ -247,6 +272,10 @@ int report_split_slowest(struct report *r, const struct analysis *a); /* -1 if m
 
 /* And the one about concurrency (report_concurrency.c). */
 void report_concurrency_build(struct report_concurrency *out, const struct concurrency *c, const struct series *threads);
+
+/* The part about TLS (report_tls.c). -1 if memory is short. */
+int report_tls_build(struct report_tls *out, const struct analysis *a);
+void report_tls_free(struct report_tls *t);
 
 /* What a site is ranked by; NaN: not known. */
 double report_site_value(const struct report_site *s, enum report_order order);

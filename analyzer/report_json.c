@@ -383,6 +383,57 @@ static void put_coverage(struct json *j, cJSON *root, const struct coverage *c)
     put_number(j, coverage, "share", all > 0 ? framed / all : NAN);
 }
 
+static void put_tls_times(struct json *j, cJSON *object, const char *key, struct report_tls_times t)
+{
+    cJSON *out = put(j, object, key, cJSON_CreateObject());
+    put_number(j, out, "mean", t.mean / 1e3);
+    put_number(j, out, "p50", t.p50 / 1e3);
+    put_number(j, out, "p99", t.p99 / 1e3);
+    put_number(j, out, "max", t.max / 1e3);
+}
+
+static void put_handshakes(struct json *j, cJSON *tls, const struct report_tls *t)
+{
+    static const char *const side[TLS_SIDES] = {"client", "server", "unknown"}, *const version[] = {"1.0", "1.1", "1.2", "1.3", "other"};
+    cJSON *all = put(j, tls, "handshakes", cJSON_CreateObject());
+    for (unsigned s = 0; s < TLS_SIDES; s++) {
+        cJSON *out = put(j, all, side[s], cJSON_CreateObject());
+        put_count(j, out, "done", t->handshakes[s].done);
+        put_count(j, out, "failed", t->handshakes[s].failed);
+        put_count(j, out, "resumed", t->handshakes[s].resumed);
+        put_tls_times(j, out, "duration_us", t->handshakes[s].duration);
+        put_tls_times(j, out, "cpu_us", t->handshakes[s].cpu);
+    }
+    cJSON *versions = put(j, all, "versions", cJSON_CreateObject());
+    for (size_t v = 0; v < sizeof version / sizeof version[0]; v++)
+        put_count(j, versions, version[v], t->versions[v]);
+}
+
+/* Null where there was none. */
+static void put_tls(struct json *j, cJSON *root, const struct report_tls *t)
+{
+    cJSON *tls = put(j, root, "tls", t->any ? cJSON_CreateObject() : cJSON_CreateNull());
+    if (!t->any)
+        return;
+    cJSON *connections = put(j, tls, "connections", cJSON_CreateObject());
+    for (unsigned tie = TLS_TIE_descriptor; tie < TLS_TIE_COUNT; tie++)
+        put_count(j, connections, tls_tie_name[tie], t->connections[tie]);
+    put_count(j, tls, "unseen_connections", t->unseen);
+    put_count(j, tls, "stray_plaintexts", t->strays);
+    put_count(j, tls, "plaintext_bytes_in", t->plain_bytes[0]);
+    put_count(j, tls, "plaintext_bytes_out", t->plain_bytes[1]);
+    put_count(j, tls, "ciphertext_bytes_in", t->cipher_bytes[0]);
+    put_count(j, tls, "ciphertext_bytes_out", t->cipher_bytes[1]);
+    put_handshakes(j, tls, t);
+    cJSON *programs = put(j, tls, "programs", cJSON_CreateArray());
+    for (size_t i = 0; i < t->programs; i++) {
+        cJSON *out = put(j, programs, NULL, cJSON_CreateObject());
+        put_text(j, out, "exe", t->program[i].exe);
+        put_count(j, out, "connections", t->program[i].seen);
+        put_count(j, out, "unseen_connections", t->program[i].unseen);
+    }
+}
+
 static void put_rest(struct json *j, cJSON *root, const struct report *r)
 {
     cJSON *connections = put(j, root, "connections", cJSON_CreateObject());
@@ -400,6 +451,7 @@ static void put_rest(struct json *j, cJSON *root, const struct report *r)
     put_count(j, exchanges, "pushed_messages", r->connections.pushed);
     put_count(j, exchanges, "pushed_bytes", r->connections.pushed_bytes);
     put_coverage(j, root, &r->coverage);
+    put_tls(j, root, &r->tls);
     put_memory(j, root, r);
     put_descriptors(j, root, r);
     cJSON *verdicts = put(j, root, "verdicts", cJSON_CreateArray());

@@ -442,6 +442,7 @@ int report_text(const struct report *r, FILE *out, bool colour)
     print_routes(&p, r);
     report_text_scaling(&p, r);
     report_text_concurrency(&p, r);
+    report_text_tls(&p, r);
     print_memory(&p, r);
     report_text_kept(&p, r);
     print_descriptors(&p, r);

@@ -22,5 +22,7 @@ void report_text_concurrency(const struct page *p, const struct report *r);
 
 /* Routes whose latency depends on the size of requests or responses (report_text_scaling.c). */
 void report_text_scaling(const struct page *p, const struct report *r);
+/* TLS (report_text_tls.c). */
+void report_text_tls(const struct page *p, const struct report *r);
 
 #endif

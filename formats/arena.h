@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 8
+#define ARENA_LAYOUT 9
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
@@ -180,6 +180,14 @@ struct arena_proc {
     struct arena_work work;        /* the recorder's alone */
 };
 
+/* Of a thread inside a call of a TLS library: its socket calls carry ciphertext (shim/tls.h). */
+struct arena_tls {
+    uint64_t frame; /* of the hook; 0: it is not inside one */
+    uint32_t desc;  /* of the connection; 0: not known yet */
+    int32_t fd;
+    uint64_t stamp_ns; /* when the kernel had what the call read, as in rxtime.h; 0: not known */
+};
+
 struct arena_thread {
     /* producer */
     _Alignas(64) _Atomic uint64_t head; /* bytes published since the slot's first use; place is head % ring_bytes */
@@ -207,6 +215,12 @@ struct arena_thread {
     int64_t bytes_to_sample;      /* sampler.h: until the next allocation that is recorded */
     uint64_t sample_seed;
     uint32_t shift;               /* of the interval under which they were drawn */
+
+    /* producer: I/O */
+    _Alignas(64) struct arena_tls tls;
+    uint64_t received_bytes; /* by its last read of a stream; 0: a TLS session was tied to that */
+    uint32_t received_desc;
+    int32_t received_fd;
 
     /* producer, rare */
     _Alignas(64) uint64_t lost_events;

@@ -22,6 +22,12 @@ const char *const desc_kind_name[KIND_COUNT] = {
 #undef K
 };
 
+const char *const tls_tie_name[TLS_TIE_COUNT] = {
+#define T(name) #name,
+    TLS_TIES(T)
+#undef T
+};
+
 const char *const wait_what_name[WAIT_COUNT] = {
 #define W(name) #name,
     WAITS(W)

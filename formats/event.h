@@ -121,7 +121,23 @@ enum {
     IO_ERRQUEUE = 16,
     IO_POSITIONED = 32, /* pread and the like: offset is the file's */
     IO_OOB = 64,        /* urgent data: what comes in is not in the stream */
+    IO_PLAIN = 128,     /* plaintext of a TLS connection: offset counts such bytes alone */
+    IO_CIPHER = 256,    /* made by a TLS library inside its own call: the plaintext has an event too */
+    IO_TIE_FIRST = 512, /* with IO_PLAIN: how the connection is known, enum tls_tie in two bits */
+    IO_TLS = 2048,      /* the first bytes of their direction, and the head of a TLS record (set by the recorder) */
 };
+
+/* How it is known which connection a plaintext belongs to. Numbers are part of the file; the order never changes. */
+#define TLS_TIES(T) T(none) T(descriptor) T(inside) T(receive)
+enum tls_tie {
+#define T(name) TLS_TIE_##name,
+    TLS_TIES(T)
+#undef T
+        TLS_TIE_COUNT
+};
+extern const char *const tls_tie_name[TLS_TIE_COUNT];
+
+static inline enum tls_tie io_tie(uint64_t flags) { return (enum tls_tie)(flags / IO_TIE_FIRST % TLS_TIE_COUNT); }
 
 /* Bits of stack.flags: what is wrong with it. */
 enum {

@@ -15,11 +15,13 @@
 #include <stdint.h>
 
 #define UNWANTED_WORDS 8192
-#define UNWANTED_END_BITS 44 /* the description's upper bits have the others */
+#define UNWANTED_END_BITS 43 /* the description's upper bits have the others */
 #define UNWANTED_UNIT 1024   /* bytes: ends are rounded down to it */
 #define UNWANTED_FOR_GOOD UINT64_MAX
 
-static inline uint64_t unwanted_key(uint32_t desc, unsigned dir) { return (uint64_t)desc << 1 | (dir & 1); }
+#define UNWANTED_PLAIN 2     /* added to a direction: of the plaintext that a TLS library gives and takes */
+
+static inline uint64_t unwanted_key(uint32_t desc, unsigned dir) { return (uint64_t)desc << 2 | (dir & 3); }
 
 /* The stretch that the direction is in ends before this byte of the stream; UNWANTED_FOR_GOOD: it has no end. */
 static inline void unwanted_set(_Atomic uint64_t *words, uint32_t desc, unsigned dir, uint64_t end)

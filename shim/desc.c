@@ -163,8 +163,8 @@ static struct desc *install(int fd, enum desc_kind kind, bool met)
     atomic_store(&d->next, index);
     atomic_store(&d->kind, (uint16_t)kind);
     atomic_store(&d->rx, met && kind == KIND_tcp && rxtime_is_ours(fd));
-    atomic_store(&d->offset[0], 0);
-    atomic_store(&d->offset[1], 0);
+    for (size_t i = 0; i < sizeof d->offset / sizeof *d->offset; i++)
+        atomic_store(&d->offset[i], 0);
     atomic_store(&d->id, atomic_fetch_add_explicit(&shim.arena->next_desc, 1, memory_order_relaxed));
     number_set(fd, index);
     return d;

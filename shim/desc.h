@@ -19,6 +19,7 @@
 
 #include "arena.h"
 #include "event.h"
+#include "unwanted.h"
 
 struct desc {
     _Atomic uint32_t refs; /* descriptors that stand for it */
@@ -26,8 +27,10 @@ struct desc {
     _Atomic uint16_t kind; /* enum desc_kind */
     _Atomic uint16_t rx;   /* 1: the shim has turned the kernel's times on (rxtime.h) */
     _Atomic uint32_t next; /* in the list of free entries; in use: its own index */
-    _Atomic uint64_t offset[2]; /* stream bytes into and out of the host so far */
+    _Atomic uint64_t offset[4]; /* stream bytes into and out of the host so far; of its plaintext: DESC_PLAIN */
 };
+
+#define DESC_PLAIN UNWANTED_PLAIN /* added to a direction */
 
 /* Reserves the table. Called once a process image, during init. */
 void desc_start(void);
@@ -44,7 +47,7 @@ void desc_forked(struct arena_thread *t);
 /* The description behind a number, looked at if it is not known; NULL: not open, or beyond the table. */
 struct desc *desc_get(struct arena_thread *t, int fd);
 
-/* Takes a stretch of n bytes of a direction (0 in, 1 out): gives where it begins. */
+/* Takes a stretch of n bytes of a direction (0 in, 1 out, and plaintext): gives where it begins. */
 uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n);
 
 static inline bool desc_is_stream(uint32_t kind) { return kind == KIND_tcp || kind == KIND_unix; }

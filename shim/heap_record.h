@@ -92,14 +92,14 @@ static inline void heap_leave(struct arena_thread *t, void *p, size_t size, unsi
 }
 
 /* malloc and free under the name of another call, for calls that the host's libraries do not have (hook_heap.c). */
-void *heap_malloc(size_t size, unsigned op);
-void *heap_zalloc(size_t size, unsigned op);
-void *heap_aligned(size_t align, size_t size, unsigned op);
-void *heap_realloc(void *old, size_t size, unsigned op);
-void heap_free(void *p, unsigned op);
-size_t heap_size(const void *p);
+void *heap_malloc(size_t size, unsigned op) __attribute__((visibility("hidden")));
+void *heap_zalloc(size_t size, unsigned op) __attribute__((visibility("hidden")));
+void *heap_aligned(size_t align, size_t size, unsigned op) __attribute__((visibility("hidden")));
+void *heap_realloc(void *old, size_t size, unsigned op) __attribute__((visibility("hidden")));
+void heap_free(void *p, unsigned op) __attribute__((visibility("hidden")));
+size_t heap_size(const void *p) __attribute__((visibility("hidden")));
 
 /* Whether a block is of the bootstrap (hook_heap.c): no real function may see it. */
-bool heap_is_bootstrap(const void *p);
+bool heap_is_bootstrap(const void *p) __attribute__((visibility("hidden")));
 
 #endif

@@ -12,6 +12,8 @@
 #include "clock.h"
 #include "event.h"
 #include "frame.h"
+#include "gnutls.h"
+#include "openssl.h"
 #include "ops.h"
 #include "real.h"
 #include "ring.h"
@@ -49,6 +51,7 @@ void *code_note(const char *path, unsigned which)
 {
     record_code(path, which == CODE_DLOPEN ? OP_dlopen : OP_dlmopen);
     stack_flush();
+    gnutls_changed();
     return which == CODE_DLOPEN ? (void *)real.dlopen : (void *)real.dlmopen;
 }
 
@@ -57,5 +60,7 @@ int dlclose(void *handle)
     record_code(NULL, OP_dlclose);
     int result = real.dlclose(handle);
     stack_flush();
+    openssl_unloaded();
+    gnutls_changed();
     return result;
 }

@@ -159,8 +159,8 @@ static void environment_free(struct environment *e)
 
 /* Called by vfork.S before and after; between the two the slot records nothing, so that what the child closes and dups does
  * not reach the parent's table. */
-void vfork_enter(void);
-void vfork_leave(long child);
+void vfork_enter(void) __attribute__((visibility("hidden")));
+void vfork_leave(long child) __attribute__((visibility("hidden")));
 
 void vfork_enter(void)
 {

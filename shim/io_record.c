@@ -11,6 +11,7 @@
 #include "ledger.h"
 #include "ring.h"
 #include "rxtime.h"
+#include "tls.h"
 #include "unwanted.h"
 
 #define IO_FIELDS 14
@@ -55,11 +56,16 @@ void io_record(struct io_call *c, const struct io_done *done)
         d = NULL;
     uint32_t kind = d ? atomic_load_explicit(&d->kind, memory_order_relaxed) : KIND_unknown;
     if (is_in_stream(done, kind)) {
+        unsigned stream = done->dir | (flags & IO_PLAIN ? DESC_PLAIN : 0);
         flags |= IO_STREAM;
+        if (__builtin_expect(t->tls.frame != 0, 0))
+            flags |= tls_met(c, done);
         if (done->result > 0 && !(flags & IO_PEEK)) {
-            offset = desc_advance(d, done->dir, (uint64_t)done->result);
-            if (offset + (uint64_t)done->result > unwanted_end(shim.unwanted, c->id, done->dir))
+            offset = desc_advance(d, stream, (uint64_t)done->result);
+            if (!(flags & IO_CIPHER) && offset + (uint64_t)done->result > unwanted_end(shim.unwanted, c->id, stream))
                 captured = captured_of(done);
+            if (stream == IO_IN)
+                tls_note_received(c, done);
         }
     } else if (kind == KIND_udp) {
         flags |= IO_DGRAM;

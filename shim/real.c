@@ -13,27 +13,63 @@ struct real_table real;
 static uintptr_t allocator_start, allocator_end; /* the segments of the object that malloc is in */
 static bool allocator_is_apart;                  /* a library that does nothing else */
 
-static int note_allocator(struct dl_phdr_info *info, size_t size, void *unused)
+static struct real_object object_of(const struct dl_phdr_info *info, bool *program)
 {
-    uintptr_t start = UINTPTR_MAX, end = 0;
+    struct real_object o = {.base = info->dlpi_addr, .start = UINTPTR_MAX};
+    uintptr_t end = 0;
 
-    (void)size, (void)unused;
-    bool program = false;
+    *program = false;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t from = info->dlpi_addr + segment->p_vaddr;
-        program |= segment->p_type == PT_INTERP;
+        *program |= segment->p_type == PT_INTERP;
+        if (segment->p_type == PT_DYNAMIC)
+            o.dynamic = (const void *)from;
         if (segment->p_type != PT_LOAD)
             continue;
-        start = from < start ? from : start;
+        o.start = from < o.start ? from : o.start;
         end = from + segment->p_memsz > end ? from + segment->p_memsz : end;
     }
-    if ((uintptr_t)real.malloc - start >= end - start)
+    o.bytes = end > o.start ? end - o.start : 0;
+    return o;
+}
+
+static int note_allocator(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    bool program;
+    struct real_object o = object_of(info, &program);
+
+    (void)size, (void)unused;
+    if ((uintptr_t)real.malloc - o.start >= o.bytes)
         return 0;
-    allocator_start = start;
-    allocator_end = end;
-    allocator_is_apart = !program && (uintptr_t)real.exit - start >= end - start;
+    allocator_start = o.start;
+    allocator_end = o.start + o.bytes;
+    allocator_is_apart = !program && (uintptr_t)real.exit - o.start >= o.bytes;
     return 1;
+}
+
+struct object_walk {
+    bool (*take)(void *context, const struct real_object *o);
+    void *context;
+};
+
+static int walk_object(struct dl_phdr_info *info, size_t size, void *context)
+{
+    const struct object_walk *walk = context;
+    bool program;
+    struct real_object o = object_of(info, &program);
+
+    (void)size;
+    if (!o.dynamic || (uintptr_t)walk_object - o.start < o.bytes)
+        return 0;
+    return !walk->take(walk->context, &o);
+}
+
+void real_each_object(bool (*take)(void *context, const struct real_object *o), void *context)
+{
+    struct object_walk walk = {take, context};
+
+    dl_iterate_phdr(walk_object, &walk);
 }
 
 void real_resolve(void)

@@ -63,6 +63,14 @@ extern struct real_table real __attribute__((visibility("hidden")));
 /* Fills the table. May allocate through the bootstrap allocator (hook_heap.c) if the dynamic linker does. */
 void real_resolve(void);
 
+/* Objects that are loaded: the program, libraries and plugins, but not this one. The dynamic linker's list is locked meanwhile, for
+ * as long as this takes; what a thread does that loads or unloads is not waited for. take: false ends it. */
+struct real_object {
+    uintptr_t base, start, bytes; /* base: what its own addresses are relative to */
+    const void *dynamic;          /* its dynamic section */
+};
+void real_each_object(bool (*take)(void *context, const struct real_object *o), void *context);
+
 /* Whether a function is defined by the library that malloc is. */
 bool real_is_allocators(uintptr_t function);
 

@@ -10,9 +10,7 @@
 
 #include <elf.h>
 #include <link.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #define VERSION_HIDDEN 0x8000 /* not the version that a link would choose today */
 
@@ -27,11 +25,11 @@ struct object {
 /* glibc has replaced what a dynamic entry points to by its address, but not in the kernel's own object. */
 static uintptr_t pointer(uintptr_t base, ElfW(Addr) value) { return value < base ? base + value : value; }
 
-static struct object object_of(const struct link_map *map)
+static struct object object_of(uintptr_t base, const ElfW(Dyn) *dynamic)
 {
-    struct object o = {.base = map->l_addr};
+    struct object o = {.base = base};
 
-    for (const ElfW(Dyn) *d = map->l_ld; d && d->d_tag != DT_NULL; d++) {
+    for (const ElfW(Dyn) *d = dynamic; d && d->d_tag != DT_NULL; d++) {
         uintptr_t at = pointer(o.base, d->d_un.d_ptr);
         switch (d->d_tag) {
         case DT_SYMTAB: o.symbols = (const void *)at; break;
@@ -117,15 +115,41 @@ static void *address(const struct object *o, uint32_t i)
     return ELF64_ST_TYPE(o->symbols[i].st_info) == STT_GNU_IFUNC ? ((void *(*)(void))at)() : (void *)at;
 }
 
+void *symbol_in(uintptr_t base, const void *dynamic, const char *name)
+{
+    struct object o = object_of(base, dynamic);
+    uint32_t i = !o.symbols || !o.strings ? 0 : o.gnu_hash ? find_gnu(&o, name) : o.hash ? find_sysv(&o, name) : 0;
+
+    return i ? address(&o, i) : NULL;
+}
+
+const char *symbol_object_name(uintptr_t base, const void *dynamic)
+{
+    struct object o = object_of(base, dynamic);
+
+    for (const ElfW(Dyn) *d = dynamic; o.strings && d && d->d_tag != DT_NULL; d++)
+        if (d->d_tag == DT_SONAME)
+            return o.strings + d->d_un.d_val;
+    return NULL;
+}
+
+bool symbol_needs(uintptr_t base, const void *dynamic, const char *object_name)
+{
+    struct object o = object_of(base, dynamic);
+
+    for (const ElfW(Dyn) *d = dynamic; o.strings && d && d->d_tag != DT_NULL; d++)
+        if (d->d_tag == DT_NEEDED && same(o.strings + d->d_un.d_val, object_name))
+            return true;
+    return false;
+}
+
 static void *find_from(const struct link_map *map, const char *name)
 {
-    for (; map; map = map->l_next) {
-        struct object o = object_of(map);
-        uint32_t i = !o.symbols || !o.strings ? 0 : o.gnu_hash ? find_gnu(&o, name) : o.hash ? find_sysv(&o, name) : 0;
-        if (i)
-            return address(&o, i);
-    }
-    return NULL;
+    void *found = NULL;
+
+    for (; map && !found; map = map->l_next)
+        found = symbol_in(map->l_addr, map->l_ld, name);
+    return found;
 }
 
 void *symbol_first(const char *name) { return find_from(_r_debug.r_map, name); }

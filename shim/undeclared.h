@@ -74,4 +74,24 @@ void _ZdaPvmSt11align_val_t(void *p, size_t size, size_t align);
 void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *nothrow);
 void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *nothrow);
 
+/* ssl(7) of OpenSSL, without its headers: a session is an address. The definitions have other names, which versions.map explains. */
+#define VERSIONED(name) __asm__("versioned_" #name)
+int SSL_read(void *ssl, void *buffer, int n) VERSIONED(SSL_read);
+int SSL_write(void *ssl, const void *buffer, int n) VERSIONED(SSL_write);
+int SSL_read_ex(void *ssl, void *buffer, size_t n, size_t *done) VERSIONED(SSL_read_ex);
+int SSL_write_ex(void *ssl, const void *buffer, size_t n, size_t *done) VERSIONED(SSL_write_ex);
+ssize_t SSL_sendfile(void *ssl, int fd, off_t offset, size_t n, int flags) VERSIONED(SSL_sendfile);
+int SSL_do_handshake(void *ssl) VERSIONED(SSL_do_handshake);
+int SSL_accept(void *ssl) VERSIONED(SSL_accept);
+int SSL_connect(void *ssl) VERSIONED(SSL_connect);
+void SSL_free(void *ssl) VERSIONED(SSL_free);
+
+/* gnutls(3), likewise. */
+ssize_t gnutls_record_recv(void *session, void *data, size_t n) VERSIONED(gnutls_record_recv);
+ssize_t gnutls_record_send(void *session, const void *data, size_t n) VERSIONED(gnutls_record_send);
+ssize_t gnutls_record_send2(void *session, const void *data, size_t n, size_t pad, unsigned flags)
+    VERSIONED(gnutls_record_send2);
+int gnutls_handshake(void *session) VERSIONED(gnutls_handshake);
+void gnutls_deinit(void *session) VERSIONED(gnutls_deinit);
+
 #endif

@@ -71,6 +71,12 @@ static struct role_slot *role_slot(struct drain *d, uint32_t desc)
     return slot;
 }
 
+static void close_framing(struct drain *d, uint32_t desc)
+{
+    scrub_close(d->r->scrub, desc);
+    scrub_close(d->r->scrub, scrub_plain(desc));
+}
+
 /* A description may outlive one process's close: a child that inherited it goes on. So its framing is forgotten only after
  * many other closes without a use. */
 static void note_close(struct drain *d, uint32_t desc)
@@ -81,21 +87,28 @@ static void note_close(struct drain *d, uint32_t desc)
         if (role_slot(d, old)->used > d->closed_at[place])
             old = 0;
         else
-            scrub_close(d->r->scrub, old);
+            close_framing(d, old);
     }
     d->closed[place] = desc;
     d->closed_at[place] = d->closes++;
 }
 
 /* Of a call nothing was kept: perhaps it is within a stretch of which nothing will be, and the next need not copy theirs. */
-static void note_unwanted(struct drain *d, const struct event_io *io)
+static void note_unwanted(struct drain *d, const struct event_io *io, uint64_t streams)
 {
     _Atomic uint64_t *words = d->r->unwanted;
     uint32_t desc = (uint32_t)io->desc;
-    uint64_t end = scrub_unwanted(d->r->scrub, desc, io->dir & 1);
+    unsigned stream = (io->dir & 1) | (io->flags & IO_PLAIN ? UNWANTED_PLAIN : 0);
+    uint64_t end = scrub_unwanted(d->r->scrub, streams, io->dir & 1);
 
-    if (end > io->offset + io->bytes + UNWANTED_UNIT && unwanted_end(words, desc, io->dir & 1) < end - UNWANTED_UNIT)
-        unwanted_set(words, desc, io->dir & 1, end);
+    if (end > io->offset + io->bytes + UNWANTED_UNIT && unwanted_end(words, desc, stream) < end - UNWANTED_UNIT)
+        unwanted_set(words, desc, stream, end);
+}
+
+/* A handshake's first record, or the alert that refuses it (RFC 8446, section 5.1). */
+static bool begins_tls(const struct event_io *io, const uint8_t *bytes, uint32_t captured)
+{
+    return io->offset == 0 && captured >= 3 && (bytes[0] == 21 || bytes[0] == 22) && bytes[1] == 3 && bytes[2] <= 4;
 }
 
 static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
@@ -111,18 +124,25 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
     const uint8_t *bytes = (const uint8_t *)(uintptr_t)e->u.field[EVENT_FIELDS - 1];
     struct role_slot *slot = role_slot(d, desc);
     slot->used = d->closes;
-    if ((int64_t)io->bytes == 0 && io->dir == 0 && io->asked > 0)
+    io->flags &= ~(uint64_t)IO_TLS; /* ours to say */
+    if ((int64_t)io->bytes == 0 && io->dir == 0 && io->asked > 0) {
         scrub_eof(d->r->scrub, desc, 0);
+        scrub_eof(d->r->scrub, scrub_plain(desc), 0);
+    }
     if ((int64_t)io->bytes <= 0)
         return;
     if (captured > io->bytes)
         captured = (uint32_t)io->bytes;
+    if (io->flags & IO_CIPHER)
+        return;
+    uint64_t streams = io->flags & IO_PLAIN ? scrub_plain(desc) : desc;
+    io->flags |= !(io->flags & IO_PLAIN) && begins_tls(io, bytes, captured) ? IO_TLS : 0;
     uint64_t answered = scrub_answered(d->r->scrub);
-    e->data_bytes = (uint32_t)scrub_payload(d->r->scrub, desc, (enum role)slot->role, io->dir & 1, io->offset, bytes,
+    e->data_bytes = (uint32_t)scrub_payload(d->r->scrub, streams, (enum role)slot->role, io->dir & 1, io->offset, bytes,
                                             captured, io->bytes, d->payload, d->payload_size);
     e->data = d->payload;
     if (captured && !e->data_bytes)
-        note_unwanted(d, io);
+        note_unwanted(d, io, streams);
     if (d->r->bound)
         whole_answered(bound_whole(d->r->bound), g->host, scrub_answered(d->r->scrub) - answered);
 }

@@ -18,7 +18,7 @@
 #define HOLE_RESERVE VARINT_MAX_BYTES /* always kept free: a hole can always be said */
 
 struct entry {
-    uint32_t desc;          /* 0: free */
+    uint64_t desc;          /* or scrub_plain of it; 0: free */
     uint32_t pending;       /* requests without a response */
     uint8_t request_dir;    /* the direction that carries requests */
     struct wire_conn *conn; /* NULL: opaque */
@@ -96,13 +96,13 @@ uint64_t scrub_answered(const struct scrub *s)
 
 /* --- the table --- */
 
-static uint32_t home(const struct scrub *s, uint32_t desc)
+static uint32_t home(const struct scrub *s, uint64_t desc)
 {
-    return (desc * UINT32_C(2654435769)) >> (__builtin_clz(s->size) + 1);
+    return ((uint32_t)(desc ^ desc >> 1) * UINT32_C(2654435769)) >> (__builtin_clz(s->size) + 1);
 }
 
 /* The entry of desc, or the free one where it belongs. */
-static struct entry *entry_at(const struct scrub *s, uint32_t desc)
+static struct entry *entry_at(const struct scrub *s, uint64_t desc)
 {
     uint32_t i = home(s, desc);
     while (s->table[i].desc && s->table[i].desc != desc)
@@ -126,7 +126,7 @@ static bool table_grow(struct scrub *s)
     return true;
 }
 
-static struct entry *entry_add(struct scrub *s, uint32_t desc, unsigned request_dir)
+static struct entry *entry_add(struct scrub *s, uint64_t desc, unsigned request_dir)
 {
     if (s->used >= SCRUB_CONNECTIONS_MAX || (s->used * 2 >= s->size && !table_grow(s)))
         return NULL;
@@ -302,7 +302,7 @@ static size_t scrub_call(struct scrub *s, struct entry *e, enum wire_side side, 
     return (size_t)(o->p - o->start);
 }
 
-size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned dir, uint64_t offset,
+size_t scrub_payload(struct scrub *s, uint64_t desc, enum role role, unsigned dir, uint64_t offset,
                      const uint8_t *bytes, size_t captured, uint64_t total, uint8_t *out, size_t out_size)
 {
     static const struct wire_sink nowhere;
@@ -336,7 +336,7 @@ size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned di
     return n;
 }
 
-void scrub_eof(struct scrub *s, uint32_t desc, unsigned dir)
+void scrub_eof(struct scrub *s, uint64_t desc, unsigned dir)
 {
     static const struct wire_sink nowhere;
     struct entry *e = desc ? entry_at(s, desc) : NULL;
@@ -345,7 +345,7 @@ void scrub_eof(struct scrub *s, uint32_t desc, unsigned dir)
         wire_close(e->conn, &nowhere, dir == e->request_dir ? WIRE_REQUEST : WIRE_RESPONSE);
 }
 
-void scrub_close(struct scrub *s, uint32_t desc)
+void scrub_close(struct scrub *s, uint64_t desc)
 {
     struct entry *e = desc ? entry_at(s, desc) : NULL;
 
@@ -353,14 +353,14 @@ void scrub_close(struct scrub *s, uint32_t desc)
         entry_remove(s, e);
 }
 
-uint32_t scrub_pending(const struct scrub *s, uint32_t desc)
+uint32_t scrub_pending(const struct scrub *s, uint64_t desc)
 {
     const struct entry *e = desc ? entry_at(s, desc) : NULL;
 
     return e && e->desc && e->conn ? e->pending : 0;
 }
 
-uint64_t scrub_unwanted(const struct scrub *s, uint32_t desc, unsigned dir)
+uint64_t scrub_unwanted(const struct scrub *s, uint64_t desc, unsigned dir)
 {
     const struct entry *e = desc ? entry_at(s, desc) : NULL;
 

@@ -37,21 +37,24 @@ struct scrub_stats {
 struct scrub *scrub_new(void); /* NULL if memory is short */
 void scrub_free(struct scrub *s);
 
+/* What a TLS library gives and takes over a connection are two streams of their own, under this instead of its desc. */
+static inline uint64_t scrub_plain(uint32_t desc) { return desc | UINT64_C(1) << 32; }
+
 /* Encodes the payload of one call into out; gives its length, 0 if nothing is kept. dir: 0 into the host, 1 out of it.
  * offset: of its first byte in that direction. The first `captured` of its `total` bytes are at `bytes`; nobody saw the
  * rest. */
-size_t scrub_payload(struct scrub *s, uint32_t desc, enum role role, unsigned dir, uint64_t offset,
+size_t scrub_payload(struct scrub *s, uint64_t desc, enum role role, unsigned dir, uint64_t offset,
                      const uint8_t *bytes, size_t captured, uint64_t total, uint8_t *out, size_t out_size);
 
 /* The stream offset of a direction up to which bytes need not be captured: nothing of them would be kept. 0: unknown. */
-uint64_t scrub_unwanted(const struct scrub *s, uint32_t desc, unsigned dir);
+uint64_t scrub_unwanted(const struct scrub *s, uint64_t desc, unsigned dir);
 
 /* The direction has ended (a read gave 0, the host shut it down); the connection is gone. */
-void scrub_eof(struct scrub *s, uint32_t desc, unsigned dir);
-void scrub_close(struct scrub *s, uint32_t desc);
+void scrub_eof(struct scrub *s, uint64_t desc, unsigned dir);
+void scrub_close(struct scrub *s, uint64_t desc);
 
 /* Requests of a connection that have begun and were not answered yet. */
-uint32_t scrub_pending(const struct scrub *s, uint32_t desc);
+uint32_t scrub_pending(const struct scrub *s, uint64_t desc);
 
 struct scrub_stats scrub_stats(const struct scrub *s);
 uint64_t scrub_answered(const struct scrub *s); /* that of its numbers */

@@ -302,7 +302,8 @@ static void put_held(const struct whole *w, struct track *t, const struct held *
             continue;
         e.u.held = (struct event_held){.desc = n->desc, .fd = fd, .kind = n->kind, .role = n->role,
                                        .half_closed = n->half_closed,
-                                       .pending = scrub_pending(w->r->scrub, n->desc)};
+                                       .pending = scrub_pending(w->r->scrub, n->desc) +
+                                                  scrub_pending(w->r->scrub, scrub_plain(n->desc))};
         track_add(t, &e, 0);
     }
 }

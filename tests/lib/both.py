@@ -45,9 +45,10 @@ def said(text):
     return collections.Counter(line.strip() for line in text.splitlines() if line.strip())
 
 
-def http_mix(port, requests, connections=4, rounds=25, host='127.0.0.1'):
+def http_mix(port, requests, connections=4, rounds=25, host='127.0.0.1', tls=None):
     """Each connection, on a thread of its own, sends all requests [(method, path, body)] so many times. Gives what came
-    back as a Counter of (method, path, status, length, digest), and 'broken' for requests without an answer."""
+    back as a Counter of (method, path, status, length, digest), and 'broken' for requests without an answer. tls: an SSLContext,
+    to speak HTTPS."""
     seen, lock = collections.Counter(), threading.Lock()
 
     def exchange(connection, method, path, body):
@@ -57,7 +58,8 @@ def http_mix(port, requests, connections=4, rounds=25, host='127.0.0.1'):
         return method, path, response.status, len(content), hashlib.sha256(content).hexdigest()[:12]
 
     def load():
-        connection = http.client.HTTPConnection(host, port, timeout=20)
+        connection = (http.client.HTTPSConnection(host, port, timeout=20, context=tls) if tls else
+                      http.client.HTTPConnection(host, port, timeout=20))
         for _ in range(rounds):
             for request in requests:
                 reused = connection.sock is not None

@@ -164,13 +164,14 @@ class Resp:
         self.socket.close()
 
 
-def start_uvicorn(**options):
-    """uvicorn with tests/servers/api.py; .counts is the file that it leaves its own counts in when it ends."""
+def start_uvicorn(*more, **options):
+    """uvicorn with tests/servers/api.py; .counts is the file that it leaves its own counts in when it ends. more: of its
+    command line."""
     port = free_port()
     counts = os.path.join(work_dir(), 'counts.json')
     env = {'API_COUNTS': counts, 'PYTHONDONTWRITEBYTECODE': '1', **options.pop('env', {})}
     started = Server(['/usr/bin/python3', '-m', 'uvicorn', '--app-dir', os.path.join(ROOT, 'tests', 'servers'), 'api:app',
-                      '--port', str(port), '--log-level', 'warning', '--no-access-log'], port=port, env=env, **options)
+                      '--port', str(port), '--log-level', 'warning', '--no-access-log', *more], port=port, env=env, **options)
     started.counts = counts
     return started
 
@@ -199,8 +200,9 @@ LogLevel warn
 """
 
 
-def start_apache(files, mpm='event', scripts=(), **options):
-    """apache2 with two children of the given kind; scripts: {name: text} run as CGI below /cgi/."""
+def start_apache(files, mpm='event', scripts=(), more='', **options):
+    """apache2 with two children of the given kind; scripts: {name: text} run as CGI below /cgi/; more: lines of its
+    configuration."""
     directory = work_dir()
     os.chmod(directory, 0o755)
     for name, content in {**{f'html/{name}': content for name, content in files.items()},
@@ -214,7 +216,7 @@ def start_apache(files, mpm='event', scripts=(), **options):
     with open(os.path.join(directory, 'apache.conf'), 'w') as f:
         f.write(APACHE_CONF.format(directory=directory, port=port, mpm=mpm, modules='/usr/lib/apache2/modules',
                                    user='User www-data\nGroup www-data' if os.getuid() == 0 else '',
-                                   workers=50 if mpm == 'event' else 2))
+                                   workers=50 if mpm == 'event' else 2) + more)
     if os.getuid() == 0:
         shutil.chown(directory, 'www-data')
     started = Server([have('apache2'), '-f', f'{directory}/apache.conf', '-DFOREGROUND'], port=port, **options)
@@ -233,17 +235,18 @@ defaults
     timeout server 20s
 frontend front
     bind 127.0.0.1:{port}
+    {front}
     default_backend back
 backend back
     server shop 127.0.0.1:{backend}
 """
 
 
-def start_haproxy(backend, **options):
-    """haproxy's master with one worker, in front of a server on port `backend`."""
+def start_haproxy(backend, front='', **options):
+    """haproxy's master with one worker, in front of a server on port `backend`. front: another line of its frontend."""
     directory, port = work_dir(), free_port()
     with open(os.path.join(directory, 'haproxy.cfg'), 'w') as f:
-        f.write(HAPROXY_CONF.format(port=port, backend=backend))
+        f.write(HAPROXY_CONF.format(port=port, backend=backend, front=front))
     return Server([have('haproxy'), '-W', '-f', f'{directory}/haproxy.cfg'], port=port, **options)
 
 

@@ -5,7 +5,7 @@
 
 static uint8_t out[8192];
 
-static size_t scrub_text(struct scrub *s, uint32_t desc, enum role role, unsigned dir, uint64_t offset, const char *text)
+static size_t scrub_text(struct scrub *s, uint64_t desc, enum role role, unsigned dir, uint64_t offset, const char *text)
 {
     return scrub_payload(s, desc, role, dir, offset, (const uint8_t *)text, strlen(text), strlen(text), out, sizeof out);
 }
@@ -83,6 +83,28 @@ static void test_unknown_protocol(void **state)
     scrub_free(s);
 }
 
+/* The plaintext of a connection has offsets and framing of its own. */
+static void test_plain(void **state)
+{
+    struct scrub *s = scrub_new();
+    (void)state;
+    size_t n = scrub_text(s, 1, ROLE_ACCEPTED, 0, 0, "\x16\x03\x01\n secret");
+    assert_true(wrote(n, "\x16\x03") && !wrote(n, "\n") && !wrote(n, "secret")); /* what tells TLS */
+    assert_int_equal(scrub_unwanted(s, 1, 0), UINT64_MAX);
+    n = scrub_text(s, scrub_plain(1), ROLE_ACCEPTED, 0, 0, "GET /x?secret HTTP/1.1\r\nCookie: secret\r\n\r\n");
+    assert_true(wrote(n, "GET /x HTTP/1.1\r\n") && !wrote(n, "secret"));
+    assert_int_equal(scrub_pending(s, scrub_plain(1)), 1);
+    assert_int_equal(scrub_pending(s, 1), 0);
+    assert_int_equal(scrub_text(s, 1, ROLE_ACCEPTED, 0, 11, "GET /y HTTP/1.1\r\n\r\n"), 0);
+    assert_true(wrote(scrub_text(s, scrub_plain(1), ROLE_ACCEPTED, 1, 0, "HTTP/1.1 200 OK\r\n\r\n"), "HTTP/1.1 200\r\n"));
+    assert_int_equal(scrub_stats(s).connections, 2);
+    scrub_close(s, 1);
+    assert_true(wrote(scrub_text(s, scrub_plain(1), ROLE_ACCEPTED, 0, 44, "GET /z HTTP/1.1\r\n\r\n"), "GET /z HTTP/1.1\r\n"));
+    scrub_close(s, scrub_plain(1));
+    assert_int_equal(scrub_stats(s).connections, 0);
+    scrub_free(s);
+}
+
 /* sendfile: the host's memory never held the bytes. */
 static void test_uncaptured(void **state)
 {
@@ -124,7 +146,7 @@ static void test_short_output(void **state)
 static void test_unwanted_words(void **state)
 {
     static _Atomic uint64_t words[UNWANTED_WORDS];
-    const uint32_t desc = 5, other = desc + UNWANTED_WORDS / 2; /* fall on the same word */
+    const uint32_t desc = 5, other = desc + UNWANTED_WORDS / 4; /* fall on the same word */
     (void)state;
     assert_int_equal(unwanted_end(words, desc, 0), 0);
     unwanted_set(words, desc, 0, 5000);
@@ -134,8 +156,11 @@ static void test_unwanted_words(void **state)
     unwanted_set(words, other, 0, UNWANTED_FOR_GOOD);
     assert_int_equal(unwanted_end(words, desc, 0), 0);
     assert_int_equal(unwanted_end(words, other, 0), UNWANTED_FOR_GOOD);
-    unwanted_set(words, UINT32_MAX, 1, UINT64_C(1) << 53);
-    assert_int_equal(unwanted_end(words, UINT32_MAX, 1), UINT64_C(1) << 53);
+    unwanted_set(words, UINT32_MAX, 1, UINT64_C(1) << 52);
+    assert_int_equal(unwanted_end(words, UINT32_MAX, 1), UINT64_C(1) << 52);
+    assert_int_equal(unwanted_end(words, UINT32_MAX, 1 + UNWANTED_PLAIN), 0);
+    unwanted_set(words, UINT32_MAX, 1 + UNWANTED_PLAIN, 5000);
+    assert_int_equal(unwanted_end(words, UINT32_MAX, 1 + UNWANTED_PLAIN), 4096);
 }
 
 /* Bytes within a stretch that is not wanted need not be captured: what is written is the same. */
@@ -179,7 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_roles),      cmocka_unit_test(test_many),       cmocka_unit_test(test_out_of_order),
         cmocka_unit_test(test_unknown_protocol), cmocka_unit_test(test_uncaptured), cmocka_unit_test(test_short_output),
-        cmocka_unit_test(test_unwanted_words), cmocka_unit_test(test_unwanted),
+        cmocka_unit_test(test_unwanted_words), cmocka_unit_test(test_unwanted), cmocka_unit_test(test_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
