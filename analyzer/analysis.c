@@ -152,8 +152,7 @@ static int finish(struct pass *p)
     settle_heap_events(p);
     if (!footprint_quiet(&a->footprint) && sample_descriptors(a, a->footprint.last_ns))
         return -1;
-    exchange_finish(a->exchanges);
-    return take_exchanges(p);
+    return exchange_finish(a->exchanges) ? -1 : take_exchanges(p);
 }
 
 static unsigned threads_wanted(void)

@@ -30,7 +30,9 @@ static const struct command_row commands[] = {
     {"dump", DUMP, cmd_dump, "one line an event, in the order of time",
      "Prints all events in the order of time: seconds since the start of the trace,\n"
      "pid/tid (tid 0: the recorder), the event's name, and its fields. Durations are\n"
-     "in nanoseconds; ? is a value that is not known."},
+     "in nanoseconds; ? is a value that is not known. With --exchanges: a line for each\n"
+     "request when its head was read or written, and one for each exchange when all\n"
+     "is known of it; upstream ones with the request that caused them, if proven."},
     {"info", INFO, cmd_info, "what the file holds: processes, chunks, losses, settings",
      "Checks every chunk of a trace and says what the file holds: versions, clock,\n"
      "sizes, losses, damage, settings, the recorder's cost, and the processes."},
@@ -71,6 +73,7 @@ static const struct option_row options[] = {
     {"unit", 0, EXPORT, TEXT, offsetof(struct cli, unit), "UNIT", "of --folded: bytes (the default) or count", " bytes count "},
     {"pprof", 0, EXPORT, TEXT, offsetof(struct cli, pprof), "OUT", "write a profile for pprof (profile.proto, gzip)", NULL},
     {"maps", 0, SITES, TEXT, offsetof(struct cli, maps), "DIR", "take the names of JIT code from DIR/perf-PID.map\nand DIR/jit-PID.dump", NULL},
+    {"exchanges", 0, DUMP, SWITCH, offsetof(struct cli, exchanges), NULL, "print requests and exchanges, not events", NULL},
     {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL, "exit with 3 if the trace is truncated or lost events", NULL},
     {"help", 'h', ALL, SWITCH, offsetof(struct cli, help), NULL, "print this help", NULL},
     {"version", 'V', ALL, SWITCH, offsetof(struct cli, version), NULL, "print the version", NULL},

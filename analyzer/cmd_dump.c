@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "dump.h"
 #include "escape.h"
 #include "merge.h"
 #include "process.h"
@@ -177,7 +178,7 @@ static uint64_t count_lost(const struct process_table *t)
     return lost;
 }
 
-static int dump(struct reader *r, struct process_table *t, struct error *e)
+static int dump_events(struct reader *r, struct process_table *t, struct error *e)
 {
     struct merge *m = merge_open(r, e);
     struct progress progress;
@@ -209,7 +210,7 @@ int cmd_dump(const struct cli *c)
     struct process_table *t = r ? process_table_new() : NULL;
     if (r && !t)
         error_set(&e, ERROR_NO_OFFSET, "memory is short");
-    if (t && process_table_read(t, r, &e) == 0 && dump(r, t, &e) == 0)
+    if (t && process_table_read(t, r, &e) == 0 && (c->exchanges ? dump_exchanges : dump_events)(r, t, &e) == 0)
         code = cli_completeness(c, r, count_lost(t));
     else
         error_print(&e, c->file);

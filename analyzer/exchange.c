@@ -14,6 +14,7 @@
 #include "attribution.h"
 #include "conn.h"
 #include "flight.h"
+#include "link.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -28,6 +29,7 @@ struct connection {
     bool response_open;
     bool response_counts; /* its head was seen, and it answers the front of the queue */
     bool limping;
+    struct link_opening opening;
     bool half_closed;
     bool held;        /* its streams begin before the detail does: what is missing there is no loss */
     uint32_t pending; /* responses still to come that answer requests from before */
@@ -52,11 +54,15 @@ struct exchange_table {
     struct route_table *routes;
     struct conn_table *conns;
     struct attribution *attribution;
+    struct upstream_table *upstream;
+    struct link_table *links;
     struct flight_pool pool;
     struct wire_sink sink;
     struct exchange_stats stats;
     uint64_t in_flight; /* requests of a known route without a complete response */
     bool short_of_memory;
+    void (*watch)(void *context, uint64_t id, bool upstream, const struct wire_head *head);
+    void *watcher;
     struct now now;
 };
 
@@ -83,6 +89,7 @@ static void flight_over(struct exchange_table *x, struct flight *f)
 {
     f->over = true;
     x->in_flight -= f->x.route >= 0;
+    link_over(x->links, f);
     flight_drop(&x->pool, f);
 }
 
@@ -161,6 +168,7 @@ static void request_begins(struct exchange_table *x, struct connection *c, uint6
         c->first = f;
     c->last = c->receiving = f;
     touch(x, f);
+    x->short_of_memory |= link_begin(x->links, f, &c->opening) < 0;
 }
 
 static void response_begins(struct exchange_table *x, struct connection *c, uint64_t offset)
@@ -171,8 +179,10 @@ static void response_begins(struct exchange_table *x, struct connection *c, uint
     c->response_counts = false;
     c->response_begin = offset;
     c->response_begin_ns = x->now.first_ns;
-    if (wire_protocol(c->wire) && !c->pending)
+    if (wire_protocol(c->wire) && !c->pending) {
         touch(x, c->first);
+        link_response(x->links, c->first, true);
+    }
 }
 
 static void on_begin(void *context, enum wire_side side, uint64_t offset)
@@ -200,6 +210,8 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
         } else {
             x->stats.attributed_bytes += f->x.alloc_bytes;
             x->in_flight++;
+            if (x->watch)
+                x->watch(x->watcher, f->serial, f->x.upstream, head);
         }
     } else if (side == WIRE_RESPONSE && !head->interim && c->pending) {
         c->pending--;
@@ -350,10 +362,13 @@ static void feed_bytes(struct exchange_table *x, struct connection *c, const str
     uint64_t expected = wire_offset(c->wire, side), offset = e->u.io.offset;
 
     x->now.c = c;
-    if (side == WIRE_REQUEST)
+    if (side == WIRE_REQUEST) {
         touch(x, c->receiving);
-    else if (c->response_open && c->response_counts)
+        link_request(x->links, c->receiving);
+    } else if (c->response_open && c->response_counts) {
         touch(x, c->first);
+        link_response(x->links, c->first, false);
+    }
     if (offset < expected)
         return;
     x->now.edge = c->held && expected == 0;
@@ -377,6 +392,8 @@ static void feed_eof(struct exchange_table *x, struct description *d, const stru
         x->short_of_memory = true;
         return;
     }
+    if (c->response_open)
+        link_response(x->links, c->first, false);
     if (c->half_closed)
         return;
     if (d->role == CONN_ACCEPTED) {
@@ -434,6 +451,7 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
             feed_eof(x, d, item);
         }
     }
+    link_io_end(x->links, e, d ? (enum desc_kind)d->kind : KIND_unknown);
     return close_stretch(x, item, end, e->desc, e->alloc_count, e->alloc_bytes, stretch_route);
 }
 
@@ -482,14 +500,21 @@ static int feed_open(struct exchange_table *x, const struct item *item, int32_t 
                          stretch_route);
 }
 
-static int feed_sock(struct exchange_table *x, const struct item *item)
+static int feed_sock(struct exchange_table *x, const struct merge *m, const struct item *item)
 {
     const struct event_sock *e = &item->event.u.sock;
     struct description *d = conn_find(x->conns, e->desc);
 
     if (d && d->connection && conn_op(x->conns, e->op) == CONN_OP_SHUTDOWN && !e->result && e->arg >= 1 && e->arg <= 2)
         side_closed(x, d->connection, side_of(d->connection, 1));
-    return conn_feed(x->conns, item);
+    if (conn_feed(x->conns, item) < 0)
+        return -1;
+    if (!d || conn_op(x->conns, e->op) != CONN_OP_CONNECT || (d->kind != KIND_tcp && d->kind != KIND_unix))
+        return 0;
+    struct connection *c = connection_of(d, 1);
+    if (c)
+        link_connect(x->links, &c->opening, item->time_ns - merge_ticks_to_ns(m, e->duration), (int64_t)e->result);
+    return c ? 0 : -1;
 }
 
 int exchange_feed(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
@@ -497,6 +522,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     const struct event *e = &item->event;
     int result;
 
+    if (link_event(x->links, item) < 0)
+        return -1;
     if (!item->proc && e->type != EVENT_op) { /* of no process: only a damaged trace has that */
         if (e->type == EVENT_io || e->type == EVENT_wait || e->type == EVENT_desc_open)
             *stretch_route = ROUTE_NONE;
@@ -514,14 +541,17 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
         result = feed_held(x, item);
         break;
     case EVENT_sock:
-        result = feed_sock(x, item);
+        result = feed_sock(x, m, item);
         break;
     case EVENT_thread_exit:
         attribution_thread_end(x->attribution, item->thread);
+        link_thread_end(x->links, item->thread);
         return 0;
     case EVENT_thread_end:
-        if (e->u.thread_end.thread <= UINT32_MAX)
+        if (e->u.thread_end.thread <= UINT32_MAX) {
             attribution_thread_end(x->attribution, (uint32_t)e->u.thread_end.thread);
+            link_thread_end(x->links, (uint32_t)e->u.thread_end.thread);
+        }
         return 0;
     default:
         result = conn_feed(x->conns, item);
@@ -546,7 +576,9 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
     x->sink = (struct wire_sink){.context = x, .begin = on_begin, .head = on_head, .end = on_end, .lost = on_lost};
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
-    if (!x->conns || !x->attribution) {
+    x->upstream = upstream_table_new();
+    x->links = x->upstream ? link_table_new(&x->pool, x->upstream) : NULL;
+    if (!x->conns || !x->attribution || !x->links) {
         exchange_table_free(x);
         return NULL;
     }
@@ -559,15 +591,19 @@ void exchange_table_free(struct exchange_table *x)
         return;
     attribution_free(x->attribution);
     conn_table_free(x->conns);
+    link_table_free(x->links);
+    upstream_table_free(x->upstream);
     flight_pool_reset(&x->pool);
     free(x);
 }
 
-void exchange_finish(struct exchange_table *x)
+int exchange_finish(struct exchange_table *x)
 {
     x->stats.unfinished += x->in_flight;
     x->in_flight = 0;
     attribution_finish(x->attribution);
+    link_finish(x->links);
+    return upstream_finish(x->upstream);
 }
 
 void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_t by_kind[KIND_COUNT],
@@ -582,3 +618,11 @@ struct exchange_stats exchange_stats(const struct exchange_table *x)
     stats.open_end = stats.accepted - stats.closed;
     return stats;
 }
+
+void exchange_watch(struct exchange_table *x, void (*request)(void *, uint64_t, bool, const struct wire_head *), void *context)
+{
+    x->watch = request;
+    x->watcher = context;
+}
+
+const struct upstream_table *exchange_upstream(const struct exchange_table *x) { return x->upstream; }

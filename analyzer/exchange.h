@@ -38,6 +38,12 @@ struct exchange {
     int64_t rx_ns, in_ns, ready_ns, out_ns, done_ns;
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
+    uint64_t id, parent;   /* id: unique, from 1; parent: of an upstream exchange that is linked, else 0 */
+    uint8_t link;          /* upstream: enum link_state, */
+    bool first;            /* whether it was the first on its connection, */
+    int64_t connect_ns;    /* and then how long connecting took; -1: not known */
+    uint32_t upstream_calls; /* that are linked to this one, */
+    int64_t upstream_ns;     /* and the time in which at least one of them was under way */
 };
 
 struct exchange_stats {
@@ -49,6 +55,7 @@ struct exchange_stats {
 };
 
 struct exchange_table;
+struct upstream_table;
 
 /* Routes are added to `routes`, which the caller owns. NULL if memory is short. */
 struct exchange_table *exchange_table_new(struct route_table *routes);
@@ -64,8 +71,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
 int exchange_next(struct exchange_table *x, struct exchange *out);
 
 /* Call once, at the end of the stream, and then exchange_next until 0: releases what is held back, and counts requests
- * that were never answered. */
-void exchange_finish(struct exchange_table *x);
+ * that were never answered. -1 if memory is short. */
+int exchange_finish(struct exchange_table *x);
 
 /* Descriptors of a process that are open by what the trace tells, by kind (enum desc_kind); accepted connections whose
  * peer has closed and the host has not are counted in *half_closed. */
@@ -73,5 +80,12 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
                           uint64_t *half_closed);
 
 struct exchange_stats exchange_stats(const struct exchange_table *x);
+
+/* Has a function called when a request's head is known, before exchange_feed returns. */
+void exchange_watch(struct exchange_table *x, void (*request)(void *context, uint64_t id, bool upstream, const struct wire_head *head),
+                    void *context);
+
+/* Which routes caused upstream exchanges; to be asked after exchange_finish. */
+const struct upstream_table *exchange_upstream(const struct exchange_table *x);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SPLIT_BITS 7
 #define SPLIT (1 << SPLIT_BITS)
@@ -55,6 +56,29 @@ void hist_add(struct hist *h, int64_t value)
     h->mean += away / (double)h->count;
     h->squares += away * ((double)value - h->mean);
     h->bucket[bucket_of(value)]++;
+}
+
+/* Chan, Golub and LeVeque (1979), for the variance. */
+void hist_merge(struct hist *h, const struct hist *other)
+{
+    if (!other->count)
+        return;
+    double n = (double)h->count, m = (double)other->count, away = other->mean - h->mean;
+
+    h->min = !h->count || other->min < h->min ? other->min : h->min;
+    h->max = !h->count || other->max > h->max ? other->max : h->max;
+    h->squares += other->squares + away * away * n * m / (n + m);
+    h->mean += away * m / (n + m);
+    h->count += other->count;
+    for (unsigned b = 0; b < BUCKETS; b++)
+        if (other->bucket[b])
+            h->bucket[b] += other->bucket[b];
+}
+
+void hist_clear(struct hist *h)
+{
+    if (h)
+        memset(h, 0, sizeof *h);
 }
 
 uint64_t hist_count(const struct hist *h) { return h->count; }

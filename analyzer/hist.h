@@ -13,6 +13,8 @@ struct hist;
 struct hist *hist_new(void); /* NULL if memory is short */
 void hist_free(struct hist *h);
 void hist_add(struct hist *h, int64_t value); /* negative values count as 0 */
+void hist_merge(struct hist *h, const struct hist *other); /* as if all values of the other had been added */
+void hist_clear(struct hist *h); /* may be NULL */
 uint64_t hist_count(const struct hist *h);
 
 /* All are NaN for an empty histogram. quantile: q in [0, 1], nearest rank. stddev: of the sample, NaN below 2 values. */

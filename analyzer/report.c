@@ -119,18 +119,20 @@ static void build_trace(struct report *r, const struct analysis *a)
 
 /* --- routes --- */
 
-static struct report_times times_of(const struct hist *h)
+static struct report_times no_times(void)
 {
+    return (struct report_times){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+}
+
+struct report_times report_times(const struct hist *h)
+{
+    if (!h)
+        return no_times();
     return (struct report_times){
         .min = hist_min(h), .mean = hist_mean(h), .stddev = hist_stddev(h), .p50 = hist_quantile(h, 0.5),
         .p90 = hist_quantile(h, 0.9), .p95 = hist_quantile(h, 0.95), .p99 = hist_quantile(h, 0.99),
         .p999 = hist_quantile(h, 0.999), .max = hist_max(h),
     };
-}
-
-static struct report_times no_times(void)
-{
-    return (struct report_times){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
 }
 
 static int build_route(struct report_route *out, const struct route *in, struct heap_kept kept, bool ledger)
@@ -139,7 +141,7 @@ static int build_route(struct report_route *out, const struct route *in, struct 
     *out = (struct report_route){
         .name = strdup(in->name), .protocol = wire_protocol_name[in->protocol], .upstream = in->upstream,
         .requests = in->requests, .errors = in->errors, .rps = in->requests > 1 && seconds > 0 ? n / seconds : NAN,
-        .latency = times_of(in->total_ns), .first_byte = times_of(in->first_byte_ns),
+        .latency = report_times(in->total_ns), .first_byte = report_times(in->first_byte_ns),
         .request_bytes_mean = n > 0 ? in->request_bytes_sum / n : NAN,
         .response_bytes_mean = n > 0 ? in->response_bytes_sum / n : NAN,
         .request_bytes_max = n > 0 ? (double)in->request_bytes_max : NAN,
@@ -149,8 +151,8 @@ static int build_route(struct report_route *out, const struct route *in, struct 
         .kept_bytes_per_request = {kept.bytes_per_request, kept.low, kept.high},
     };
     out->queued = in->queue_ns && in->arrival_ns ? hist_count(in->queue_ns) : 0;
-    out->queue = out->queued ? times_of(in->queue_ns) : no_times();
-    out->arrival = out->queued ? times_of(in->arrival_ns) : no_times();
+    out->queue = out->queued ? report_times(in->queue_ns) : no_times();
+    out->arrival = out->queued ? report_times(in->arrival_ns) : no_times();
     memcpy(out->status_class, in->status_class, sizeof out->status_class);
     return out->name ? 0 : -1;
 }
@@ -172,6 +174,15 @@ static struct heap_kept kept_of(const struct report *r, const struct analysis *a
     return heap_kept(a->heap, (int32_t)route);
 }
 
+static void build_connections(struct report_route *out, const struct upstream_table *u, size_t route)
+{
+    struct upstream_route r = upstream_route_at(u, (int32_t)route);
+
+    out->connections = r.first;
+    out->connects = r.connect_ns ? hist_count(r.connect_ns) : 0;
+    out->connect = report_times(r.connect_ns);
+}
+
 static int build_routes(struct report *r, const struct analysis *a, bool ledger)
 {
     size_t n = route_count(a->routes);
@@ -180,14 +191,17 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
         return -1;
     for (size_t i = 0; i < n; i++) {
         const struct route *in = route_at(a->routes, i);
-        if (in->requests && build_route(&r->route[r->routes++], in, kept_of(r, a, i), ledger))
+        if (!in->requests)
+            continue;
+        if (build_route(&r->route[r->routes++], in, kept_of(r, a, i), ledger))
             return -1;
+        build_connections(&r->route[r->routes - 1], exchange_upstream(a->exchanges), i);
     }
     qsort(r->route, r->routes, sizeof *r->route, by_requests);
     r->connections = exchange_stats(a->exchanges);
     double all = r->connections.total_alloc_bytes;
     r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
-    return 0;
+    return report_upstream_build(&r->upstream, a);
 }
 
 /* --- memory --- */
@@ -358,6 +372,7 @@ void report_free(struct report *r)
     for (size_t i = 0; i < r->routes; i++)
         free(r->route[i].name);
     report_sites_free(&r->sites);
+    report_upstream_free(&r->upstream);
     free(r->process);
     free(r->route);
     free(r->path);

@@ -9,4 +9,7 @@
 /* Sites, by each order that was asked for, and the files that gave them no names (report_text_sites.c). */
 void report_text_sites(const struct page *p, const struct report *r);
 
+/* Which routes asked which others, and how many upstream exchanges are linked (report_text_upstream.c). */
+void report_text_upstream(const struct page *p, const struct report *r);
+
 #endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which request caused an upstream exchange: told where the order of a thread's events proves it, never guessed. The head of
+ * link.c has the proofs, and what each of them must not take for one.
+ *
+ * An upstream exchange is given out (exchange_next) when its link is decided: when the request ends that may have caused it,
+ * or when the thread begins a new turn. It has x.link and x.parent then, and its parent x.upstream_calls and x.upstream_ns.
+ *
+ * Memory: a record for each upstream exchange that is in flight or not decided, at most LINK_CALLS_MAX of these for each
+ * request in flight; one for each thread and process.
+ */
+#ifndef PERFSHIM_LINK_H
+#define PERFSHIM_LINK_H
+
+#include "flight.h"
+#include "merge.h"
+#include "upstream.h"
+
+#define LINK_CALLS_MAX 64 /* of one request; when it has so many, those that have ended are decided before it ends */
+
+struct link_table;
+
+/* How a connection to an upstream was opened. All zeros: not seen. */
+struct link_opening {
+    struct flight_ref opener; /* the only request that can have caused it; none: nobody knows */
+    int64_t begun_ns, connected_ns; /* 0: not known */
+    bool weak;    /* something else may have caused it as well */
+    bool used;    /* its first request was written */
+};
+
+/* Both are the caller's and must outlive it. NULL if memory is short. */
+struct link_table *link_table_new(struct flight_pool *pool, struct upstream_table *figures);
+/* After all connections are gone. */
+void link_table_free(struct link_table *l);
+
+/* To be called first with each item that is not an allocation or a free: the functions below are about its thread. -1 if
+ * memory is short. */
+int link_event(struct link_table *l, const struct item *item);
+/* And last, with I/O. */
+void link_io_end(struct link_table *l, const struct event_io *e, enum desc_kind kind);
+
+/* Of either direction, by f->x.upstream. A request begins, of which f->x.in_ns is known. -1 if memory is short. */
+int link_begin(struct link_table *l, struct flight *f, struct link_opening *opening);
+/* More bytes of a request; bytes of a response, its first ones perhaps. f may be NULL: of no known one. */
+void link_request(struct link_table *l, struct flight *f);
+void link_response(struct link_table *l, struct flight *f, bool first);
+
+/* connect() was called; begun_ns: when. */
+void link_connect(struct link_table *l, struct link_opening *opening, int64_t begun_ns, int64_t result);
+
+/* The flight is over; its x is complete if it is to be given out. Before its last hold is dropped. */
+void link_over(struct link_table *l, struct flight *f);
+
+void link_thread_end(struct link_table *l, uint32_t thread);
+
+/* The trace ends: decides all that can be given out. */
+void link_finish(struct link_table *l);
+
+#endif
