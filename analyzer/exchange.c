@@ -29,7 +29,7 @@ struct connection {
     bool response_open;
     bool response_counts; /* its head was seen, and it answers the front of the queue */
     bool limping;
-    struct link_opening opening;
+    struct link_connection link;
     bool half_closed;
     bool held;        /* its streams begin before the detail does: what is missing there is no loss */
     uint32_t pending; /* responses still to come that answer requests from before */
@@ -168,7 +168,7 @@ static void request_begins(struct exchange_table *x, struct connection *c, uint6
         c->first = f;
     c->last = c->receiving = f;
     touch(x, f);
-    x->short_of_memory |= link_begin(x->links, f, &c->opening) < 0;
+    x->short_of_memory |= link_begin(x->links, f, &c->link) < 0;
 }
 
 static void response_begins(struct exchange_table *x, struct connection *c, uint64_t offset)
@@ -451,7 +451,7 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
             feed_eof(x, d, item);
         }
     }
-    link_io_end(x->links, e, d ? (enum desc_kind)d->kind : KIND_unknown);
+    link_io_end(x->links, e, d ? (enum desc_kind)d->kind : KIND_unknown, d && d->connection ? &d->connection->link : NULL);
     return close_stretch(x, item, end, e->desc, e->alloc_count, e->alloc_bytes, stretch_route);
 }
 
@@ -513,7 +513,7 @@ static int feed_sock(struct exchange_table *x, const struct merge *m, const stru
         return 0;
     struct connection *c = connection_of(d, 1);
     if (c)
-        link_connect(x->links, &c->opening, item->time_ns - merge_ticks_to_ns(m, e->duration), (int64_t)e->result);
+        link_connect(x->links, &c->link, item->time_ns - merge_ticks_to_ns(m, e->duration), (int64_t)e->result);
     return c ? 0 : -1;
 }
 

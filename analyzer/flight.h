@@ -15,7 +15,7 @@
 #include "exchange.h"
 
 struct link_call;
-struct link_worker;
+struct turn;
 
 struct flight {
     struct flight *next; /* in its connection's queue, then in the pool's */
@@ -30,7 +30,7 @@ struct flight {
     bool moved;    /* another thread answered it than the one that read it */
     uint8_t linked_calls;       /* of `calls` */
     int64_t covered_until_ns;   /* x.upstream_ns is of up to then */
-    struct link_worker *worker; /* link.h: who read the request; NULL: not known, or over */
+    struct turn *turn;          /* turn.h: of the thread that read the request; NULL: not known, or over */
     struct link_call *calls;    /* link.h: as client its own, as server those that wait for its end */
 };
 

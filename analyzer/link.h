@@ -7,7 +7,7 @@
  * or when the thread begins a new turn. It has x.link and x.parent then, and its parent x.upstream_calls and x.upstream_ns.
  *
  * Memory: a record for each upstream exchange that is in flight or not decided, at most LINK_CALLS_MAX of these for each
- * request in flight; one for each thread and process.
+ * request in flight; and turn.h's.
  */
 #ifndef PERFSHIM_LINK_H
 #define PERFSHIM_LINK_H
@@ -16,16 +16,26 @@
 #include "merge.h"
 #include "upstream.h"
 
-#define LINK_CALLS_MAX 64 /* of one request; when it has so many, those that have ended are decided before it ends */
+#define LINK_CANDIDATES_MAX 4 /* where there are more, none is known */
+#define LINK_CALLS_MAX 64     /* of one request; when it has so many, those that have ended are decided before it ends */
 
 struct link_table;
 
-/* How a connection to an upstream was opened. All zeros: not seen. */
-struct link_opening {
-    struct flight_ref opener; /* the only request that can have caused it; none: nobody knows */
-    int64_t begun_ns, connected_ns; /* 0: not known */
-    bool weak;    /* something else may have caused it as well */
-    bool used;    /* its first request was written */
+/* Which requests may have caused something. */
+struct link_candidates {
+    struct flight_ref of[LINK_CANDIDATES_MAX];
+    uint8_t count;
+    bool unknown; /* others too, and then count is 0 */
+    bool weak;    /* perhaps none of them did */
+};
+
+/* What is to be kept of a connection. All zeros: nothing is known yet. */
+struct link_connection {
+    int64_t begun_ns, connected_ns; /* connect() was called; it is known to have succeeded. 0: not known */
+    uint64_t turn;                  /* in which it was called, */
+    struct link_candidates openers; /* and why */
+    bool used;    /* a request was written to it */
+    bool blocked; /* the last write was not taken whole: what comes next may have waited */
 };
 
 /* Both are the caller's and must outlive it. NULL if memory is short. */
@@ -36,17 +46,17 @@ void link_table_free(struct link_table *l);
 /* To be called first with each item that is not an allocation or a free: the functions below are about its thread. -1 if
  * memory is short. */
 int link_event(struct link_table *l, const struct item *item);
-/* And last, with I/O. */
-void link_io_end(struct link_table *l, const struct event_io *e, enum desc_kind kind);
+/* And last, with I/O on a descriptor of that kind; c: NULL if it is no connection that anything is known of. */
+void link_io_end(struct link_table *l, const struct event_io *e, enum desc_kind kind, struct link_connection *c);
 
 /* Of either direction, by f->x.upstream. A request begins, of which f->x.in_ns is known. -1 if memory is short. */
-int link_begin(struct link_table *l, struct flight *f, struct link_opening *opening);
+int link_begin(struct link_table *l, struct flight *f, struct link_connection *c);
 /* More bytes of a request; bytes of a response, its first ones perhaps. f may be NULL: of no known one. */
 void link_request(struct link_table *l, struct flight *f);
 void link_response(struct link_table *l, struct flight *f, bool first);
 
 /* connect() was called; begun_ns: when. */
-void link_connect(struct link_table *l, struct link_opening *opening, int64_t begun_ns, int64_t result);
+void link_connect(struct link_table *l, struct link_connection *c, int64_t begun_ns, int64_t result);
 
 /* The flight is over; its x is complete if it is to be given out. Before its last hold is dropped. */
 void link_over(struct link_table *l, struct flight *f);
