@@ -21,9 +21,11 @@
  *  - the trace begins in the middle of the turn.
  * Where the connection was not writable, or events were lost, nothing is known.
  *
- * Backward: whom did an upstream response serve? If its turn had no other cause, and no timer was due, and the thread then writes
- * a response to one of the candidates, that one had waited for it. This also decides among several candidates. Alone it proves
- * nothing: what a background job fetched may be pushed to a request that waits for news (SSE).
+ * Backward: whom did an upstream response serve? If its turn had no other cause, not even another response to the same request,
+ * and no timer was due, and the thread then writes a response to one of the candidates, that one had waited for it. So it had
+ * where all is one straight line, from the request over the calls to the answer, in which the thread asked for nothing else. This
+ * also decides among several candidates. Alone it proves nothing: what a background job fetched may be pushed to a
+ * request that waits for news (SSE).
  *
  * Where turns have many causes, their order can still tell on a thread that is done with each descriptor before it reads
  * the next. Such an *orderly* one was seen to answer whom it had read last, of several, TURN_ORDERLY times, and nobody else ever.
@@ -54,6 +56,7 @@ struct link_call {
     struct link_call *later, **place; /* in the list of all */
     struct flight *flight;
     uint32_t thread;
+    uint64_t turn; /* in which it began */
     struct link_candidates candidates;
     int8_t chosen; /* of the candidates; -1: none yet */
     bool confirmed, doubted;
@@ -130,7 +133,7 @@ static struct link_call *call_new(struct link_table *l, struct flight *f)
         c = malloc(sizeof *c);
     if (!c)
         return NULL;
-    *c = (struct link_call){.flight = f, .thread = l->now->thread, .chosen = -1, .later = l->all, .place = &l->all};
+    *c = (struct link_call){.flight = f, .thread = l->now->thread, .turn = l->now->number, .chosen = -1, .later = l->all, .place = &l->all};
     if (l->all)
         l->all->place = &c->later;
     l->all = c;
@@ -341,12 +344,13 @@ void link_request(struct link_table *l, struct flight *f)
     if (t->accepted == l->now_desc)
         t->accepted = 0;
     turn_cause(t, f);
+    f->read_turn = t->number;
     t->last = flight_ref(f);
     t->last_reply = NULL;
 }
 
-/* Whether nothing in the turn can have caused that f is answered but its own request, upstream exchanges that are its own,
- * and `besides`, of which it is one of the candidates. */
+/* Whether nothing in the turn can have caused that f is answered but its own request and upstream exchanges of which nobody else
+ * is a candidate, or `besides`. */
 static bool is_only_cause(const struct turn *t, const struct flight *f, const struct link_call *besides)
 {
     for (unsigned i = 0; i < t->causes; i++)
@@ -358,6 +362,17 @@ static bool is_only_cause(const struct turn *t, const struct flight *f, const st
             return false;
     }
     return true;
+}
+
+/* Whether f is answered now because of the response to c. Either the turn knows of nothing else. Or all of it is one straight line,
+ * from the request's read over the call to this, in which the thread asked for no other descriptors. */
+static bool is_proof(const struct turn *t, const struct flight *f, const struct link_call *c)
+{
+    if (t->crowded || t->foreign || t->accepted || !is_only_cause(t, f, c))
+        return false;
+    if (c->turn == t->number)
+        return !t->polled && f->read_turn == t->number;
+    return t->replies == 1 && f->read_turn != t->number;
 }
 
 /* The turn read the response to c, and now f is answered. proves: nothing else can have led to that. */
@@ -412,12 +427,11 @@ static void answer(struct link_table *l, struct flight *f, bool first)
         }
         return;
     }
-    bool clean = !t->crowded && !t->foreign && !t->accepted && !turn_timer_due(t, l->now_ns);
-    bool in_order = first && turn_is_orderly(t) && !turn_timer_due(t, l->now_ns);
+    bool due = turn_timer_due(t, l->now_ns), in_order = first && turn_is_orderly(t);
     for (unsigned i = 0; i < t->replies; i++) {
         struct link_call *c = t->reply[i]->calls;
         if (c)
-            served(l, c, f, (clean && is_only_cause(t, f, c)) || (in_order && t->last_reply == t->reply[i]));
+            served(l, c, f, !due && (is_proof(t, f, c) || (in_order && t->last_reply == t->reply[i])));
     }
     if (first)
         watch_order(t, f);
@@ -480,6 +494,8 @@ static void find_candidates(struct link_table *l, struct link_candidates *c, con
         candidates_of_opening(c, o);
     if (o->blocked)
         candidates_unknown(c);
+    if (!t->open) /* whatever the turn did, no request waits */
+        c->unknown = false;
     c->weak |= (opened || t->replies) && t->open > c->count;
 }
 

@@ -22,7 +22,7 @@ static void end(struct turn_table *table, struct turn *t)
 {
     table->over(table->context, t);
     t->causes = t->replies = t->reads = 0;
-    t->crowded = t->foreign = t->hung_up = t->condition = t->hidden = false;
+    t->crowded = t->foreign = t->hung_up = t->condition = t->hidden = t->polled = false;
     t->ready = t->accepted = 0;
     t->asked_fd = EVENT_UNKNOWN;
     t->last = (struct flight_ref){0};
@@ -86,6 +86,7 @@ static void wait_for_several(struct turn_table *table, struct turn *t, const str
     t->loop = true;
     t->waited_ns = item->time_ns;
     t->hidden |= t->ready > t->reads;
+    t->polled = true;
     if (timeout_ns != 0) {
         end(table, t);
         t->unseen = false;

@@ -44,6 +44,7 @@ struct turn {
     bool foreign, hung_up; /* it read something that is no request or response; the end of a stream */
     bool condition;        /* it waited for what another thread tells */
     bool hidden;           /* the waits told of more descriptors than were read */
+    bool polled;           /* it asked for descriptors on the way, without blocking */
     uint64_t ready;        /* descriptors that the last wait told of, */
     uint64_t read[TURN_READS_MAX]; /* and those that were read since */
     unsigned reads;
