@@ -513,7 +513,7 @@ static int feed_sock(struct exchange_table *x, const struct merge *m, const stru
         return 0;
     struct connection *c = connection_of(d, 1);
     if (c)
-        link_connect(x->links, &c->link, item->time_ns - merge_ticks_to_ns(m, e->duration), (int64_t)e->result);
+        link_connect(x->links, &c->link, item->time_ns - (e->duration ? merge_ticks_to_ns(m, e->duration) : 0), (int64_t)e->result);
     return c ? 0 : -1;
 }
 

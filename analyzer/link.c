@@ -151,19 +151,33 @@ static void call_drop(struct link_table *l, struct link_call *c)
     l->unused = c;
 }
 
-/* The candidate that it belongs to, as far as is known; all zeros: none. */
-static struct flight_ref call_candidate(const struct link_call *c)
+/* Which candidate it belongs to, as far as is known, or -1. While it is in flight, none that is over. */
+static int call_candidate(const struct link_call *c)
 {
+    int only = -1;
+
     if (c->chosen >= 0)
-        return c->candidates.of[c->chosen];
-    return c->candidates.count == 1 ? c->candidates.of[0] : (struct flight_ref){0};
+        return c->chosen;
+    for (int i = 0; i < c->candidates.count; i++)
+        if (flight_alive(c->candidates.of[i])) {
+            if (only >= 0)
+                return -1;
+            only = i;
+        }
+    return only;
 }
 
-static struct flight *call_parent(const struct link_call *c) { return flight_alive(call_candidate(c)); }
+static struct flight *call_parent(const struct link_call *c)
+{
+    int i = call_candidate(c);
 
+    return i >= 0 ? flight_alive(c->candidates.of[i]) : NULL;
+}
+
+/* Whether it is certain that it belongs to its candidate. */
 static bool call_is_certain(const struct link_call *c)
 {
-    return c->confirmed || (c->candidates.count == 1 && !c->candidates.weak);
+    return c->confirmed || (call_candidate(c) >= 0 && !c->candidates.weak);
 }
 
 /* It is over and will not be linked. */
@@ -252,6 +266,7 @@ static void adopt(struct link_table *l, struct flight *parent, struct link_call 
     if (parent->linked_calls == LINK_CALLS_MAX)
         settle(l, parent);
     parent->linked_calls++;
+    c->chosen = (int8_t)call_candidate(c);
     c->adopted = true;
     c->flight->holds++;
     c->next = parent->calls;
@@ -358,7 +373,7 @@ static bool is_only_cause(const struct turn *t, const struct flight *f, const st
             return false;
     for (unsigned i = 0; i < t->replies; i++) {
         const struct link_call *c = t->reply[i]->calls;
-        if (c != besides && !(c && flight_is(call_candidate(c), f)))
+        if (c ? c != besides && call_parent(c) != f : t->reply[i]->x.parent != f->serial)
             return false;
     }
     return true;
@@ -372,7 +387,7 @@ static bool is_proof(const struct turn *t, const struct flight *f, const struct 
         return false;
     if (c->turn == t->number)
         return !t->polled && f->read_turn == t->number;
-    return t->replies == 1 && f->read_turn != t->number;
+    return t->replies == 1 && !t->more_replies && f->read_turn != t->number;
 }
 
 /* The turn read the response to c, and now f is answered. proves: nothing else can have led to that. */
@@ -382,7 +397,7 @@ static void served(struct link_table *l, struct link_call *c, struct flight *f, 
     int candidate = candidate_index(&c->candidates, f);
 
     if (candidate < 0) {
-        if (t->replies == 1 && t->causes <= 1 && c->candidates.count == 1)
+        if (t->replies == 1 && !t->more_replies && t->causes <= 1 && call_candidate(c) >= 0)
             c->doubted = !c->confirmed;
         return;
     }
@@ -392,11 +407,13 @@ static void served(struct link_table *l, struct link_call *c, struct flight *f, 
         c->doubted = true; /* two of its candidates */
         return;
     }
-    bool decides = c->candidates.count > 1 && c->chosen < 0;
+    if (c->chosen >= 0 && c->chosen != candidate)
+        return;
+    bool decides = !c->adopted;
     c->doubted &= c->confirmed;
     c->confirmed = true;
     c->chosen = (int8_t)candidate;
-    if (decides && c->flight->over && !c->adopted)
+    if (decides && c->flight->over)
         adopt(l, f, c);
 }
 
@@ -455,7 +472,7 @@ static bool has_uncertain_reply(const struct turn *t)
 {
     for (unsigned i = 0; i < t->replies; i++) {
         const struct link_call *c = t->reply[i]->calls;
-        if (!c || !call_is_certain(c))
+        if (c ? !call_is_certain(c) : t->reply[i]->x.link != LINK_linked)
             return true;
     }
     return false;
@@ -494,6 +511,8 @@ static void find_candidates(struct link_table *l, struct link_candidates *c, con
         candidates_of_opening(c, o);
     if (o->blocked)
         candidates_unknown(c);
+    if (has_uncertain_reply(t) && !c->count)
+        c->unknown = true;
     if (!t->open) /* whatever the turn did, no request waits */
         c->unknown = false;
     c->weak |= (opened || t->replies) && t->open > c->count;
@@ -522,7 +541,8 @@ static void reply_hold(struct turn *t, struct flight *f)
     if (turn_has_reply(t, f))
         return;
     if (t->replies == TURN_REPLIES_MAX) {
-        t->crowded = true;
+        t->more_replies = true;
+        t->crowded |= !call_is_certain(f->calls);
         return;
     }
     f->holds++;
@@ -590,6 +610,15 @@ static void request_over(struct link_table *l, struct flight *f)
     f->turn = NULL;
 }
 
+/* Whether any of its candidates is in flight. */
+static bool has_candidate(const struct link_call *c)
+{
+    for (unsigned i = 0; i < c->candidates.count; i++)
+        if (flight_alive(c->candidates.of[i]))
+            return true;
+    return false;
+}
+
 static void call_over(struct link_table *l, struct flight *f)
 {
     struct link_call *c = f->calls;
@@ -604,10 +633,10 @@ static void call_over(struct link_table *l, struct flight *f)
         l->short_of_memory = true;
     if (call_parent(c))
         adopt(l, call_parent(c), c);
-    else if (call_candidate(c).flight)
-        call_unlinked(l, c, call_is_certain(c) ? LINK_refuted : LINK_ambiguous);
     else if (!c->candidates.count)
         call_unlinked(l, c, c->candidates.unknown ? LINK_ambiguous : LINK_no_request);
+    else if (!has_candidate(c))
+        call_unlinked(l, c, c->confirmed || !c->candidates.weak ? LINK_refuted : LINK_ambiguous);
     else if (!l->now || !turn_has_reply(l->now, f)) /* else the turn may tell */
         call_unlinked(l, c, LINK_ambiguous);
 }
@@ -631,7 +660,7 @@ void link_finish(struct link_table *l)
         if (!f->over)
             continue;
         if (adopted) /* its request is in flight: it goes with all others of that */
-            call_candidate(c).flight->calls = NULL;
+            c->candidates.of[c->chosen].flight->calls = NULL;
         call_unlinked(l, c, LINK_ambiguous);
         if (adopted)
             flight_drop(l->pool, f);

@@ -22,7 +22,7 @@ static void end(struct turn_table *table, struct turn *t)
 {
     table->over(table->context, t);
     t->causes = t->replies = t->reads = 0;
-    t->crowded = t->foreign = t->hung_up = t->condition = t->hidden = t->polled = false;
+    t->crowded = t->foreign = t->hung_up = t->condition = t->hidden = t->polled = t->more_replies = false;
     t->ready = t->accepted = 0;
     t->asked_fd = EVENT_UNKNOWN;
     t->last = (struct flight_ref){0};

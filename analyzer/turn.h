@@ -38,8 +38,9 @@ struct turn {
     bool disorderly;   /* and whether it ever answered another one */
 
     struct flight_ref cause[TURN_CAUSES_MAX];  /* requests that it read, or whose upstream responses it read */
-    struct flight *reply[TURN_REPLIES_MAX];    /* upstream exchanges of which it read; held */
+    struct flight *reply[TURN_REPLIES_MAX];    /* upstream exchanges of which it read; held. More only if they are certain */
     unsigned causes, replies;
+    bool more_replies;     /* than these */
     bool crowded;          /* the causes are not all known */
     bool foreign, hung_up; /* it read something that is no request or response; the end of a stream */
     bool condition;        /* it waited for what another thread tells */
