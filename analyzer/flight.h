@@ -29,7 +29,8 @@ struct flight {
     bool over;     /* complete, or given up */
     bool moved;    /* another thread answered it than the one that read it */
     uint8_t linked_calls;       /* of `calls` */
-    uint64_t read_turn;         /* the turn in which bytes of the request were read last */
+    uint64_t cause_turn;        /* the number of the turn in which it was a cause last, */
+    uint64_t read_turn;         /* and of that in which bytes of the request were read last */
     int64_t covered_until_ns;   /* x.upstream_ns is of up to then */
     struct turn *turn;          /* turn.h: of the thread that read the request; NULL: not known, or over */
     struct link_call *calls;    /* link.h: as client its own, as server those that wait for its end */

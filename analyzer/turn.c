@@ -39,9 +39,9 @@ void turn_end_all(struct turn_table *table)
 
 void turn_cause(struct turn *t, struct flight *f)
 {
-    for (unsigned i = 0; i < t->causes; i++)
-        if (flight_is(t->cause[i], f))
-            return;
+    if (f->turn == t && f->cause_turn == t->number)
+        return;
+    f->cause_turn = t->number;
     if (t->causes == TURN_CAUSES_MAX)
         t->crowded = true;
     else
@@ -112,13 +112,12 @@ void turn_wait(struct turn_table *table, struct turn *t, const struct item *item
 
 void turn_read(struct turn *t, uint64_t desc, uint64_t fd)
 {
-    if (fd == t->asked_fd)
+    if (fd == t->asked_fd || t->reads == TURN_READS_MAX)
         return;
     for (unsigned i = 0; i < t->reads; i++)
         if (t->read[i] == desc)
             return;
-    if (t->reads < TURN_READS_MAX)
-        t->read[t->reads++] = desc;
+    t->read[t->reads++] = desc;
 }
 
 void turn_accept(struct turn *t, uint64_t desc)
@@ -210,6 +209,7 @@ static struct turn *turn_make(struct turn_table *table, const struct item *item)
     t->thread = item->thread;
     t->waited_ns = t->timer_ns = INT64_MIN;
     t->unseen = table->trimmed;
+    t->number = 1;
     t->asked_fd = EVENT_UNKNOWN;
     p->threads++;
     return t;

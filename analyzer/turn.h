@@ -28,7 +28,7 @@ struct turn {
     bool ended;      /* the thread has */
     bool loop;       /* it has waited for several descriptors */
     bool unseen;     /* the trace may begin in the middle of this turn */
-    uint64_t number; /* of turns that have ended before */
+    uint64_t number; /* from 1 */
     uint64_t open;   /* requests that it read and that are in flight */
     uint64_t timeout_ns[TURN_TIMEOUTS];
     unsigned timeouts; /* seen; more than TURN_TIMEOUTS: they are computed */
