@@ -30,9 +30,9 @@ static const struct command_row commands[] = {
     {"dump", DUMP, cmd_dump, "one line an event, in the order of time",
      "Prints all events in the order of time: seconds since the start of the trace,\n"
      "pid/tid (tid 0: the recorder), the event's name, and its fields. Durations are\n"
-     "in nanoseconds; ? is a value that is not known. With --exchanges: a line for each\n"
-     "request when its head was read or written, and one for each exchange when all\n"
-     "is known of it; upstream ones with the request that caused them, if proven."},
+     "in nanoseconds; ? is a value that is not known. With --exchanges: a line for\n"
+     "each request when its head was read or written, and one for each exchange when\n"
+     "all is known of it; upstream ones with what caused them, where that is proven."},
     {"info", INFO, cmd_info, "what the file holds: processes, chunks, losses, settings",
      "Checks every chunk of a trace and says what the file holds: versions, clock,\n"
      "sizes, losses, damage, settings, the recorder's cost, and the processes."},
