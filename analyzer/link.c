@@ -1,47 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread does one thing after another, so what it does has causes among what it learned before. A *turn* is what a thread
- * does between two moments at which nothing is left to do: an event loop's between two waits for several descriptors
- * that may block (a loop that still has work asks with a timeout of 0, which ends no turn); elsewhere from the read of
- * a request, when no other is in flight on the thread, to the next such read. The turn's *causes* are the requests it read,
- * those whose upstream responses it read, and those that it answered.
+ * A thread does one thing after another, so what it does has causes among what it learned before. A *turn* is what a
+ * thread does between two moments at which nothing is left to do: an event loop's between two waits for several
+ * descriptors that may block (a loop that still has work asks with a timeout of 0, which ends no turn); elsewhere from
+ * the read of a request, when no other is in flight on the thread, to the next such read. The turn's *causes* are the
+ * requests it read, those whose upstream responses it read, and those that it answered.
  *
- * Forward: who caused an upstream request? Its candidates are the turn's causes that are in flight when it is written; of the
- * first request on a connection also those of connect(), as connecting goes on past the turn. None: no request of this thread,
- * not linked. One is a proof, if nothing else can have been the cause. It is *weak*, and needs the second proof, where
- *  - a timer may be due (a background job, a health check). A wait's timeout says when the next one is, if the loop computes it
- *    (its timeouts vary); -1: there is none. A loop whose timeouts are a few constants may look at its clock in any turn;
+ * Forward: who caused an upstream request? Its candidates are the turn's causes that are in flight when it is written;
+ * of the first request on a connection also those of connect(), as connecting goes on past the turn. None: no request
+ * of this thread, not linked. One is a proof, if nothing else can have been the cause. It is *weak*, and needs the
+ * second proof, where
+ *  - a timer may be due (a background job, a health check). A wait's timeout says when the next one is, if the loop
+ *    computes it (its timeouts vary); -1: there is none. A loop whose timeouts are a few constants may look at its
+ *    clock in any turn;
  *  - the wait told of more descriptors than were read: one may have become writable, or failed;
- *  - the turn read anything that is no request or response (an eventfd, DNS, a protocol not known, the end of a connection after
- *    which a client may reconnect), accepted a connection that has not sent its request yet, or waited for a condition;
+ *  - the turn read anything that is no request or response (an eventfd, DNS, a protocol not known, the end of a
+ *    connection after which a client may reconnect), accepted a connection that has not sent its request yet, or waited
+ *    for a condition;
  *  - a request that was in the turn is over: it may have left work behind;
- *  - an upstream response was read, or a connection opened, and other requests are in flight on the thread: one of them may have
- *    waited for a free connection or for a semaphore;
- *  - several threads of the process are event loops: these give each other work, and one that is awake needs no waking for it;
+ *  - an upstream response was read, or a connection opened, and other requests are in flight on the thread: one of them
+ *    may have waited for a free connection or for a semaphore;
+ *  - several threads of the process are event loops: these give each other work, and one that is awake needs no waking
+ *    for it;
  *  - the trace begins in the middle of the turn.
  * Where the connection was not writable, or events were lost, nothing is known.
  *
- * Backward: whom did an upstream response serve? If its turn had no other cause, not even another response to the same request,
- * and no timer was due, and the thread then writes a response to one of the candidates, that one had waited for it. So it had
- * where all is one straight line, from the request over the calls to the answer, in which the thread asked for nothing else. This
- * also decides among several candidates. Alone it proves nothing: what a background job fetched may be pushed to a
- * request that waits for news (SSE).
+ * Backward: whom did an upstream response serve? If its turn had no other cause, not even another response to the same
+ * request, and no timer was due, and the thread then writes a response to one of the candidates, that one had waited
+ * for it. So it had where all is one straight line, from the request over the calls to the answer, in which the thread
+ * asked for nothing else. This also decides among several candidates. Alone it proves nothing: what a background job
+ * fetched may be pushed to a request that waits for news (SSE).
  *
- * Where turns have many causes, their order can still tell on a thread that is done with each descriptor before it reads
- * the next. Such an *orderly* one was seen to answer whom it had read last, of several, TURN_ORDERLY times, and nobody else ever.
- * There the candidate is whom it read last, always weak, and the backward proof holds for the response read last.
+ * Where turns have many causes, their order can still tell on a thread that is done with each descriptor before it
+ * reads the next. Such an *orderly* one was seen to answer whom it had read last, of several, TURN_ORDERLY times, and
+ * nobody else ever. There the candidate is whom it read last, always weak, and the backward proof holds for the
+ * response read last.
  *
  * A proof is taken back
- *  - if the upstream exchange does not lie within its request's time, from `in` to `done`: what goes on after the answer, or was
- *    linked to an earlier request (a stale parent). If its turn served another request, and not its own, or two of its candidates.
- *    These are *refuted*, and counted: a measured rate of error of the forward proof;
- *  - if threads hand work over. Where one thread pushes requests to a queue and takes others' from it, what it does next is not
- *    its request's: no wait need tell. It shows in a request that one thread read and another began to answer; then all links
- *    of that process are withdrawn, and none made any more. A response read by another thread than the one that wrote the
- *    request withdraws that link.
+ *  - if the upstream exchange does not lie within its request's time, from `in` to `done`: what goes on after the
+ *    answer, or was linked to an earlier request (a stale parent). If its turn served another request, and not its own,
+ *    or two of its candidates. These are *refuted*, and counted: a measured rate of error of the forward proof;
+ *  - if threads hand work over. Where one thread pushes requests to a queue and takes others' from it, what it does
+ *    next is not its request's: no wait need tell. It shows in a request that one thread read and another began to
+ *    answer; then all links of that process are withdrawn, and none made any more. A response read by another thread
+ *    than the one that wrote the request withdraws that link.
  *
- * What remains: a loop of one thread that computes its timeouts and does the work of another thread in a turn without having been
- * woken for it.
+ * What remains: a loop of one thread that computes its timeouts and does the work of another thread in a turn without
+ * having been woken for it.
  */
 #include "link.h"
 

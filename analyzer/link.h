@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which request caused an upstream exchange: told where the order of a thread's events proves it, never guessed. The head of
- * link.c has the proofs, and what each of them must not take for one.
+ * Which request caused an upstream exchange: told where the order of a thread's events proves it, never guessed. The
+ * head of link.c has the proofs, and what each of them must not take for one.
  *
- * An upstream exchange is given out (exchange_next) when its link is decided: when the request ends that may have caused it,
- * or when the thread begins a new turn. It has x.link and x.parent then, and its parent x.upstream_calls and x.upstream_ns.
+ * An upstream exchange is given out (exchange_next) when its link is decided: when the request ends that may have
+ * caused it, or when the thread begins a new turn. It has x.link and x.parent then, and its parent x.upstream_calls
+ * and x.upstream_ns.
  *
- * Memory: a record for each upstream exchange that is in flight or not decided, at most LINK_CALLS_MAX of these for each
- * request in flight; and turn.h's.
+ * Memory: a record for each upstream exchange that is in flight or not decided, at most LINK_CALLS_MAX of these for
+ * each request in flight; and turn.h's.
  */
 #ifndef PERFSHIM_LINK_H
 #define PERFSHIM_LINK_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A wait with a timeout other than 0 ends a turn, as a loop that had anything left to do would not have allowed itself to block.
- * A wait for one descriptor alone ends none: the thread cannot have done anything else meanwhile.
+ * A wait with a timeout other than 0 ends a turn, as a loop that had anything left to do would not have allowed itself
+ * to block. A wait for one descriptor alone ends none: the thread cannot have done anything else meanwhile.
  *
- * Timers: a loop computes its timeout from when the next timer is due and from its clock, which it may have read as early as
- * when the wait before ended. Loops that count milliseconds may be early by two.
+ * Timers: a loop computes its timeout from when the next timer is due and from its clock, which it may have read as
+ * early as when the wait before ended. Loops that count milliseconds may be early by two.
  */
 #include "turn.h"
 

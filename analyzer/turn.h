@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a thread has learned since it last had nothing left to do, and so what can have caused what it does now (the head of
- * link.c says what a turn and its causes are).
+ * What a thread has learned since it last had nothing left to do, and so what can have caused what it does now (the
+ * head of link.c says what a turn and its causes are).
  *
  * Memory: one record for each thread and process of the trace.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was measured of upstream exchanges by the routes that caused them: calls and time for each pair of routes, how many
- * exchanges are linked and why the others are not, and connections.
+ * What was measured of upstream exchanges by the routes that caused them: calls and time for each pair of routes, how
+ * many exchanges are linked and why the others are not, and connections.
  *
  * Memory: UPSTREAM_PAIRS_MAX histograms, and a row for each route; what is beyond is under the pair of "other".
  */

@@ -376,6 +376,24 @@ static void test_timer(void **state)
     CHECK(77, ambiguous);
 }
 
+/* The same, and its response comes together with the request's own. */
+static void test_timer_two_responses(void **state)
+{
+    (void)state;
+    begin(true);
+    connections(2);
+    waits(3000000, 1);
+    t.now_ns += 3000000;
+    in(0, 1);
+    up(0, 77);
+    up(1, 1);
+    turn(2);
+    reply(0);
+    reply(1);
+    answer(0);
+    CHECK(77, ambiguous);
+}
+
 /* A loop that looks at its clock in each turn, and asks for descriptors with one timeout. */
 static void test_constant_timeout(void **state)
 {
@@ -659,6 +677,7 @@ int main(void)
         cmocka_unit_test(test_thread_per_request), cmocka_unit_test(test_loop), cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_opened), cmocka_unit_test(test_backward), cmocka_unit_test(test_orderly),
         cmocka_unit_test(test_nothing_read), cmocka_unit_test(test_batch), cmocka_unit_test(test_timer),
+        cmocka_unit_test(test_timer_two_responses),
         cmocka_unit_test(test_constant_timeout), cmocka_unit_test(test_reconnect), cmocka_unit_test(test_hidden),
         cmocka_unit_test(test_eventfd), cmocka_unit_test(test_push), cmocka_unit_test(test_pool),
         cmocka_unit_test(test_outlives), cmocka_unit_test(test_after_the_answer), cmocka_unit_test(test_served_another),
