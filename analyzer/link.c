@@ -8,8 +8,8 @@
  *
  * Forward: who caused an upstream request? Its candidates are the turn's causes that are in flight when it is written;
  * of the first request on a connection also those of connect(), as connecting goes on past the turn. None: no request
- * of this thread, not linked. One is a proof, if nothing else can have been the cause. It is *weak*, and needs the
- * second proof, where
+ * of this thread, not linked. One, when those that ended before the upstream exchange did are ruled out, is a proof if
+ * nothing else can have been the cause. It is *weak*, and needs the second proof, where
  *  - a timer may be due (a background job, a health check). A wait's timeout says when the next one is, if the loop
  *    computes it (its timeouts vary); -1: there is none. A loop whose timeouts are a few constants may look at its
  *    clock in any turn;
@@ -138,7 +138,8 @@ static struct link_call *call_new(struct link_table *l, struct flight *f)
         c = malloc(sizeof *c);
     if (!c)
         return NULL;
-    *c = (struct link_call){.flight = f, .thread = l->now->thread, .turn = l->now->number, .chosen = -1, .later = l->all, .place = &l->all};
+    *c = (struct link_call){.flight = f, .thread = l->now->thread, .turn = l->now->number, .chosen = -1,
+                            .later = l->all, .place = &l->all};
     if (l->all)
         l->all->place = &c->later;
     l->all = c;
