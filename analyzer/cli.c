@@ -31,8 +31,8 @@ static const struct command_row commands[] = {
      "Prints all events in the order of time: seconds since the start of the trace,\n"
      "pid/tid (tid 0: the recorder), the event's name, and its fields. Durations are\n"
      "in nanoseconds; ? is a value that is not known. With --exchanges: a line for\n"
-     "each request when its head was read or written, and one for each exchange when\n"
-     "all is known of it; upstream ones with what caused them, where that is proven."},
+     "each request when its head was read or written, and one for each exchange\n"
+     "when all is known of it; upstream ones with what caused them, if proven."},
     {"info", INFO, cmd_info, "what the file holds: processes, chunks, losses, settings",
      "Checks every chunk of a trace and says what the file holds: versions, clock,\n"
      "sizes, losses, damage, settings, the recorder's cost, and the processes."},
