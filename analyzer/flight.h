@@ -15,7 +15,7 @@
 #include "exchange.h"
 
 struct link_call;
-struct turn;
+struct round;
 
 struct flight {
     struct flight *next; /* in its connection's queue, then in the pool's */
@@ -32,7 +32,7 @@ struct flight {
     uint64_t cause_turn;        /* the number of the turn in which it was a cause last, */
     uint64_t read_turn;         /* and of that in which bytes of the request were read last */
     int64_t covered_until_ns;   /* x.upstream_ns is of up to then */
-    struct turn *turn;          /* turn.h: of the thread that read the request; NULL: not known, or over */
+    struct round *turn;          /* turn.h: of the thread that read the request; NULL: not known, or over */
     struct link_call *calls;    /* link.h: as client its own, as server those that wait for its end */
 };
 

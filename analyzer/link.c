@@ -32,7 +32,7 @@
  * fetched may be pushed to a request that waits for news (SSE).
  *
  * Where turns have many causes, their order can still tell on a thread that is done with each descriptor before it
- * reads the next. Such an *orderly* one was seen to answer whom it had read last, of several, TURN_ORDERLY times, and
+ * reads the next. Such an *orderly* one was seen to answer whom it had read last, of several, ROUND_ORDERLY times, and
  * nobody else ever. There the candidate is whom it read last, always weak, and the backward proof holds for the
  * response read last.
  *
@@ -54,7 +54,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "turn.h"
+#include "round.h"
 
 struct link_call {
     struct link_call *next;           /* of its request's, or unused */
@@ -72,16 +72,16 @@ struct link_call {
 struct link_table {
     struct flight_pool *pool;
     struct upstream_table *figures;
-    struct turn_table turns;
+    struct round_table rounds;
     struct link_call *unused, *all;
-    struct turn *now; /* of the thread whose event is being fed; NULL: of nobody */
+    struct round *now; /* of the thread whose event is being fed; NULL: of nobody */
     int64_t now_ns;
     uint64_t now_desc;
     bool known; /* what the event read is: a request or a response */
     bool short_of_memory;
 };
 
-static void turn_over(void *context, struct turn *t);
+static void round_over(void *context, struct round *t);
 
 struct link_table *link_table_new(struct flight_pool *pool, struct upstream_table *figures)
 {
@@ -91,8 +91,8 @@ struct link_table *link_table_new(struct flight_pool *pool, struct upstream_tabl
         return NULL;
     l->pool = pool;
     l->figures = figures;
-    l->turns.over = turn_over;
-    l->turns.context = l;
+    l->rounds.over = round_over;
+    l->rounds.context = l;
     return l;
 }
 
@@ -238,7 +238,7 @@ static int64_t covered(int64_t (*interval)[2], unsigned n, int64_t *until_ns)
 /* Decides the calls of a request that have ended. It is over, or has too many of them. */
 static void settle(struct link_table *l, struct flight *parent)
 {
-    const struct turn_process *p = parent->turn ? parent->turn->process : NULL;
+    const struct round_process *p = parent->turn ? parent->turn->process : NULL;
     uint32_t proc = p && p->threads > 1 ? p->serial : 0; /* with one thread nothing can be withdrawn */
     int64_t interval[LINK_CALLS_MAX][2];
     unsigned linked = 0;
@@ -279,7 +279,7 @@ static void adopt(struct link_table *l, struct flight *parent, struct link_call 
     parent->calls = c;
 }
 
-static void turn_over(void *context, struct turn *t)
+static void round_over(void *context, struct round *t)
 {
     struct link_table *l = context;
 
@@ -302,7 +302,7 @@ int link_event(struct link_table *l, const struct item *item)
     switch (e->type) {
     case EVENT_op:
     case EVENT_gap:
-    case EVENT_held: turn_note(&l->turns, item); return 0;
+    case EVENT_held: round_note(&l->rounds, item); return 0;
     case EVENT_io: l->now_desc = e->u.io.desc; break;
     case EVENT_desc_open:
     case EVENT_wait:
@@ -312,17 +312,17 @@ int link_event(struct link_table *l, const struct item *item)
     }
     if (!item->proc)
         return 0;
-    l->now = turn_of(&l->turns, item);
+    l->now = round_of(&l->rounds, item);
     l->now_ns = item->time_ns;
     if (!l->now || l->short_of_memory)
         return -1;
     if (e->type == EVENT_wait) {
-        turn_wait(&l->turns, l->now, item);
+        round_wait(&l->rounds, l->now, item);
     } else if (e->type == EVENT_desc_open && e->u.desc_open.from) {
-        turn_read(l->now, e->u.desc_open.from, EVENT_UNKNOWN - 1);
-        turn_accept(l->now, e->u.desc_open.desc);
+        round_read(l->now, e->u.desc_open.from, EVENT_UNKNOWN - 1);
+        round_accept(l->now, e->u.desc_open.desc);
     } else if (e->type == EVENT_io && e->u.io.dir == 0) {
-        turn_read(l->now, e->u.io.desc, e->u.io.fd);
+        round_read(l->now, e->u.io.desc, e->u.io.fd);
     }
     l->now->crowded |= e->type == EVENT_lost && e->u.lost.events;
     return 0;
@@ -335,20 +335,20 @@ void link_io_end(struct link_table *l, const struct event_io *e, enum desc_kind 
     if (c && e->dir == 1)
         c->blocked = bytes == -EAGAIN || (bytes >= 0 && e->bytes < e->asked);
     if (l->now && !l->known && e->dir == 0 && bytes >= 0 && !(e->flags & (IO_PEEK | IO_POSITIONED)))
-        turn_read_other(l->now, e, kind);
+        round_read_other(l->now, e, kind);
 }
 
 void link_thread_end(struct link_table *l, uint32_t thread)
 {
     l->now = NULL;
-    turn_thread_end(&l->turns, thread);
+    round_thread_end(&l->rounds, thread);
 }
 
 /* --- requests --- */
 
 void link_request(struct link_table *l, struct flight *f)
 {
-    struct turn *t = l->now;
+    struct round *t = l->now;
 
     if (!f || f->x.upstream)
         return;
@@ -356,7 +356,7 @@ void link_request(struct link_table *l, struct flight *f)
     if (!t)
         return;
     if (!f->turn) {
-        turn_begin(&l->turns, t);
+        round_begin(&l->rounds, t);
         f->turn = t;
         f->covered_until_ns = f->x.in_ns;
     } else if (f->turn != t) {
@@ -364,7 +364,7 @@ void link_request(struct link_table *l, struct flight *f)
     }
     if (t->accepted == l->now_desc)
         t->accepted = 0;
-    turn_cause(t, f);
+    round_cause(t, f);
     f->read_turn = t->number;
     t->last = flight_ref(f);
     t->last_reply = NULL;
@@ -372,7 +372,7 @@ void link_request(struct link_table *l, struct flight *f)
 
 /* Whether nothing in the turn can have caused that f is answered but its own request and upstream exchanges of which nobody else
  * is a candidate, or `besides`. */
-static bool is_only_cause(const struct turn *t, const struct flight *f, const struct link_call *besides)
+static bool is_only_cause(const struct round *t, const struct flight *f, const struct link_call *besides)
 {
     for (unsigned i = 0; i < t->causes; i++)
         if (!flight_is(t->cause[i], f))
@@ -387,7 +387,7 @@ static bool is_only_cause(const struct turn *t, const struct flight *f, const st
 
 /* Whether f is answered now because of the response to c. Either the turn knows of nothing else. Or all of it is one straight line,
  * from the request's read over the call to this, in which the thread asked for no other descriptors. */
-static bool is_proof(const struct turn *t, const struct flight *f, const struct link_call *c)
+static bool is_proof(const struct round *t, const struct flight *f, const struct link_call *c)
 {
     if (t->crowded || t->foreign || t->accepted || !is_only_cause(t, f, c))
         return false;
@@ -399,7 +399,7 @@ static bool is_proof(const struct turn *t, const struct flight *f, const struct 
 /* The turn read the response to c, and now f is answered. proves: nothing else can have led to that. */
 static void served(struct link_table *l, struct link_call *c, struct flight *f, bool proves)
 {
-    const struct turn *t = l->now;
+    const struct round *t = l->now;
     int candidate = candidate_index(&c->candidates, f);
 
     if (candidate < 0) {
@@ -424,21 +424,21 @@ static void served(struct link_table *l, struct link_call *c, struct flight *f, 
 }
 
 /* Does the thread answer the request that it learned of last, where it learned of several? */
-static void watch_order(struct turn *t, const struct flight *f)
+static void watch_order(struct round *t, const struct flight *f)
 {
     const struct flight *last = flight_alive(t->last);
 
     if (!last || is_only_cause(t, f, NULL))
         return;
     if (last == f)
-        t->orderly += t->orderly < TURN_ORDERLY;
+        t->orderly += t->orderly < ROUND_ORDERLY;
     else
         t->disorderly = true;
 }
 
 static void answer(struct link_table *l, struct flight *f, bool first)
 {
-    struct turn *t = l->now;
+    struct round *t = l->now;
 
     if (!t || !f->turn)
         return;
@@ -450,7 +450,7 @@ static void answer(struct link_table *l, struct flight *f, bool first)
         }
         return;
     }
-    bool due = turn_timer_due(t, l->now_ns), in_order = first && turn_is_orderly(t);
+    bool due = round_timer_due(t, l->now_ns), in_order = first && round_is_orderly(t);
     for (unsigned i = 0; i < t->replies; i++) {
         struct link_call *c = t->reply[i]->calls;
         if (c)
@@ -458,23 +458,23 @@ static void answer(struct link_table *l, struct flight *f, bool first)
     }
     if (first)
         watch_order(t, f);
-    turn_cause(t, f);
+    round_cause(t, f);
 }
 
 /* --- upstream --- */
 
 /* Whether anything but the turn's causes can have caused what it does now. explained: descriptors that it was told of for sure
  * and did not read. */
-static bool is_weak(const struct turn *t, int64_t now_ns, unsigned explained)
+static bool is_weak(const struct round *t, int64_t now_ns, unsigned explained)
 {
     if (t->unseen || !t->loop)
         return t->unseen || t->condition;
-    return t->foreign || t->hung_up || t->accepted || t->process->loops > 1 || turn_timer_may(t, now_ns) ||
-           turn_is_hidden(t, explained);
+    return t->foreign || t->hung_up || t->accepted || t->process->loops > 1 || round_timer_may(t, now_ns) ||
+           round_is_hidden(t, explained);
 }
 
 /* A response whose request is not certain: what it causes is not certain either. */
-static bool has_uncertain_reply(const struct turn *t)
+static bool has_uncertain_reply(const struct round *t)
 {
     for (unsigned i = 0; i < t->replies; i++) {
         const struct link_call *c = t->reply[i]->calls;
@@ -484,14 +484,14 @@ static bool has_uncertain_reply(const struct turn *t)
     return false;
 }
 
-static void candidates_of_turn(const struct turn *t, struct link_candidates *c, int64_t now_ns, unsigned explained)
+static void candidates_of_turn(const struct round *t, struct link_candidates *c, int64_t now_ns, unsigned explained)
 {
     if (t->crowded)
         candidates_unknown(c);
     for (unsigned i = 0; i < t->causes; i++)
         candidate_add(c, t->cause[i]);
     c->weak |= is_weak(t, now_ns, explained) || has_uncertain_reply(t);
-    if (c->count != 1 && turn_is_orderly(t) && flight_alive(t->last)) /* many causes: it is still at the last one */
+    if (c->count != 1 && round_is_orderly(t) && flight_alive(t->last)) /* many causes: it is still at the last one */
         *c = (struct link_candidates){.of = {t->last}, .count = 1, .weak = true};
 }
 
@@ -507,11 +507,11 @@ static void candidates_of_opening(struct link_candidates *c, const struct link_c
 
 static void find_candidates(struct link_table *l, struct link_candidates *c, const struct link_connection *o)
 {
-    const struct turn *t = l->now;
+    const struct round *t = l->now;
     bool opened = !o->used && o->begun_ns && o->turn != t->number;
 
     candidates_of_turn(t, c, l->now_ns, opened);
-    if (opened && turn_is_orderly(t)) /* this is what it was told of last */
+    if (opened && round_is_orderly(t)) /* this is what it was told of last */
         *c = (struct link_candidates){.weak = c->weak};
     if (opened)
         candidates_of_opening(c, o);
@@ -542,11 +542,11 @@ int link_begin(struct link_table *l, struct flight *f, struct link_connection *o
     return 0;
 }
 
-static void reply_hold(struct turn *t, struct flight *f)
+static void reply_hold(struct round *t, struct flight *f)
 {
-    if (turn_has_reply(t, f))
+    if (round_has_reply(t, f))
         return;
-    if (t->replies == TURN_REPLIES_MAX) {
+    if (t->replies == ROUND_REPLIES_MAX) {
         t->more_replies = true;
         t->crowded |= !call_is_certain(f->calls);
         return;
@@ -557,7 +557,7 @@ static void reply_hold(struct turn *t, struct flight *f)
 
 static void reply(struct link_table *l, struct flight *f)
 {
-    struct turn *t = l->now;
+    struct round *t = l->now;
     struct link_call *c = f->calls;
 
     l->known = true;
@@ -572,7 +572,7 @@ static void reply(struct link_table *l, struct flight *f)
         return;
     struct flight *parent = call_parent(c);
     if (parent)
-        turn_cause(t, parent);
+        round_cause(t, parent);
     if (parent)
         t->last = flight_ref(parent);
     reply_hold(t, f);
@@ -611,7 +611,7 @@ static void request_over(struct link_table *l, struct flight *f)
         uint32_t proc = f->turn->process->threads > 1 ? f->turn->process->serial : 0;
         if (f->x.upstream_calls && f->complete && upstream_request(l->figures, proc, f->x.route, f->x.upstream_ns) < 0)
             l->short_of_memory = true;
-        turn_request_over(f->turn);
+        round_request_over(f->turn);
     }
     f->turn = NULL;
 }
@@ -643,7 +643,7 @@ static void call_over(struct link_table *l, struct flight *f)
         call_unlinked(l, c, c->candidates.unknown ? LINK_ambiguous : LINK_no_request);
     else if (!has_candidate(c))
         call_unlinked(l, c, c->confirmed || !c->candidates.weak ? LINK_refuted : LINK_ambiguous);
-    else if (!l->now || !turn_has_reply(l->now, f)) /* else the turn may tell */
+    else if (!l->now || !round_has_reply(l->now, f)) /* else the turn may tell */
         call_unlinked(l, c, LINK_ambiguous);
 }
 
@@ -658,7 +658,7 @@ void link_over(struct link_table *l, struct flight *f)
 
 void link_finish(struct link_table *l)
 {
-    turn_end_all(&l->turns);
+    round_end_all(&l->rounds);
     for (struct link_call *c = l->all, *later; c; c = later) {
         struct flight *f = c->flight;
         bool adopted = c->adopted;
@@ -677,7 +677,7 @@ void link_table_free(struct link_table *l)
 {
     if (!l)
         return;
-    turn_table_reset(&l->turns);
+    round_table_reset(&l->rounds);
     for (struct link_call *c; (c = l->unused);) {
         l->unused = c->next;
         free(c);

@@ -6,19 +6,19 @@
  * Timers: a loop computes its timeout from when the next timer is due and from its clock, which it may have read as
  * early as when the wait before ended. Loops that count milliseconds may be early by two.
  */
-#include "turn.h"
+#include "round.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define TIMER_SLACK_NS 2000000
 #define TIMEOUT_MAX_NS INT64_C(1000000000000000)
-#define CACHED (sizeof((struct turn_table *)0)->cache / sizeof(struct turn *))
-#define OPS_MAX sizeof((struct turn_table *)0)->is_poll
+#define CACHED (sizeof((struct round_table *)0)->cache / sizeof(struct round *))
+#define OPS_MAX sizeof((struct round_table *)0)->is_poll
 
 /* --- turns --- */
 
-static void end(struct turn_table *table, struct turn *t)
+static void end(struct round_table *table, struct round *t)
 {
     table->over(table->context, t);
     t->causes = t->replies = t->reads = 0;
@@ -30,25 +30,25 @@ static void end(struct turn_table *table, struct turn *t)
     t->number++;
 }
 
-void turn_end_all(struct turn_table *table)
+void round_end_all(struct round_table *table)
 {
-    for (size_t i = 0; i < table->turns.capacity; i++)
-        if (table->turns.slots[i].value)
-            end(table, table->turns.slots[i].value);
+    for (size_t i = 0; i < table->rounds.capacity; i++)
+        if (table->rounds.slots[i].value)
+            end(table, table->rounds.slots[i].value);
 }
 
-void turn_cause(struct turn *t, struct flight *f)
+void round_cause(struct round *t, struct flight *f)
 {
     if (f->turn == t && f->cause_turn == t->number)
         return;
     f->cause_turn = t->number;
-    if (t->causes == TURN_CAUSES_MAX)
+    if (t->causes == ROUND_CAUSES_MAX)
         t->crowded = true;
     else
         t->cause[t->causes++] = flight_ref(f);
 }
 
-bool turn_has_reply(const struct turn *t, const struct flight *f)
+bool round_has_reply(const struct round *t, const struct flight *f)
 {
     for (unsigned i = 0; i < t->replies; i++)
         if (t->reply[i] == f)
@@ -58,26 +58,26 @@ bool turn_has_reply(const struct turn *t, const struct flight *f)
 
 /* --- waits --- */
 
-static void note_timeout(struct turn *t, uint64_t timeout_ns)
+static void note_timeout(struct round *t, uint64_t timeout_ns)
 {
-    for (unsigned i = 0; i < t->timeouts && i < TURN_TIMEOUTS; i++)
+    for (unsigned i = 0; i < t->timeouts && i < ROUND_TIMEOUTS; i++)
         if (t->timeout_ns[i] == timeout_ns)
             return;
-    if (t->timeouts < TURN_TIMEOUTS)
+    if (t->timeouts < ROUND_TIMEOUTS)
         t->timeout_ns[t->timeouts] = timeout_ns;
-    t->timeouts += t->timeouts <= TURN_TIMEOUTS;
+    t->timeouts += t->timeouts <= ROUND_TIMEOUTS;
 }
 
-static int64_t next_timer(struct turn *t, int64_t before_ns, int64_t timeout_ns)
+static int64_t next_timer(struct round *t, int64_t before_ns, int64_t timeout_ns)
 {
     if (timeout_ns < 0)
         return INT64_MAX;
     note_timeout(t, (uint64_t)timeout_ns);
-    bool known = t->timeouts > TURN_TIMEOUTS && before_ns != INT64_MIN && timeout_ns < TIMEOUT_MAX_NS;
+    bool known = t->timeouts > ROUND_TIMEOUTS && before_ns != INT64_MIN && timeout_ns < TIMEOUT_MAX_NS;
     return known ? before_ns + timeout_ns - TIMER_SLACK_NS : INT64_MIN;
 }
 
-static void wait_for_several(struct turn_table *table, struct turn *t, const struct item *item)
+static void wait_for_several(struct round_table *table, struct round *t, const struct item *item)
 {
     int64_t before_ns = t->waited_ns, timeout_ns = (int64_t)item->event.u.wait.timeout;
     int64_t ready = (int64_t)item->event.u.wait.ready;
@@ -96,7 +96,7 @@ static void wait_for_several(struct turn_table *table, struct turn *t, const str
     t->reads = 0;
 }
 
-void turn_wait(struct turn_table *table, struct turn *t, const struct item *item)
+void round_wait(struct round_table *table, struct round *t, const struct item *item)
 {
     const struct event_wait *e = &item->event.u.wait;
     bool single = e->op < OPS_MAX && table->is_poll[e->op] && (int64_t)e->fd >= 0;
@@ -110,9 +110,9 @@ void turn_wait(struct turn_table *table, struct turn *t, const struct item *item
 
 /* --- reads --- */
 
-void turn_read(struct turn *t, uint64_t desc, uint64_t fd)
+void round_read(struct round *t, uint64_t desc, uint64_t fd)
 {
-    if (fd == t->asked_fd || t->reads == TURN_READS_MAX)
+    if (fd == t->asked_fd || t->reads == ROUND_READS_MAX)
         return;
     for (unsigned i = 0; i < t->reads; i++)
         if (t->read[i] == desc)
@@ -120,7 +120,7 @@ void turn_read(struct turn *t, uint64_t desc, uint64_t fd)
     t->read[t->reads++] = desc;
 }
 
-void turn_accept(struct turn *t, uint64_t desc)
+void round_accept(struct round *t, uint64_t desc)
 {
     t->unseen = false;
     t->foreign |= t->accepted != 0;
@@ -128,7 +128,7 @@ void turn_accept(struct turn *t, uint64_t desc)
 }
 
 /* Files have nothing to tell. The end of a connection belongs to the response read from it just now. */
-void turn_read_other(struct turn *t, const struct event_io *e, enum desc_kind kind)
+void round_read_other(struct round *t, const struct event_io *e, enum desc_kind kind)
 {
     bool message = kind == KIND_tcp || kind == KIND_unix || kind == KIND_udp || kind == KIND_netlink;
 
@@ -147,14 +147,14 @@ void turn_read_other(struct turn *t, const struct event_io *e, enum desc_kind ki
     t->last_reply = NULL;
 }
 
-void turn_begin(struct turn_table *table, struct turn *t)
+void round_begin(struct round_table *table, struct round *t)
 {
     if (!t->loop && !t->open)
         end(table, t);
     t->open++;
 }
 
-void turn_request_over(struct turn *t)
+void round_request_over(struct round *t)
 {
     t->open--;
     t->unseen = false;
@@ -164,23 +164,23 @@ void turn_request_over(struct turn *t)
 
 /* --- threads --- */
 
-void turn_thread_end(struct turn_table *table, uint32_t thread)
+void round_thread_end(struct round_table *table, uint32_t thread)
 {
-    struct turn *t = keymap_get(&table->turns, thread);
+    struct round *t = keymap_get(&table->rounds, thread);
 
     if (!t)
         return;
     end(table, t);
-    keymap_remove(&table->turns, thread);
+    keymap_remove(&table->rounds, thread);
     table->cache[thread % CACHED] = NULL;
     t->ended = true;
     if (!t->open)
         free(t);
 }
 
-static struct turn_process *process_of(struct turn_table *table, uint32_t serial)
+static struct round_process *process_of(struct round_table *table, uint32_t serial)
 {
-    struct turn_process *p = keymap_get(&table->processes, serial);
+    struct round_process *p = keymap_get(&table->processes, serial);
 
     if (p)
         return p;
@@ -194,12 +194,12 @@ static struct turn_process *process_of(struct turn_table *table, uint32_t serial
     return p;
 }
 
-static struct turn *turn_make(struct turn_table *table, const struct item *item)
+static struct round *round_make(struct round_table *table, const struct item *item)
 {
-    struct turn_process *p = process_of(table, item->proc);
-    struct turn *t = p ? calloc(1, sizeof *t) : NULL;
+    struct round_process *p = process_of(table, item->proc);
+    struct round *t = p ? calloc(1, sizeof *t) : NULL;
 
-    if (t && keymap_put(&table->turns, item->thread, t) < 0) {
+    if (t && keymap_put(&table->rounds, item->thread, t) < 0) {
         free(t);
         t = NULL;
     }
@@ -215,21 +215,21 @@ static struct turn *turn_make(struct turn_table *table, const struct item *item)
     return t;
 }
 
-struct turn *turn_of(struct turn_table *table, const struct item *item)
+struct round *round_of(struct round_table *table, const struct item *item)
 {
-    struct turn **cached = &table->cache[item->thread % CACHED];
+    struct round **cached = &table->cache[item->thread % CACHED];
 
     if (*cached && (*cached)->thread == item->thread)
         return *cached;
-    struct turn *t = keymap_get(&table->turns, item->thread);
+    struct round *t = keymap_get(&table->rounds, item->thread);
     if (!t)
-        t = turn_make(table, item);
+        t = round_make(table, item);
     return *cached = t;
 }
 
 /* --- the table --- */
 
-static void note_op(struct turn_table *table, const struct event *e)
+static void note_op(struct round_table *table, const struct event *e)
 {
     static const char *const polls[] = {"poll", "ppoll", "__poll", "__poll_chk", "__ppoll_chk"};
 
@@ -238,23 +238,23 @@ static void note_op(struct turn_table *table, const struct event *e)
             table->is_poll[e->u.op.op] = true;
 }
 
-void turn_note(struct turn_table *table, const struct item *item)
+void round_note(struct round_table *table, const struct item *item)
 {
     if (item->event.type == EVENT_op)
         note_op(table, &item->event);
     table->trimmed |= item->event.type == EVENT_held;
-    for (size_t i = 0; item->event.type == EVENT_gap && i < table->turns.capacity; i++) /* nobody knows whose events they were */
-        if (table->turns.slots[i].value)
-            ((struct turn *)table->turns.slots[i].value)->crowded = true;
+    for (size_t i = 0; item->event.type == EVENT_gap && i < table->rounds.capacity; i++) /* nobody knows whose events they were */
+        if (table->rounds.slots[i].value)
+            ((struct round *)table->rounds.slots[i].value)->crowded = true;
 }
 
-void turn_table_reset(struct turn_table *table)
+void round_table_reset(struct round_table *table)
 {
-    turn_end_all(table);
-    for (size_t i = 0; i < table->turns.capacity; i++)
-        free(table->turns.slots[i].value);
+    round_end_all(table);
+    for (size_t i = 0; i < table->rounds.capacity; i++)
+        free(table->rounds.slots[i].value);
     for (size_t i = 0; i < table->processes.capacity; i++)
         free(table->processes.slots[i].value);
-    keymap_reset(&table->turns);
+    keymap_reset(&table->rounds);
     keymap_reset(&table->processes);
 }
