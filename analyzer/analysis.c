@@ -183,10 +183,10 @@ static int finish(struct pass *p)
     settle_heap_events(p);
     if (!footprint_quiet(&a->footprint) && sample_descriptors(a, a->footprint.last_ns))
         return -1;
-    exchange_finish(a->exchanges);
-    int failed = take_exchanges(p) || route_settle(a->routes) ? -1 : 0;
+    if (exchange_finish(a->exchanges) || take_exchanges(p) || route_settle(a->routes) || exchange_settle(a->exchanges))
+        return -1;
     slowest_sort(&a->slowest);
-    return failed;
+    return 0;
 }
 
 static unsigned threads_wanted(void)

@@ -30,7 +30,9 @@ static const struct command_row commands[] = {
     {"dump", DUMP, cmd_dump, "one line an event, in the order of time",
      "Prints all events in the order of time: seconds since the start of the trace,\n"
      "pid/tid (tid 0: the recorder), the event's name, and its fields. Durations are\n"
-     "in nanoseconds; ? is a value that is not known."},
+     "in nanoseconds; ? is a value that is not known. With --exchanges: a line for\n"
+     "each request when its head was read or written, and one for each exchange\n"
+     "when all is known of it; upstream ones with what caused them, if proven."},
     {"info", INFO, cmd_info, "what the file holds: processes, chunks, losses, settings",
      "Checks every chunk of a trace and says what the file holds: versions, clock,\n"
      "sizes, losses, damage, settings, the recorder's cost, and the processes."},
@@ -84,6 +86,7 @@ static const struct option_row options[] = {
      "judge growth, or dump events, from here on: 90s, 15m,\n1h30m, 1.25 from the trace's start", NULL},
     {"until", 0, REPORT | DUMP, TIME, offsetof(struct cli, until_ns), "TIME", "and up to here", NULL},
     {"warm-up", 0, REPORT, TIME, offsetof(struct cli, warm_up_ns), "TIME", "leave out so much of it (what looks like a warm-up)", NULL},
+    {"exchanges", 0, DUMP, SWITCH, offsetof(struct cli, exchanges), NULL, "print requests and exchanges, not events", NULL},
     {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL, "exit with 3 if the trace is truncated or lost events", NULL},
     {"help", 'h', ALL, SWITCH, offsetof(struct cli, help), NULL, "print this help", NULL},
     {"version", 'V', ALL, SWITCH, offsetof(struct cli, version), NULL, "print the version", NULL},

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "dump.h"
 #include "escape.h"
 #include "merge.h"
 #include "process.h"
@@ -182,7 +183,7 @@ static bool is_asked_for(const struct cli *c, const struct item *item)
     return item->time_ns >= c->since_ns && item->time_ns <= c->until_ns && (!c->thread || item->tid == c->thread);
 }
 
-static int dump(const struct cli *c, struct reader *r, struct process_table *t, struct error *e)
+static int dump_events(const struct cli *c, struct reader *r, struct process_table *t, struct error *e)
 {
     struct merge *m = merge_open(r, e);
     struct progress progress;
@@ -215,7 +216,7 @@ int cmd_dump(const struct cli *c)
     struct process_table *t = r ? process_table_new() : NULL;
     if (r && !t)
         error_set(&e, ERROR_NO_OFFSET, "memory is short");
-    if (t && process_table_read(t, r, &e) == 0 && dump(c, r, t, &e) == 0)
+    if (t && process_table_read(t, r, &e) == 0 && (c->exchanges ? dump_exchanges(r, t, &e) : dump_events(c, r, t, &e)) == 0)
         code = cli_completeness(c, r, count_lost(t));
     else
         error_print(&e, c->file);

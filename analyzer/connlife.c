@@ -14,7 +14,7 @@ static const enum connstat_kind kind_of[WIRE_PROTOCOLS][2] = {
 int connlife_connect(struct connstat *s, const struct merge *m, const struct item *item, struct description *d)
 {
     const struct event_sock *e = &item->event.u.sock;
-    int64_t took_ns = merge_ticks_to_ns(m, e->duration), result = (int64_t)e->result;
+    int64_t took_ns = e->duration ? merge_ticks_to_ns(m, e->duration) : 0, result = (int64_t)e->result;
     bool going_on = result == -EINPROGRESS || result == -EINTR, again = result == -EALREADY || result == -EISCONN;
 
     if (d->role == CONN_ACCEPTED || (d->kind != KIND_tcp && d->kind != KIND_unix && d->kind != KIND_socket) || again)

@@ -20,6 +20,7 @@
 #include "stretch.h"
 #include "turn.h"
 #include "tlsuse.h"
+#include "link.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -38,6 +39,7 @@ struct connection {
     bool response_counts; /* its head was seen, and it answers the front of the queue */
     bool response_pushed; /* its head was seen, and it answers nothing */
     bool limping;
+    struct link_connection link;
     bool half_closed;
     bool named; /* its protocol's name is in its life */
     bool settled; /* its sums are made */
@@ -70,6 +72,8 @@ struct exchange_table {
     struct conn_table *conns;
     struct attribution *attribution;
     struct tlsuse_table *tls;
+    struct upstream_table *upstream;
+    struct link_table *links;
     struct flight_pool pool;
     struct wire_sink sink;
     struct exchange_stats stats;
@@ -79,6 +83,8 @@ struct exchange_table {
     struct concurrency concurrency;
     uint64_t in_flight; /* requests of a known route without a complete response */
     bool short_of_memory;
+    void (*watch)(void *context, uint64_t id, bool upstream, const struct wire_head *head);
+    void *watcher;
     struct now now;
 };
 
@@ -116,6 +122,7 @@ static void flight_over(struct exchange_table *x, struct flight *f)
     if (!x->now.feeding || f->touched != x->now.event)
         timesheet_close(f);
     x->in_flight -= f->x.route >= 0;
+    link_over(x->links, f);
     flight_drop(&x->pool, f);
 }
 
@@ -218,6 +225,7 @@ static void request_begins(struct exchange_table *x, struct connection *c, uint6
         c->first = f;
     c->last = c->receiving = f;
     touch(x, f);
+    x->short_of_memory |= link_begin(x->links, f, &c->link) < 0;
 }
 
 static void response_begins(struct exchange_table *x, struct connection *c, uint64_t offset)
@@ -228,8 +236,10 @@ static void response_begins(struct exchange_table *x, struct connection *c, uint
     c->response_counts = c->response_pushed = false;
     c->response_begin = offset;
     c->response_begin_ns = x->now.first_ns;
-    if (wire_protocol(c->wire) && !c->pending)
+    if (wire_protocol(c->wire) && !c->pending) {
         touch(x, c->first);
+        link_response(x->links, c->first, true);
+    }
 }
 
 static void on_begin(void *context, enum wire_side side, uint64_t offset)
@@ -265,6 +275,8 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
             f->counted = !f->x.upstream;
             if (f->counted)
                 concurrency_begin(&x->concurrency, &f->x, x->now.event_ns);
+            if (x->watch)
+                x->watch(x->watcher, f->serial, f->x.upstream, head);
         }
         f->x.waits = head->waits;
         f->x.one_way = head->answer == ANSWER_NONE;
@@ -503,10 +515,13 @@ static void feed_bytes(struct exchange_table *x, struct connection *c, const str
     x->now.c = c;
     if (!c->life->begun_ns && connlife_bytes(&x->connstat, c->life, (unsigned)e->u.io.dir, x->now.first_ns) < 0)
         x->short_of_memory = true;
-    if (side == WIRE_REQUEST)
+    if (side == WIRE_REQUEST) {
         touch(x, c->receiving);
-    else if (c->response_open && c->response_counts)
+        link_request(x->links, c->receiving);
+    } else if (c->response_open && c->response_counts) {
         touch(x, c->first);
+        link_response(x->links, c->first, false);
+    }
     if (offset < expected)
         return;
     x->now.edge = c->held && expected == 0;
@@ -532,6 +547,8 @@ static void feed_eof(struct exchange_table *x, struct description *d, const stru
         x->short_of_memory = true;
         return;
     }
+    if (c->response_open)
+        link_response(x->links, c->first, false);
     if (c->half_closed)
         return;
     if (d->role == CONN_ACCEPTED) {
@@ -605,6 +622,7 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     }
     if (s.end == STRETCH_WRITE && now->touched_count)
         s.call.kind = SPLIT_send;
+    link_io_end(x->links, e, d ? (enum desc_kind)d->kind : KIND_unknown, d && d->connection ? &d->connection->link : NULL);
     return close_stretch(x, &s, stretch_route);
 }
 
@@ -672,7 +690,14 @@ static int feed_sock(struct exchange_table *x, const struct merge *m, const stru
     if (d && d->connection && conn_op(x->conns, e->op) == CONN_OP_SHUTDOWN && !e->result && e->arg >= 1 && e->arg <= 2)
         side_closed(x, d->connection, side_of(d->connection, 1));
     struct timesheet_call call = stretch_call_of_sock(m, item, conn_op(x->conns, e->op) == CONN_OP_CONNECT);
-    return attribution_call(x->attribution, item->thread, &call) < 0 ? -1 : conn_feed(x->conns, item);
+    if (attribution_call(x->attribution, item->thread, &call) < 0 || conn_feed(x->conns, item) < 0)
+        return -1;
+    if (!d || conn_op(x->conns, e->op) != CONN_OP_CONNECT || (d->kind != KIND_tcp && d->kind != KIND_unix))
+        return 0;
+    struct connection *c = connection_of(d, 1);
+    if (c)
+        link_connect(x->links, &c->link, item->time_ns - (e->duration ? merge_ticks_to_ns(m, e->duration) : 0), (int64_t)e->result);
+    return c ? 0 : -1;
 }
 
 int exchange_feed(struct exchange_table *x, const struct merge *m, const struct item *item, int32_t *stretch_route)
@@ -682,6 +707,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     int result;
 
     x->now.event_ns = item->time_ns;
+    if (link_event(x->links, item) < 0)
+        return -1;
     if (!item->proc && e->type != EVENT_op) { /* of no process: only a damaged trace has that */
         if (e->type == EVENT_io || e->type == EVENT_wait || e->type == EVENT_desc_open)
             *stretch_route = ROUTE_NONE;
@@ -710,10 +737,13 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
         break;
     case EVENT_thread_exit:
         attribution_thread_end(x->attribution, item->thread);
+        link_thread_end(x->links, item->thread);
         return 0;
     case EVENT_thread_end:
-        if (e->u.thread_end.thread <= UINT32_MAX)
+        if (e->u.thread_end.thread <= UINT32_MAX) {
             attribution_thread_end(x->attribution, (uint32_t)e->u.thread_end.thread);
+            link_thread_end(x->links, (uint32_t)e->u.thread_end.thread);
+        }
         return 0;
     default:
         result = conn_feed(x->conns, item);
@@ -744,7 +774,9 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
     x->tls = tlsuse_table_new();
-    if (!x->conns || !x->attribution || !x->tls) {
+    x->upstream = upstream_table_new();
+    x->links = x->upstream ? link_table_new(&x->pool, x->upstream) : NULL;
+    if (!x->conns || !x->attribution || !x->tls || !x->links) {
         exchange_table_free(x);
         return NULL;
     }
@@ -760,22 +792,28 @@ void exchange_table_free(struct exchange_table *x)
     conn_table_free(x->conns);
     connstat_free(&x->connstat);
     tlsuse_table_free(x->tls);
+    link_table_free(x->links);
+    upstream_table_free(x->upstream);
     flight_pool_reset(&x->pool);
     concurrency_free(&x->concurrency);
     free(x);
 }
 
-void exchange_finish(struct exchange_table *x)
+int exchange_finish(struct exchange_table *x)
 {
     x->stats.unfinished += x->in_flight;
     x->in_flight = 0;
     conn_each(x->conns, settle, x);
     attribution_finish(x->attribution);
+    link_finish(x->links);
     for (struct flight *f = x->pool.first; f; f = f->next)
         if (!f->x.upstream)
             descsite_worked(x->descsites, f->x.done_ns);
     conn_finish(x->conns);
+    return 0;
 }
+
+int exchange_settle(struct exchange_table *x) { return upstream_finish(x->upstream, x->routes); }
 
 uint64_t exchange_in_flight(const struct exchange_table *x) { return x->in_flight; }
 
@@ -801,3 +839,11 @@ struct exchange_stats exchange_stats(const struct exchange_table *x)
     stats.open_end = stats.accepted - stats.closed;
     return stats;
 }
+
+void exchange_watch(struct exchange_table *x, void (*request)(void *, uint64_t, bool, const struct wire_head *), void *context)
+{
+    x->watch = request;
+    x->watcher = context;
+}
+
+const struct upstream_table *exchange_upstream(const struct exchange_table *x) { return x->upstream; }

@@ -54,6 +54,12 @@ struct exchange {
     int64_t dispatch_ns;  /* from the return of the wait that found it ready to `in` (dispatch.h) */
     int64_t total_ns;     /* the sum of its split */
     struct split split;   /* done - in, and the queue, by where it went; of an upstream exchange nothing */
+    uint64_t id, parent;   /* id: unique, from 1; parent: of an upstream exchange that is linked, else 0 */
+    uint8_t link;          /* upstream: enum link_state, */
+    bool first;            /* whether it was the first on its connection, */
+    int64_t connect_ns;    /* and then how long connecting took; -1: not known */
+    uint32_t upstream_calls; /* that are linked to this one, */
+    int64_t upstream_ns;     /* and the time in which at least one of them was under way */
 };
 
 struct exchange_stats {
@@ -66,6 +72,7 @@ struct exchange_stats {
 };
 
 struct exchange_table;
+struct upstream_table;
 
 /* Routes are added to `routes`, which the caller owns. NULL if memory is short. */
 struct exchange_table *exchange_table_new(struct route_table *routes);
@@ -81,8 +88,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
 int exchange_next(struct exchange_table *x, struct exchange *out);
 
 /* Call once, at the end of the stream, and then exchange_next until 0: releases what is held back, and counts requests
- * that were never answered. */
-void exchange_finish(struct exchange_table *x);
+ * that were never answered. -1 if memory is short. */
+int exchange_finish(struct exchange_table *x);
 
 /* Descriptors of a process that are open by what the trace tells, by kind (enum desc_kind); accepted connections whose
  * peer has closed and the host has not are counted in *half_closed. */
@@ -108,5 +115,14 @@ uint64_t exchange_descriptors_open(const struct exchange_table *x); /* of all pr
 /* Of its connections; borrowed. */
 struct tlsuse_stats;
 const struct tlsuse_stats *exchange_tls(const struct exchange_table *x);
+/* Has a function called when a request's head is known, before exchange_feed returns. */
+void exchange_watch(struct exchange_table *x, void (*request)(void *context, uint64_t id, bool upstream, const struct wire_head *head),
+                    void *context);
+
+/* When it is known which routes are one (route_settle). -1 if memory is short. */
+int exchange_settle(struct exchange_table *x);
+
+/* Which routes caused upstream exchanges; to be asked after exchange_settle. */
+const struct upstream_table *exchange_upstream(const struct exchange_table *x);
 
 #endif

@@ -29,7 +29,7 @@ struct flight *flight_new(struct flight_pool *p)
     else
         f = malloc(sizeof *f);
     if (f)
-        *f = (struct flight){.holds = 1, .x.route = ROUTE_NONE};
+        *f = (struct flight){.holds = 1, .serial = ++p->serial, .x.route = ROUTE_NONE};
     return f;
 }
 

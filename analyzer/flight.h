@@ -15,8 +15,12 @@
 #include "exchange.h"
 #include "timesheet.h"
 
+struct link_call;
+struct round;
+
 struct flight {
     struct flight *next; /* in its connection's queue, then in the pool's */
+    uint64_t serial;     /* no other flight of the run has it */
     struct exchange x;
     uint64_t begin;      /* stream offset of its first byte */
     uint64_t touched;    /* the last event that it was touched by (attribution.h) */
@@ -29,9 +33,33 @@ struct flight {
     bool counted;  /* in flight (concurrency.h) */
     bool complete; /* to be given out */
     bool over;     /* complete, or given up */
+    bool moved;    /* another thread answered it than the one that read it */
+    uint8_t linked_calls;       /* of `calls` */
+    uint64_t cause_turn;        /* the number of the turn in which it was a cause last, */
+    uint64_t read_turn;         /* and of that in which bytes of the request were read last */
+    int64_t covered_until_ns;   /* x.upstream_ns is of up to then */
+    struct round *turn;          /* turn.h: of the thread that read the request; NULL: not known, or over */
+    struct link_call *calls;    /* link.h: as client its own, as server those that wait for its end */
 };
 
+/* A flight that may be over, and another one in its place, by now. Flights are not freed before their pool is reset. */
+struct flight_ref {
+    struct flight *flight;
+    uint64_t serial;
+};
+
+static inline struct flight_ref flight_ref(struct flight *f) { return (struct flight_ref){f, f->serial}; }
+
+static inline bool flight_is(struct flight_ref r, const struct flight *f) { return r.flight == f && r.serial == f->serial; }
+
+/* NULL: it is over. */
+static inline struct flight *flight_alive(struct flight_ref r)
+{
+    return r.flight && r.flight->serial == r.serial && !r.flight->over ? r.flight : NULL;
+}
+
 struct flight_pool {
+    uint64_t serial; /* of the last one made */
     struct flight *unused;
     struct flight *first, *last; /* finished */
 };

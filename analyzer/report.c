@@ -123,8 +123,15 @@ static void build_trace(struct report *r, const struct analysis *a)
 
 /* --- routes --- */
 
-static struct report_times times_of(const struct hist *h)
+static struct report_times no_times(void)
 {
+    return (struct report_times){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+}
+
+struct report_times report_times(const struct hist *h)
+{
+    if (!h)
+        return no_times();
     return (struct report_times){
         .min = hist_min(h), .mean = hist_mean(h), .stddev = hist_stddev(h), .p50 = hist_quantile(h, 0.5),
         .p90 = hist_quantile(h, 0.9), .p95 = hist_quantile(h, 0.95), .p99 = hist_quantile(h, 0.99),
@@ -132,12 +139,7 @@ static struct report_times times_of(const struct hist *h)
     };
 }
 
-static struct report_times no_times(void)
-{
-    return (struct report_times){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
-}
-
-struct report_times report_times_of(const struct hist *h) { return h ? times_of(h) : no_times(); }
+struct report_times report_times_of(const struct hist *h) { return report_times(h); }
 
 /* Only what there is to see. */
 static int build_scaling(struct report_route *out, const struct scaling *in)
@@ -163,7 +165,7 @@ static int build_route(struct report_route *out, const struct route *in, struct 
         .name = strdup(in->name), .protocol = wire_protocol_name[in->protocol], .upstream = in->upstream,
         .origin = origin[in->origin], .guess = guess, .waits = in->waits, .one_way = in->one_way, .in_multi = in->queued,
         .requests = in->requests, .errors = in->errors, .rps = in->requests > 1 && seconds > 0 ? n / seconds : NAN,
-        .latency = times_of(in->total_ns), .first_byte = times_of(in->first_byte_ns),
+        .latency = report_times(in->total_ns), .first_byte = report_times(in->first_byte_ns),
         .request_bytes_mean = n > 0 ? in->request_bytes_sum / n : NAN,
         .response_bytes_mean = n > 0 ? in->response_bytes_sum / n : NAN,
         .request_bytes_max = n > 0 ? (double)in->request_bytes_max : NAN,
@@ -176,10 +178,10 @@ static int build_route(struct report_route *out, const struct route *in, struct 
     if (guess)
         out->kept_bytes_per_request = (struct report_interval){NAN, NAN, NAN};
     out->queued = in->queue_ns && in->arrival_ns ? hist_count(in->queue_ns) : 0;
-    out->queue = out->queued ? times_of(in->queue_ns) : no_times();
-    out->arrival = out->queued ? times_of(in->arrival_ns) : no_times();
+    out->queue = out->queued ? report_times(in->queue_ns) : report_times(NULL);
+    out->arrival = out->queued ? report_times(in->arrival_ns) : report_times(NULL);
     out->dispatched = in->dispatch_ns ? hist_count(in->dispatch_ns) : 0;
-    out->dispatch = out->dispatched ? times_of(in->dispatch_ns) : no_times();
+    out->dispatch = out->dispatched ? report_times(in->dispatch_ns) : report_times(NULL);
     report_split_route(out, in);
     memcpy(out->status_class, in->status_class, sizeof out->status_class);
     return out->name ? build_scaling(out, in->scaling) : -1;
@@ -207,6 +209,15 @@ static struct heap_kept kept_of(const struct report *r, const struct analysis *a
     return heap_kept(a->heap, (int32_t)route);
 }
 
+static void build_connections(struct report_route *out, const struct upstream_table *u, size_t route)
+{
+    struct upstream_route r = upstream_route_at(u, (int32_t)route);
+
+    out->connections = r.first;
+    out->connects = r.connect_ns ? hist_count(r.connect_ns) : 0;
+    out->connect = report_times(r.connect_ns);
+}
+
 static int build_routes(struct report *r, const struct analysis *a, bool ledger)
 {
     size_t n = route_count(a->routes);
@@ -219,8 +230,11 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
         if (route_index(a->routes, i) != (int32_t)i)
             continue;
         shared += in->shared_bytes;
-        if (in->requests && build_route(&r->route[r->routes++], in, kept_of(r, a, i), ledger))
+        if (!in->requests)
+            continue;
+        if (build_route(&r->route[r->routes++], in, kept_of(r, a, i), ledger))
             return -1;
+        build_connections(&r->route[r->routes - 1], exchange_upstream(a->exchanges), i);
     }
     qsort(r->route, r->routes, sizeof *r->route, by_requests);
     r->connections = exchange_stats(a->exchanges);
@@ -229,7 +243,7 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
     double all = r->connections.total_alloc_bytes;
     r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
     r->shared_share = all > 0 ? shared / all : NAN;
-    return report_split_slowest(r, a);
+    return report_upstream_build(&r->upstream, a) || report_split_slowest(r, a) ? -1 : 0;
 }
 
 /* --- memory --- */
@@ -412,6 +426,7 @@ void report_free(struct report *r)
     report_sites_free(&r->sites);
     report_memory_free(r->by_route);
     report_tls_free(&r->tls);
+    report_upstream_free(&r->upstream);
     free(r->process);
     free(r->route);
     free(r->slow);

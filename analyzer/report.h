@@ -20,6 +20,7 @@
 #include "scaling.h"
 #include "symbols.h"
 #include "tlsuse.h"
+#include "upstream.h"
 #include "verdict.h"
 
 #define REPORT_UNKNOWN UINT64_MAX
@@ -88,6 +89,9 @@ struct report_route {
     double shared_share; /* of these bytes: of stretches that several routes share; NaN: nothing was allocated */
     struct report_interval kept_bytes_per_request;
     struct scaling_result *scaling[SCALING_AXES]; /* NULL: its sizes never differed by a power of two */
+    uint64_t connections; /* upstream: exchanges that were the first on their connection */
+    uint64_t connects;    /* of them, those of which it is known how long connecting took */
+    struct report_times connect;
 };
 
 /* So many requests in flight at once. */
@@ -113,6 +117,29 @@ struct report_concurrency {
     double from_s, step_s;
     struct report_point point[REPORT_POINTS];
     size_t points;
+};
+
+/* Of two routes, the second of which was asked because of the first. */
+struct report_upstream_pair {
+    char *route; /* NULL: "other", of what is beyond the bound */
+    double calls_per_request, share; /* share: of the time of the route's requests; NaN for other */
+    uint64_t calls;
+    struct report_times time; /* of a call */
+};
+
+/* A route whose requests have linked calls. */
+struct report_upstream_route {
+    char *route;
+    uint64_t requests, with_calls; /* answered, and of them those with linked calls */
+    double share; /* of the time of all its requests, in which at least one call was under way */
+    struct report_upstream_pair *pair; /* most calls first */
+    size_t pairs;
+};
+
+struct report_upstream {
+    uint64_t exchanges, state[LINK_STATES_COUNT]; /* all upstream exchanges, by what became of their link */
+    struct report_upstream_route *route; /* most requests with calls first */
+    size_t routes;
 };
 
 /* What sites are ranked by. */
@@ -231,6 +258,7 @@ struct report {
     double attributed_share; /* of the allocated bytes, to requests */
     double shared_share;     /* of the allocated bytes, to several requests of different routes, and so split evenly */
     struct coverage coverage;
+    struct report_upstream upstream;
 
     struct report_range live_heap, rss;
     struct report_interval growth; /* of the live heap, bytes a second */
@@ -256,6 +284,13 @@ struct report {
 struct report *report_build(const struct analysis *a, struct symbols *symbols, const char *path,
                             const struct report_options *options);
 void report_free(struct report *r);
+
+/* The part of report_build that is about upstream exchanges (report_upstream.c). -1 if memory is short. */
+int report_upstream_build(struct report_upstream *out, const struct analysis *a);
+void report_upstream_free(struct report_upstream *u);
+
+/* All NaN for an empty histogram, or none. */
+struct report_times report_times(const struct hist *h);
 
 /* The parts of report_build that are about sites (report_sites.c). -1 if memory is short. */
 int report_sites_build(struct report_sites *out, const struct places *places, struct symbols *symbols,

@@ -227,6 +227,39 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         put_number(j, out, "shared_share", in->shared_share);
         put_interval(j, out, "kept_bytes_per_request", in->kept_bytes_per_request, 1);
         report_json_scaling(j, out, in);
+        if (upstream) {
+            put_count(j, out, "connections", in->connections);
+            put_count(j, out, "connects", in->connects);
+            put_times(j, out, "connect_ms", &in->connect);
+        }
+    }
+}
+
+static void put_upstream(struct json *j, cJSON *root, const struct report_upstream *u)
+{
+    cJSON *upstream = put(j, root, "upstream", cJSON_CreateObject());
+    put_count(j, upstream, "exchanges", u->exchanges);
+    cJSON *links = put(j, upstream, "links", cJSON_CreateObject());
+    for (enum link_state state = LINK_linked; state < LINK_STATES_COUNT; state++)
+        put_count(j, links, link_state_name[state], u->state[state]);
+    cJSON *list = put(j, upstream, "routes", cJSON_CreateArray());
+    for (size_t i = 0; i < u->routes; i++) {
+        const struct report_upstream_route *route = &u->route[i];
+        cJSON *out = put(j, list, NULL, cJSON_CreateObject());
+        put_text(j, out, "route", route->route);
+        put_count(j, out, "requests", route->requests);
+        put_count(j, out, "requests_with_calls", route->with_calls);
+        put_number(j, out, "share_of_time", route->share);
+        cJSON *pairs = put(j, out, "calls", cJSON_CreateArray());
+        for (size_t k = 0; k < route->pairs; k++) {
+            const struct report_upstream_pair *p = &route->pair[k];
+            cJSON *pair = put(j, pairs, NULL, cJSON_CreateObject());
+            put_text(j, pair, "upstream_route", p->route);
+            put_count(j, pair, "calls", p->calls);
+            put_number(j, pair, "calls_per_request", p->calls_per_request);
+            put_number(j, pair, "share_of_time", p->share);
+            put_times(j, pair, "time_ms", &p->time);
+        }
     }
 }
 
@@ -482,6 +515,7 @@ int report_json(const struct report *r, FILE *out)
     if (r->slows)
         put(&j, root, "slowest", report_json_slowest(r));
     report_json_concurrency(&j, root, &r->concurrency);
+    put_upstream(&j, root, &r->upstream);
     put_rest(&j, root, r);
     char *text = j.failed ? NULL : cJSON_Print(root);
     cJSON_Delete(root);

@@ -440,6 +440,7 @@ int report_text(const struct report *r, FILE *out, bool colour)
     print_detail(&p, r);
     print_verdicts(&p, r);
     print_routes(&p, r);
+    report_text_upstream(&p, r);
     report_text_scaling(&p, r);
     report_text_concurrency(&p, r);
     report_text_tls(&p, r);

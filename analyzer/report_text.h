@@ -24,5 +24,7 @@ void report_text_concurrency(const struct page *p, const struct report *r);
 void report_text_scaling(const struct page *p, const struct report *r);
 /* TLS (report_text_tls.c). */
 void report_text_tls(const struct page *p, const struct report *r);
+/* Which routes asked which others, and how many upstream exchanges are linked (report_text_upstream.c). */
+void report_text_upstream(const struct page *p, const struct report *r);
 
 #endif

@@ -15,6 +15,10 @@ static int leave(const struct wait_call *w, unsigned op, int fd, int ready, int6
     return ready;
 }
 
+/* The descriptor that a thread waited for alone; -1: for several, or it is not known. After a call that failed the array may be no
+ * memory. */
+static int only_fd(const struct pollfd *fds, nfds_t n, int ready) { return ready >= 0 && n == 1 ? fds->fd : -1; }
+
 static int64_t from_ms(int timeout_ms) { return timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000; }
 
 static int64_t from_timeval(const struct timeval *timeout)
@@ -26,7 +30,8 @@ int poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
     struct wait_call w = wait_enter_descriptors();
 
-    return leave(&w, OP_poll, -1, real.poll(fds, n, timeout_ms), from_ms(timeout_ms));
+    int ready = real.poll(fds, n, timeout_ms);
+    return leave(&w, OP_poll, only_fd(fds, n, ready), ready, from_ms(timeout_ms));
 }
 
 /* glibc exports it beside poll; a library built against glibc's own headers may call it. */
@@ -34,28 +39,32 @@ int __poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
     struct wait_call w = wait_enter_descriptors();
 
-    return leave(&w, OP___poll, -1, real.__poll(fds, n, timeout_ms), from_ms(timeout_ms));
+    int ready = real.__poll(fds, n, timeout_ms);
+    return leave(&w, OP___poll, only_fd(fds, n, ready), ready, from_ms(timeout_ms));
 }
 
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t fds_bytes)
 {
     struct wait_call w = wait_enter_descriptors();
 
-    return leave(&w, OP___poll_chk, -1, real.__poll_chk(fds, n, timeout_ms, fds_bytes), from_ms(timeout_ms));
+    int ready = real.__poll_chk(fds, n, timeout_ms, fds_bytes);
+    return leave(&w, OP___poll_chk, only_fd(fds, n, ready), ready, from_ms(timeout_ms));
 }
 
 int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
     struct wait_call w = wait_enter_descriptors();
 
-    return leave(&w, OP_ppoll, -1, real.ppoll(fds, n, timeout, mask), wait_ns_of(timeout));
+    int ready = real.ppoll(fds, n, timeout, mask);
+    return leave(&w, OP_ppoll, only_fd(fds, n, ready), ready, wait_ns_of(timeout));
 }
 
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t fds_bytes)
 {
     struct wait_call w = wait_enter_descriptors();
 
-    return leave(&w, OP___ppoll_chk, -1, real.__ppoll_chk(fds, n, timeout, mask, fds_bytes), wait_ns_of(timeout));
+    int ready = real.__ppoll_chk(fds, n, timeout, mask, fds_bytes);
+    return leave(&w, OP___ppoll_chk, only_fd(fds, n, ready), ready, wait_ns_of(timeout));
 }
 
 int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
