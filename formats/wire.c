@@ -234,13 +234,27 @@ static inline void step_begin(struct wire_step *step, char *scratch)
     step->scratch = scratch;
 }
 
-static void inner_begins(struct feed *f, const struct wire_step *step)
+/* The other direction becomes what this one is. */
+static void other_follows(struct feed *f)
+{
+    struct feed other = feed_of(f->c, f->sink, !f->side);
+
+    if (other.d->open)
+        lose(&other, other.d->offset, MODE_OPAQUE);
+    other.d->mode = f->d->mode;
+    other.d->inner = f->d->inner;
+    other.d->inner_started = false;
+}
+
+static __attribute__((noinline)) void then_inner(struct feed *f, const struct wire_step *step)
 {
     f->d->inner = step->inner;
     f->d->inner_started = false;
     if (step->streams && f->sink->stream)
         f->sink->stream(f->sink->context, step->then == THEN_STREAM ? WIRE_STREAM_WEBSOCKET : WIRE_STREAM_EVENTS,
                         f->d->offset);
+    if (step->other_too)
+        other_follows(f);
 }
 
 static inline void then(struct feed *f, const struct wire_step *step)
@@ -249,8 +263,6 @@ static inline void then(struct feed *f, const struct wire_step *step)
 
     if (step->ends)
         end(f);
-    if (step->inner)
-        inner_begins(f, step);
     switch (step->then) {
     case THEN_LINE:
         d->mode = step->ends ? MODE_START : MODE_LINE;
@@ -268,15 +280,11 @@ static inline void then(struct feed *f, const struct wire_step *step)
         break;
     default:
         d->mode = MODE_OPAQUE;
+        if (step->other_too)
+            other_follows(f);
     }
-    if (step->other_too) {
-        struct feed other = feed_of(f->c, f->sink, !f->side);
-        if (other.d->open)
-            lose(&other, other.d->offset, MODE_OPAQUE);
-        other.d->mode = d->mode;
-        other.d->inner = d->inner;
-        other.d->inner_started = false;
-    }
+    if (step->inner)
+        then_inner(f, step);
 }
 
 /* A line is whole: the last `share` of its stream bytes came just now. */

@@ -72,15 +72,16 @@ static void test_marks(void **state)
 
 /* --- JSON-RPC --- */
 
-/* All marks of a text, without hashes; at every cut they are the same. */
+/* All marks of a text, without hashes; at every cut they are the same, at the same bytes. */
 static const char *marks_of(const char *json, char *out, bool hashes)
 {
     static char first[4096];
-    size_t n = strlen(json);
+    size_t n = strlen(json), ends = 0, first_ends = 0;
 
     for (size_t cut = 0; cut <= n + 1; cut++) {
         struct jsonrpc j;
         char *p = out;
+        ends = 0;
         jsonrpc_start(&j);
         for (size_t at = 0; at < n;) {
             size_t stop = cut > n ? at + 1 : at < cut ? cut : n;
@@ -92,15 +93,18 @@ static const char *marks_of(const char *json, char *out, bool hashes)
                     continue;
                 if (m.id_kind == MARK_ID_HASH && !hashes)
                     m.id = 1;
-                p += sprintf(p, "%zu:", at);
+                ends = ends * 1000 + at;
                 p += mark_put(p, &m) - 1;
                 *p++ = ';';
             }
         }
         *p = 0;
-        if (!cut)
+        if (!cut) {
             strcpy(first, out);
+            first_ends = ends;
+        }
         assert_string_equal(first, out);
+        assert_int_equal(first_ends, ends);
     }
     return out;
 }
@@ -110,23 +114,23 @@ static void test_rpc(void **state)
     static const struct {
         const char *json, *marks;
     } rows[] = {
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"a/b\",\"params\":{\"method\":\"x\",\"id\":9},\"id\":17}", "64:c17 a/b;"},
-        {" { \"id\" : 1 , \"method\" : \"m\" , \"jsonrpc\" : \"2.0\" , \"params\" : [ {} , \"]}\\\"\" ] } ", "49:c1 m;"},
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"n\",\"params\":[1,2,{\"id\":3}]}", "55:n n;"},
-        {"{\"jsonrpc\":\"2.0\",\"result\":{\"error\":1},\"id\":0}", "45:r0;"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":null}", "34:r5;"},
-        {"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-1,\"message\":\"\"},\"id\":null}", "59:f-;"},
-        {"{\"jsonrpc\":\"2.0\",\"error\":null,\"result\":[],\"id\":1}", "48:r1;"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"m\"}", "39:c#0000000000000001 m;"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":-1,\"method\":\"m\"}", "38:c#0000000000000001 m;"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"m\"}", "39:c#0000000000000001 m;"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":01,\"method\":\"m\"}", "38:c#0000000000000001 m;"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":999999999999999999,\"method\":\"m\"}", "54:c999999999999999999 m;"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1000000000000000000,\"method\":\"m\"}", "55:c#0000000000000001 m;"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"a/b\",\"params\":{\"method\":\"x\",\"id\":9},\"id\":17}", "c17 a/b;"},
+        {" { \"id\" : 1 , \"method\" : \"m\" , \"jsonrpc\" : \"2.0\" , \"params\" : [ {} , \"]}\\\"\" ] } ", "c1 m;"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"n\",\"params\":[1,2,{\"id\":3}]}", "n n;"},
+        {"{\"jsonrpc\":\"2.0\",\"result\":{\"error\":1},\"id\":0}", "r0;"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":null}", "r5;"},
+        {"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-1,\"message\":\"\"},\"id\":null}", "f-;"},
+        {"{\"jsonrpc\":\"2.0\",\"error\":null,\"result\":[],\"id\":1}", "r1;"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"m\"}", "c#0000000000000001 m;"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":-1,\"method\":\"m\"}", "c#0000000000000001 m;"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"m\"}", "c#0000000000000001 m;"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":01,\"method\":\"m\"}", "c#0000000000000001 m;"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":999999999999999999,\"method\":\"m\"}", "c999999999999999999 m;"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1000000000000000000,\"method\":\"m\"}", "c#0000000000000001 m;"},
         {"{\"\\u006asonrpc\":\"2\\u002e0\",\"\\u0069d\":1,\"method\":\"a\\/b \\\"c\\\\\\n\\u00e9\\ud83d\\ude00\xc3\xa9\"}",
-         "85:c1 a/b__c________;"},
+         "c1 a/b__c__________;"},
         {"[{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"id\":1},{\"jsonrpc\":\"2.0\",\"method\":\"b\"},5,[{\"jsonrpc\":\"2.0\",\"method\":\"c\"}]"
-         ",{\"method\":\"d\",\"id\":2},{\"id\":3,\"result\":{},\"jsonrpc\":\"2.0\"}]", "38:C1 a;70:N b;165:R3;"},
+         ",{\"method\":\"d\",\"id\":2},{\"id\":3,\"result\":{},\"jsonrpc\":\"2.0\"}]", "C1 a;N b;R3;"},
         {"[]", ""},
         {"{}", ""},
         {"\"jsonrpc\"", ""},
@@ -142,7 +146,7 @@ static void test_rpc(void **state)
         {"{\"jsonrpc\":\"2.0\",\"method\":\"a\"", ""},
         {"}}]]\"", ""},
         {"{]}]{\"jsonrpc\":\"2.0\"", ""},
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"id\":1}{\"jsonrpc\":\"2.0\",\"method\":\"b\",\"id\":2}", "37:c1 a;"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"id\":1}{\"jsonrpc\":\"2.0\",\"method\":\"b\",\"id\":2}", "c1 a;"},
     };
     char out[512];
     (void)state;
@@ -208,14 +212,14 @@ static void test_rpc_bounds(void **state)
 static void test_rpc_http(void **state)
 {
     static const struct play_part parts[] = {
-        {Q, "POST /rpc HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 62\r\n\r\n" CALL_1, 0},
-        {P, "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 45\r\n\r\n" REPLY_1, 0},
+        {Q, "POST /rpc HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 61\r\n\r\n" CALL_1, 0},
+        {P, "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 44\r\n\r\n" REPLY_1, 0},
         {Q, "POST /j HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"id\": 1}", 0},
-        {P, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 45\r\n\r\n" REPLY_1, 0},
+        {P, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 44\r\n\r\n" REPLY_1, 0},
     };
     (void)state;
-    assert_int_equal(strlen(CALL_1), 62);
-    assert_int_equal(strlen(REPLY_1), 45);
+    assert_int_equal(strlen(CALL_1), 61);
+    assert_int_equal(strlen(REPLY_1), 44);
     EVERY_CUT(parts, false, "> begin 0\n> head POST /rpc\n> mark 135 c1 add\n> end 135\n"
                             "< begin 0\n< head 200\n< mark 130 r1\n< end 130\n"
                             "> begin 135\n> head POST /j\n> end 215\n< begin 130\n< head 200\n< end 245\n");
@@ -226,7 +230,7 @@ static void test_rpc_chunked(void **state)
 {
     static const struct play_part parts[] = {
         {Q, "POST /rpc HTTP/1.1\r\nContent-Type: application/json-rpc\r\nTransfer-Encoding: chunked\r\n\r\n"
-            "14\r\n[{\"jsonrpc\":\"2.0\",\"i\r\n1c;x=y\r\nd\":\"SECRET03\",\"method\":\"a\"}\r\n1e\r\n"
+            "14\r\n[{\"jsonrpc\":\"2.0\",\"i\r\n1b;x=y\r\nd\":\"SECRET03\",\"method\":\"a\"}\r\n1e\r\n"
             ",{\"jsonrpc\":\"2.0\",\"method\":\"b\"\r\n2\r\n}]\r\n0\r\n\r\n", 0},
         {P, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[{\"jsonrpc\":\"2.0\",\"error\":{},\"id\":\"SECRET03\"}]", 0},
     };
@@ -239,8 +243,8 @@ static void test_rpc_chunked(void **state)
     assert_int_equal(sscanf(strstr(log.text, "C#"), "C#%llx a", &call), 1);
     assert_int_equal(sscanf(strstr(log.text, "F#"), "F#%llx\n", &reply), 1);
     assert_true(call == reply && call);
-    sprintf(expected, "> begin 0\n> head POST /rpc\n> mark 149 C#%016llx a\n> mark 193 N b\n> end 203\n"
-                      "< begin 0\n< head 200\n< mark 96 F#%016llx\n< end 98\n", call, reply);
+    sprintf(expected, "> begin 0\n> head POST /rpc\n> mark 146 C#%016llx a\n> mark 189 N b\n> end 197\n"
+                      "< begin 0\n< head 200\n< mark 95 F#%016llx\n< end 97\n", call, reply);
     EVERY_CUT(parts, true, expected);
 }
 
@@ -251,7 +255,7 @@ static void test_events(void **state)
     static const struct play_part parts[] = {
         {Q, "GET /events HTTP/1.1\r\nAccept: text/event-stream\r\n\r\n", 0},
         {P, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
-            "9\r\n: ping\n\nd\r\nc\r\nata: SECRET0\n\r\n9\r\n\ndata\r\n\r\n\r\n1\r\nd\r\n10\r\nata:x\r\rid:data\n\n\r\n"
+            "9\r\n: ping\n\nd\r\nd\r\nata: SECRET0\n\r\n9\r\n\ndata\r\n\r\n\r\n1\r\nd\r\n10\r\nata:x\r\rid:data\n\n\r\n"
             "c\r\ndata:1\ndatx\n\r\n1\r\n\n\r\n7\r\ndata: 4\r\n0\r\n\r\n", 0},
         {Q, "GET /next HTTP/1.1\r\n\r\n", 0},
         {P, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: a\n\nHTTP/1.1 500 x\r\n"
@@ -263,7 +267,7 @@ static void test_events(void **state)
     (void)state;
     play_raw(&p, &log, true);
     char *expected = strdup(log.text);
-    static const char wanted[] = "> begin 0\n> head GET /events\n> end 51\n< begin 0\n< head 200\n< events 98\n";
+    static const char wanted[] = "> begin 0\n> head GET /events\n> end 51\n< begin 0\n< head 200\n< events 95\n";
     assert_memory_equal(expected, wanted, sizeof wanted - 1);
     unsigned events = 0;
     for (const char *at = expected; (at = strstr(at, " e\n")); at++)
@@ -285,7 +289,7 @@ static void test_events_hole(void **state)
     wire_hole(c, &sink, P, 50);
     wire_bytes(c, &sink, P, (const uint8_t *)"ta\n\ndata: 2\n\n", 13);
     wire_close(c, &sink, P);
-    assert_string_equal(log.text, "< begin 0\n< head 200\n< events 52\n< mark 61 e\n< mark 113 m\n< mark 126 e\n< end 126\n");
+    assert_string_equal(log.text, "< begin 0\n< head 200\n< events 52\n< mark 61 e\n< mark 112 m\n< mark 125 e\n< end 125\n");
     wire_free(c);
 }
 
@@ -299,7 +303,7 @@ static void test_coded(void **state)
     };
     (void)state;
     EVERY_CUT(parts, true, "> begin 0\n> head GET /\n> end 18\n< begin 0\n< head 200\n< end 104\n"
-                           "< begin 104\n< head 200\n< end 188\n");
+                           "< begin 104\n< head 200\n< end 187\n");
 }
 
 /* --- WebSocket --- */
@@ -323,41 +327,39 @@ static size_t frame(char *out, unsigned first, bool masked, const char *text, si
         *p++ = (char)(text[i] ^ (masked ? mask[i & 3] : 0));
     return (size_t)(p - out);
 }
-#define FRAME(first, masked, text) n += frame(bytes + n, first, masked, text, sizeof(text) - 1)
+
+static size_t frames_of(char *out, bool masked)
+{
+    static const char digits[] = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+                                 "012345678901234567890123456789";
+    static const struct {
+        unsigned first;
+        const char *text;
+    } rows[] = {
+        {0x81, "SECRET04"}, {0x01, "{\"jsonrpc\":\"2.0\",\"id\":7,"}, {0x89, "SECR"}, {0x00, "\"method\":\"x\""},
+        {0x80, ",\"params\":{\"k\":\"SECRET05\"}}"}, {0x8a, ""}, {0x82, digits},
+        {0xc1, "{\"jsonrpc\":\"2.0\",\"method\":\"z\"}"}, {0x81, "{\"jsonrpc\":\"2.0\",\"method\":\"n\"}"}, {0x81, ""},
+        {0x88, "\x03\xe8 bye"},
+    };
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        n += frame(out + n, rows[i].first, masked, rows[i].text, strlen(rows[i].text));
+    return n;
+}
 
 static void test_websocket(void **state)
 {
     static char bytes[2][1000];
-    size_t lengths[2];
+    size_t lengths[2] = {frames_of(bytes[0], true), frames_of(bytes[1], false)};
     (void)state;
-    for (unsigned side = 0; side < 2; side++) {
-        char *start = bytes[side];
-        size_t n = 0;
-        bool masked = side == 0;
-        {
-            char *const bytes = start;
-            FRAME(0x81, masked, "SECRET04");
-            FRAME(0x01, masked, "{\"jsonrpc\":\"2.0\",\"id\":7,");
-            FRAME(0x89, masked, "SECR");
-            FRAME(0x00, masked, "\"method\":\"x\"");
-            FRAME(0x80, masked, ",\"params\":{\"k\":\"SECRET05\"}}");
-            FRAME(0x8a, masked, "");
-            FRAME(0x82, masked, "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-                                "012345678901234567890123456789");
-            FRAME(0xc1, masked, "{\"jsonrpc\":\"2.0\",\"method\":\"z\"}");
-            FRAME(0x81, masked, "{\"jsonrpc\":\"2.0\",\"method\":\"n\"}");
-            FRAME(0x81, masked, "");
-            FRAME(0x88, masked, "\x03\xe8 bye");
-        }
-        lengths[side] = n;
-    }
     const struct play_part parts[] = {{Q, UPGRADE, 0}, {P, SWITCH, 0}, {P, bytes[1], lengths[1]}, {Q, bytes[0], lengths[0]}};
     EVERY_CUT(parts, true,
               "> begin 0\n> head GET /ws\n> end 83\n< begin 0\n< head 101\n< end 56\n< websocket 56\n"
-              "< mark 66 t8\n< mark 98 P4\n< mark 112 c7 x\n< mark 141 t63\n< mark 143 q0\n< mark 277 b130\n< mark 308 t30z\n"
-              "< mark 340 n n\n< mark 340 t30\n< mark 342 t0\n< mark 350 x6\n"
-              "> mark 97 t8\n> mark 137 P4\n> mark 155 c7 x\n> mark 188 t63\n> mark 194 q0\n> mark 332 b130\n> mark 367 t30z\n"
-              "> mark 403 n n\n> mark 403 t30\n> mark 409 t0\n> mark 421 x6\n");
+              "< mark 66 t8\n< mark 98 P4\n< mark 112 c7 x\n< mark 141 t63\n< mark 143 q0\n< mark 277 b130\n< mark 309 t30z\n"
+              "< mark 341 n n\n< mark 341 t30\n< mark 343 t0\n< mark 351 x6\n"
+              "> mark 97 t8\n> mark 137 P4\n> mark 155 c7 x\n> mark 188 t63\n> mark 194 q0\n> mark 332 b130\n> mark 368 t30z\n"
+              "> mark 404 n n\n> mark 404 t30\n> mark 410 t0\n> mark 422 x6\n");
 }
 
 /* A hole in a payload loses no frame; any other loses the way, until a call has nothing but frames. */
@@ -403,7 +405,7 @@ static void test_capture(void **state)
     struct play play = {parts, 2, {0, 0}, 0};
     (void)state;
     play_scrubbed(&play, &log, false, (struct play_limits){.capture = 200}, NULL, NULL);
-    assert_string_equal(log.text, "> begin 0\n> head POST /\n> mark 4123 c big\n> end 4123\n");
+    assert_string_equal(log.text, "> begin 0\n> head POST /\n> mark 4124 c big\n> end 4124\n");
 }
 
 /* A hole anywhere in a conversation of both sides: raw and scrubbed agree, and messages are found again. */
@@ -461,6 +463,14 @@ static void test_holes_anywhere(void **state)
     }
 }
 
+/* Without beginnings: a message whose first line is broken at its very beginning has begun only for who sees its bytes. */
+static const char *without_beginnings(struct wire_log *log)
+{
+    for (char *p; (p = strstr(log->text, " begin "));)
+        memmove(p - 1, strchr(p, '\n') + 1, strlen(strchr(p, '\n')));
+    return log->text;
+}
+
 /* Any bytes behind an upgrade, or in bodies: raw and scrubbed agree. */
 static void test_any_bytes(void **state)
 {
@@ -491,7 +501,7 @@ static void test_any_bytes(void **state)
                 parts[i] = (struct play_part){parts[i].side, "x", 1};
         play_raw(&p, &raw, true);
         play_scrubbed(&p, &scrubbed, true, (struct play_limits){0, 0}, NULL, NULL);
-        assert_string_equal(raw.text, scrubbed.text);
+        assert_string_equal(without_beginnings(&raw), without_beginnings(&scrubbed));
         play_scrubbed(&p, &scrubbed, true, (struct play_limits){(size_t)rand() % 30, 17 + (size_t)rand() % 40}, NULL, NULL);
     }
 }
