@@ -74,4 +74,7 @@ void exchange_descriptors(const struct exchange_table *x, uint32_t proc, uint64_
 
 struct exchange_stats exchange_stats(const struct exchange_table *x);
 
+struct stream_table;
+const struct stream_table *exchange_streams(const struct exchange_table *x); /* borrowed; call it after exchange_finish */
+
 #endif

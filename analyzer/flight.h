@@ -21,6 +21,7 @@ struct flight {
     uint64_t touched;    /* the last event that it was touched by (attribution.h) */
     uint32_t holds;
     bool request_done, response_done;
+    bool rpc;      /* its route is that of the JSON-RPC in it */
     bool complete; /* to be given out */
     bool over;     /* complete, or given up */
 };

@@ -184,6 +184,8 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
             return -1;
     }
     qsort(r->route, r->routes, sizeof *r->route, by_requests);
+    if (report_streams_build(&r->streams, a))
+        return -1;
     r->connections = exchange_stats(a->exchanges);
     double all = r->connections.total_alloc_bytes;
     r->attributed_share = all > 0 ? r->connections.attributed_bytes / all : NAN;
@@ -358,6 +360,7 @@ void report_free(struct report *r)
     for (size_t i = 0; i < r->routes; i++)
         free(r->route[i].name);
     report_sites_free(&r->sites);
+    report_streams_free(&r->streams);
     free(r->process);
     free(r->route);
     free(r->path);

@@ -58,6 +58,36 @@ struct report_route {
     struct report_interval kept_bytes_per_request;
 };
 
+/* What went one way on streams: events, or messages. */
+struct report_way {
+    uint64_t events, text, binary, compressed, missing, pings, pongs;
+    double events_per_s, stream_bytes, payload_bytes_mean, payload_bytes_max; /* payload: of messages */
+    struct report_times gap, pong;
+};
+
+struct report_stream {
+    char *route; /* NULL: the request was not seen */
+    const char *kind; /* "server-sent events", "websocket" */
+    bool upstream, websocket;
+    uint64_t opened, open_end;
+    struct report_times establish, lifetime;
+    struct report_way in, out;
+};
+
+struct report_rpc {
+    char *route;
+    bool upstream; /* the host called */
+    uint64_t calls, notifications, errors, unanswered;
+};
+
+/* Streams, those opened most often first; JSON-RPC methods, those called most often first (report_streams.c). */
+struct report_streams {
+    struct report_stream *stream;
+    struct report_rpc *rpc;
+    size_t streams, rpcs;
+    uint64_t unpaired; /* replies to calls that are not known */
+};
+
 /* What sites are ranked by. */
 #define REPORT_ORDERS(O) O(live) O(growth) O(rate) O(count) O(temporary) O(peak)
 enum report_order {
@@ -144,6 +174,8 @@ struct report {
     struct exchange_stats connections;
     double attributed_share; /* of the allocated bytes, to requests */
 
+    struct report_streams streams;
+
     struct report_range live_heap, rss;
     struct report_interval growth; /* of the live heap, bytes a second */
     double warm_up_s;              /* from the beginning of the load */
@@ -173,11 +205,19 @@ int report_site_build(struct report_site *out, const struct place *place, struct
 void report_sites_free(struct report_sites *s);
 void report_site_clear(struct report_site *s);
 
+/* Of the streams (report_streams.c). -1 if memory is short. */
+int report_streams_build(struct report_streams *out, const struct analysis *a);
+void report_streams_free(struct report_streams *s);
+
 /* What a site is ranked by; NaN: not known. */
 double report_site_value(const struct report_site *s, enum report_order order);
 
 /* The 95 % interval of a sum. Both are NaN if it is not known, and the value if the sum is exact. */
 struct report_interval report_sum_interval(struct place_sum sum);
+
+/* Adds them to the report's root, where there are any (report_json_streams.c). -1 if memory is short. */
+struct cJSON;
+int report_json_streams(struct cJSON *root, const struct report_streams *s);
 
 /* The renderers. -1 if memory is short or the output failed. */
 int report_json(const struct report *r, FILE *out);

@@ -377,6 +377,7 @@ int report_json(const struct report *r, FILE *out)
     put_changed(&j, stacks, &r->sites);
     put_routes(&j, root, "routes", r, false);
     put_routes(&j, root, "upstream_routes", r, true);
+    j.failed |= report_json_streams(root, &r->streams) < 0;
     put_rest(&j, root, r);
     char *text = j.failed ? NULL : cJSON_Print(root);
     cJSON_Delete(root);

@@ -403,6 +403,7 @@ int report_text(const struct report *r, FILE *out, bool colour)
     print_detail(&p, r);
     print_verdicts(&p, r);
     print_routes(&p, r);
+    report_text_streams(&p, &r->streams);
     print_memory(&p, r);
     print_descriptors(&p, r);
     print_losses(&p, r);

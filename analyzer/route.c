@@ -166,6 +166,38 @@ static int32_t route_other(struct route_table *t, enum wire_protocol protocol, b
     return *other;
 }
 
+static int32_t route_named(struct route_table *t, enum wire_protocol protocol, bool upstream, struct name *name)
+{
+    name->text[name->bytes] = 0;
+    uint16_t *slot = slot_of(t, name, kind_of(protocol, upstream));
+    if (*slot)
+        return *slot - 1;
+    if (t->named == ROUTE_MAX)
+        return route_other(t, protocol, upstream);
+    int32_t made = route_make(t, name, protocol, upstream);
+    if (made >= 0) {
+        *slot = (uint16_t)(made + 1);
+        t->named++;
+    }
+    return made;
+}
+
+int32_t route_within(struct route_table *t, int32_t route, const char *operation, size_t operation_bytes)
+{
+    const struct route *outer = t->routes[route];
+    struct name name;
+
+    if (route == t->other[kind_of(outer->protocol, outer->upstream)])
+        return route_other(t, WIRE_JSONRPC, outer->upstream);
+    name.bytes = 0;
+    for (const char *p = outer->name; *p && name.bytes < sizeof name.text - 1; p++)
+        name.text[name.bytes++] = *p;
+    if (name.bytes < sizeof name.text - 1)
+        name.text[name.bytes++] = ' ';
+    name_add(&name, operation, operation_bytes);
+    return route_named(t, WIRE_JSONRPC, outer->upstream, &name);
+}
+
 int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upstream, const char *method,
                    size_t method_bytes, const char *path, size_t path_bytes)
 {
@@ -178,18 +210,7 @@ int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upst
             name.text[name.bytes++] = ' ';
         name_add_path(&name, path, path_bytes);
     }
-    name.text[name.bytes] = 0;
-    uint16_t *slot = slot_of(t, &name, kind_of(protocol, upstream));
-    if (*slot)
-        return *slot - 1;
-    if (t->named == ROUTE_MAX)
-        return route_other(t, protocol, upstream);
-    int32_t made = route_make(t, &name, protocol, upstream);
-    if (made >= 0) {
-        *slot = (uint16_t)(made + 1);
-        t->named++;
-    }
-    return made;
+    return route_named(t, protocol, upstream, &name);
 }
 
 /* --- measuring --- */
