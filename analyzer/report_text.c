@@ -179,7 +179,7 @@ static void print_routes(const struct page *p, const struct report *r)
         for_routes(p, r, false, work_row);
         fputs("Latency: from the request's first byte read to the response's last byte written;\n"
               "1st byte: median, from the request's last byte read to the response's first;\n"
-              "errors: HTTP answers of status 5xx, Redis replies that are errors as a whole.\n", p->out);
+              "errors: HTTP answers of status 5xx, Redis and JSON-RPC replies that are errors.\n", p->out);
         print_queue(p, r);
         if (r->detail.trimmed)
             fprintf(p->out, "Of the last %s only: see DETAIL.\n", units_clock(last, r->detail.seconds));

@@ -7,7 +7,7 @@
 #include "units.h"
 
 #define SHOWN 20
-#define NAME_WIDTH 40
+#define NAME_WIDTH 39
 
 static void times(FILE *out, const char *name, const struct report_times *t, bool all)
 {
@@ -91,16 +91,20 @@ static void rest(const struct page *p, size_t n)
 static void rpcs(const struct page *p, const struct report_streams *s)
 {
     char text[4][UNITS_MAX];
+    bool made = false;
 
-    page_heading(p, "JSON-RPC                                ");
+    page_heading(p, "JSON-RPC                               ");
     fprintf(p->out, "%9s%10s%9s%12s\n", "calls", "notified", "errors", "unanswered");
     for (size_t i = 0; i < s->rpcs && i < SHOWN; i++) {
         const struct report_rpc *r = &s->rpc[i];
+        made |= r->upstream;
         page_name(p->out, r->route, NAME_WIDTH);
-        fprintf(p->out, "%9s%10s%9s%12s%s\n", units_number(text[0], (double)r->calls),
+        fprintf(p->out, "%s%8s%10s%9s%12s\n", r->upstream ? "*" : " ", units_number(text[0], (double)r->calls),
                 units_number(text[1], (double)r->notifications), units_number(text[2], (double)r->errors),
-                units_number(text[3], (double)r->unanswered), r->upstream ? " made" : "");
+                units_number(text[3], (double)r->unanswered));
     }
+    if (made)
+        fputs("*: made by the recorded process; all others were made to it.\n", p->out);
     rest(p, s->rpcs);
     if (s->unpaired)
         fprintf(p->out, "%s replies were to no call that is known.\n", units_count(text[0], (double)s->unpaired));

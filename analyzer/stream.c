@@ -287,7 +287,7 @@ static void control_ended(struct stream *s, const struct stream_now *now, uint64
     s->row->way[now->dir].pings += mark->kind == MARK_PING;
     s->row->way[now->dir].pongs += mark->kind == MARK_PONG;
     if (mark->kind == MARK_PING) {
-        w->ping_ns = now->last_ns;
+        w->ping_ns = now->first_ns;
         w->pings_out++;
     } else if (mark->kind == MARK_PONG) {
         if (back->pings_out == 1)
