@@ -129,6 +129,22 @@ static inline struct wire_sink messages_sink(struct messages *m)
                               .stream = messages_stream, .mark = messages_mark, .lost = messages_lost};
 }
 
+/* Where the room for units was short, marks are left out like kept text, but a body goes on behind them. */
+static inline void messages_drop_marks(struct messages *m)
+{
+    size_t kept = 0, sure = m->sure;
+
+    for (size_t i = 0; i < m->count; i++) {
+        if (i == sure)
+            m->sure = kept;
+        if (m->list[i].part != PART_MARK)
+            m->list[kept++] = m->list[i];
+    }
+    if (sure >= m->count)
+        m->sure = kept;
+    m->count = kept;
+}
+
 /* For whoever looks into a finding (FUZZ_VERBOSE=1). */
 static inline void messages_print(const struct messages *m, const char *name)
 {

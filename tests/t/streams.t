@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import ROOT, Server, Tap, perfanalyze, report, route_of, work_dir  # noqa: E402
+from harness import ROOT, Server, Tap, perfanalyze, report, route_of, run_shimmed, work_dir  # noqa: E402
 
 SECRET = 'xZqClientSaysInConfidence'
 SERVER_SECRET = 'xZqServerSaysInConfidence'
@@ -195,4 +195,33 @@ raw = subprocess.run(['zstd', '-dcq', server.trace], capture_output=True, timeou
 for secret, whose in ((SECRET, 'the client'), (SERVER_SECRET, 'the server')):
     tap.ok(secret[3:].encode() not in raw and secret[3:] not in printed, f'nothing that {whose} said is in the trace')
 tap.ok(b'callback' in raw, 'but method names are')
+
+# A library of others, on both sides of a connection, with and without compression: half of the rounds each.
+LIBRARY_ROUNDS = 10
+program = ['/usr/bin/python3', f'{ROOT}/tests/servers/wslib.py']
+no_loss = {'PERFSHIM_MAX_STALL': '30000', 'PERFSHIM_HEAP': 'ledger'}
+with Server([*program, 'serve', truth_path], ready=r'listening on 127\.0\.0\.1:(\d+)', env=no_loss) as server:
+    client = run_shimmed([*program, 'ask', str(server.port), str(LIBRARY_ROUNDS)], env=no_loss)
+    tap.equal(client.returncode, 0, 'the library asks itself')
+    server.stop()
+truth = json.load(open(truth_path, encoding='utf-8'))
+served, asked = report(server.trace), report(client.trace)
+for told, whose, near, far in ((served, 'server', 'in', 'out'), (asked, 'client', 'out', 'in')):
+    ws, = told['streams']
+    tap.equal((ws['route'], ws['upstream'], ws['opened']), ('GET /room/{id}', whose == 'client', LIBRARY_ROUNDS), f'{whose}: connections')
+    for way in (near, far):
+        tap.equal((ws[way]['messages'], ws[way]['missing']), (truth['messages'], 0), f'{whose}: messages {way}')
+        tap.ok(ws[way]['compressed'] >= LIBRARY_ROUNDS, f'{whose}: compressed {way}', ws[way])
+        tap.equal(ws[way]['message_bytes_max'], 135000, f'{whose}: the longest {way}')
+    tap.equal((ws[near]['pings'], ws[far]['pongs']), (LIBRARY_ROUNDS,) * 2, f'{whose}: pings')
+    rows = {(row['route'], row['upstream']): row for row in told['json_rpc']}
+    for upstream in (False, True):
+        tap.equal((rows['tell', upstream]['calls'], rows['tell', upstream]['unanswered']), (LIBRARY_ROUNDS // 2,) * 2,
+                  f"{whose}: calls {'made' if upstream else 'taken'}")
+    tap.equal((rows['pieces', whose == 'client']['notifications'], rows['pieces', whose == 'client']['calls']),
+              (LIBRARY_ROUNDS // 2, 0), f'{whose}: a notification in three pieces')
+    tap.equal(told['exchanges']['lost_framing'], 0, f'{whose}: no connection loses its way')
+for trace in (server.trace, client.trace):
+    raw = subprocess.run(['zstd', '-dcq', trace], capture_output=True, timeout=60, check=True).stdout
+    tap.ok(b'ZqLibrary' not in raw and b'pieces' in raw, 'nothing of it is in the trace')
 tap.done()
