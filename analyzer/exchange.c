@@ -225,6 +225,8 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
     }
 }
 
+static enum wire_side side_of(const struct connection *c, unsigned dir);
+
 /* What was inside of it, too. */
 static void response_over(struct exchange_table *x, struct connection *c)
 {
@@ -244,8 +246,7 @@ static void on_stream(void *context, enum wire_stream stream, uint64_t offset)
     bool counts = c->response_counts && c->first && stream == WIRE_STREAM_EVENTS;
     int32_t route = counts ? c->first->x.route : stream == WIRE_STREAM_WEBSOCKET ? c->upgraded_route : ROUTE_NONE;
     int64_t in_ns = counts ? c->first->x.in_ns : c->upgraded_in_ns;
-    uint64_t request = wire_offset(c->wire, WIRE_REQUEST);
-    const uint64_t offsets[2] = {c->request_dir ? offset : request, c->request_dir ? request : offset};
+    const uint64_t offsets[2] = {wire_offset(c->wire, side_of(c, 0)), wire_offset(c->wire, side_of(c, 1))};
 
     response_over(x, c);
     c->stream = stream_open(&x->streams, stream, route, route < 0 ? INT64_MIN : in_ns, x->now.last_ns, offsets);
@@ -267,6 +268,8 @@ static void on_mark(void *context, enum wire_side side, uint64_t offset, const s
     const struct stream_now now = stream_now(&x->now);
     int failed = 0;
 
+    if (x->now.edge)
+        return;
     if (c->stream)
         failed = stream_mark(&x->streams, c->stream, &now, offset, mark);
     else if (side == WIRE_REQUEST && c->receiving && mark_is_rpc(mark->kind))

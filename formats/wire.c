@@ -586,11 +586,28 @@ static size_t feed_start(struct feed *f, const char *bytes, size_t n)
     return used;
 }
 
+/* The recorder saw the upgrade, which is not in the trace: a line of WebSocket's marks is like nothing else that it keeps. */
+static bool resume_stream(struct feed *f, const char *text, size_t n)
+{
+    struct mark mark;
+    struct wire_step step;
+
+    if (!f->kept || f->c->protocol || !mark_get(text, n, &mark) || mark.kind < MARK_TEXT || mark.kind > MARK_CLOSE)
+        return false;
+    f->c->protocol = WIRE_HTTP1;
+    step_begin(&step, NULL);
+    step.then = THEN_STREAM;
+    step.inner = &ws_inner;
+    step.streams = step.other_too = true;
+    then(f, &step);
+    return true;
+}
+
 /* kept: the text is the recorder's, and stands for other bytes. */
 static void try_resync(struct feed *f, const char *bytes, size_t n, bool kept)
 {
     const char *lf = memchr(bytes, '\n', n < WIRE_LINE_MAX ? n : WIRE_LINE_MAX);
-    if (!lf)
+    if (!lf || resume_stream(f, bytes, (size_t)(lf + 1 - bytes)))
         return;
     size_t line = (size_t)(lf - bytes);
     if (line && bytes[line - 1] == '\r')
@@ -659,12 +676,12 @@ void wire_text(struct wire_conn *c, const struct wire_sink *sink, enum wire_side
         feed_bytes(&f, text, n);
         return;
     }
+    if (f.d->mode == MODE_LOST && n)
+        try_resync(&f, text, text_bytes, true);
     if (f.d->inner && inner_share(f.d, n) == n && f.d->mode != MODE_LINE) {
         inner_kept(&f, n, text, text_bytes);
         return;
     }
-    if (f.d->mode == MODE_LOST && n)
-        try_resync(&f, text, text_bytes, true);
     if (f.d->mode == MODE_START && n)
         begin(&f);
     if (f.d->mode == MODE_LINE && n)

@@ -97,8 +97,7 @@ static inline void messages_stream(void *context, enum wire_stream stream, uint6
 {
     struct messages *m = context;
 
-    messages_reach(m, WIRE_RESPONSE, offset);
-    MUST(m->headed[WIRE_RESPONSE] && m->open[WIRE_RESPONSE] == (stream == WIRE_STREAM_EVENTS));
+    MUST(stream == WIRE_STREAM_WEBSOCKET ? !m->open[WIRE_RESPONSE] : m->open[WIRE_RESPONSE] && m->headed[WIRE_RESPONSE]);
     messages_add(m, WIRE_RESPONSE, PART_STREAM, offset);
 }
 

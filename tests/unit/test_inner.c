@@ -392,6 +392,24 @@ static void test_websocket_holes(void **state)
     wire_free(c);
 }
 
+/* The trace begins behind the upgrade: marks tell what the connection is. */
+static void test_websocket_late(void **state)
+{
+    static struct wire_log log;
+    struct wire_sink sink = log_sink(&log);
+    struct wire_conn *c = wire_new();
+    (void)state;
+    wire_hole(c, &sink, Q, 100);
+    wire_text(c, &sink, Q, 20, "c1 a\n", 5);
+    wire_text(c, &sink, Q, 4, "t10\n", 4);
+    wire_hole(c, &sink, P, 50);
+    wire_gap(c, &sink, P, 10);
+    wire_text(c, &sink, P, 3, "b1\n", 3);
+    wire_text(c, &sink, P, 9, "q0\n", 3);
+    assert_string_equal(log.text, "> lost 0\n> lost 100\n< websocket 120\n> mark 124 t10\n< mark 50 m\n< mark 63 b1\n< mark 72 q0\n");
+    wire_free(c);
+}
+
 /* Of calls cut off by a hole it is known that they were made; the recorder and the analyzer agree. */
 static void test_capture(void **state)
 {
@@ -573,7 +591,8 @@ int main(void)
         cmocka_unit_test(test_marks),       cmocka_unit_test(test_rpc),          cmocka_unit_test(test_rpc_ids),
         cmocka_unit_test(test_rpc_bounds),  cmocka_unit_test(test_rpc_http),     cmocka_unit_test(test_rpc_chunked),
         cmocka_unit_test(test_events),      cmocka_unit_test(test_events_hole),  cmocka_unit_test(test_coded),
-        cmocka_unit_test(test_websocket),   cmocka_unit_test(test_websocket_holes), cmocka_unit_test(test_capture),
+        cmocka_unit_test(test_websocket),   cmocka_unit_test(test_websocket_holes), cmocka_unit_test(test_websocket_late),
+        cmocka_unit_test(test_capture),
         cmocka_unit_test(test_holes_anywhere), cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_any_marks),
         cmocka_unit_test(test_secrets),
     };
