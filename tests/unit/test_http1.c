@@ -141,6 +141,49 @@ static void test_connect(void **state)
                             "> begin 34\n> head CONNECT *\n> end 60\n< begin 42\n< head 200\n< end 89\n");
 }
 
+/* With any bytes missing, or without any payload as of sendfile's, the next exchange is found again. */
+static void test_found_again(void **state)
+{
+    static const char *const messages[][2] = {
+        {"POST /1 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: t\r\n\r\n"},
+        {"PUT /2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", "HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\nnot found"},
+        {"GET /3 HTTP/1.1\r\n\r\n", "HTTP/1.1 204 x\r\n\r\n"},
+    };
+    static struct wire_log log;
+    (void)state;
+    for (unsigned side = 0; side < 2; side++) {
+        size_t n = strlen(messages[0][side]) + strlen(messages[1][side]);
+        for (size_t from = 0; from < n; from++) {
+            for (size_t bytes = 1; bytes < 70; bytes++) {
+                struct wire_sink sink = log_sink(&log);
+                struct wire_conn *c = wire_new();
+                size_t at[2] = {0, 0};
+                wire_bytes(c, &sink, Q, (const uint8_t *)"GET /0 HTTP/1.1\r\n\r\n", 19);
+                wire_bytes(c, &sink, P, (const uint8_t *)"HTTP/1.1 204 x\r\n\r\n", 18);
+                for (unsigned i = 0; i < 3; i++) {
+                    for (unsigned s = 0; s < 2; s++) {
+                        const char *text = messages[i][s];
+                        size_t length = strlen(text), start = at[s], first = length, last = length;
+                        at[s] += length;
+                        if (s == side && i < 2 && from < at[s] && from + bytes > start) {
+                            first = from > start ? from - start : 0;
+                            last = from + bytes < at[s] ? from + bytes - start : length;
+                        }
+                        wire_bytes(c, &sink, s, (const uint8_t *)text, first);
+                        if (last > first)
+                            wire_hole(c, &sink, s, last - first);
+                        wire_bytes(c, &sink, s, (const uint8_t *)text + last, length - last);
+                    }
+                }
+                const char *last = strstr(log.text, "> head GET /3\n> end");
+                assert_non_null(last);
+                assert_non_null(strstr(last, "< head 204\n< end"));
+                wire_free(c);
+            }
+        }
+    }
+}
+
 static void test_targets(void **state)
 {
     static const struct play_part parts[] = {
@@ -314,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_keep_alive),    cmocka_unit_test(test_pipelining),   cmocka_unit_test(test_chunked),
         cmocka_unit_test(test_until_close),   cmocka_unit_test(test_upgrade),      cmocka_unit_test(test_connect),
         cmocka_unit_test(test_upgrade_refused), cmocka_unit_test(test_http2),      cmocka_unit_test(test_expect),
+        cmocka_unit_test(test_found_again),
         cmocka_unit_test(test_targets),       cmocka_unit_test(test_capture_limit), cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_hostile),       cmocka_unit_test(test_deep_pipeline), cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_kept),
