@@ -38,7 +38,6 @@ static void object_begins(struct jsonrpc *j)
     j->known = false;
     j->seen = 0;
     j->member = MEMBER_OTHER;
-    j->object_bytes = 0;
     j->method_bytes = 0;
     j->id_kind = MARK_ID_NONE;
 }
@@ -64,6 +63,8 @@ static void tell(struct jsonrpc *j, enum mark_kind kind, struct mark *mark)
 static void member_seen(struct jsonrpc *j, enum member member, struct mark *mark)
 {
     j->seen |= member;
+    if (member == MEMBER_VERSION)
+        j->idle_bytes = 0;
     if (!(j->seen & MEMBER_VERSION) || !(j->seen & MEMBER_ID))
         return;
     if (j->seen & MEMBER_METHOD)
@@ -396,9 +397,14 @@ static size_t skip_string(const char *p, size_t n)
     return i;
 }
 
-static bool out_of_patience(const struct jsonrpc *j)
+static bool out_of_patience(struct jsonrpc *j, size_t bytes)
 {
-    return j->in_object && !j->known && !(j->seen & MEMBER_VERSION) && j->object_bytes > JSONRPC_PATIENCE_BYTES;
+    if (j->in_object && (j->seen & MEMBER_VERSION))
+        return false;
+    if (bytes > JSONRPC_PATIENCE_BYTES - j->idle_bytes)
+        return true;
+    j->idle_bytes += (uint32_t)bytes;
+    return false;
 }
 
 size_t jsonrpc_read(struct jsonrpc *j, const char *bytes, size_t n, struct mark *mark)
@@ -412,10 +418,7 @@ size_t jsonrpc_read(struct jsonrpc *j, const char *bytes, size_t n, struct mark 
             skipped = 1;
         }
         used += skipped;
-        j->object_bytes += skipped < JSONRPC_PATIENCE_BYTES ? (uint32_t)skipped : JSONRPC_PATIENCE_BYTES;
-        if (j->object_bytes > 2 * JSONRPC_PATIENCE_BYTES)
-            j->object_bytes = 2 * JSONRPC_PATIENCE_BYTES;
-        j->over |= out_of_patience(j);
+        j->over |= !mark->kind && out_of_patience(j, skipped);
     }
     return j->over && !mark->kind ? n : used;
 }

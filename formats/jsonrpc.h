@@ -3,8 +3,8 @@
  * Finds JSON-RPC 2.0 calls and replies in a JSON text that comes in pieces: an object with "jsonrpc":"2.0", or an array of them.
  *
  * Of a text only the members `jsonrpc`, `method`, `id`, and whether there are `result` and `error`, are looked at. A text is given
- * up when it cannot be JSON-RPC any more, or is nested deeper than JSONRPC_DEPTH_MAX, or "jsonrpc" is not among an object's first
- * JSONRPC_PATIENCE_BYTES. It is not checked to be right JSON otherwise.
+ * up when it cannot be JSON-RPC any more, or is nested deeper than JSONRPC_DEPTH_MAX, or there was no "jsonrpc":"2.0" for JSONRPC_PATIENCE_BYTES
+ * outside of objects that have it. It is not checked to be right JSON otherwise.
  */
 #ifndef PERFSHIM_JSONRPC_H
 #define PERFSHIM_JSONRPC_H
@@ -18,7 +18,7 @@
 struct jsonrpc {
     struct siphash id_hash;
     uint64_t id;
-    uint32_t object_bytes; /* since the object began */
+    uint32_t idle_bytes; /* without a version, outside of objects that have one */
     uint16_t depth, unicode, high_surrogate;
     uint8_t lex, taken, member; /* enums of jsonrpc.c */
     uint8_t members;            /* depth of an object's members: 1, or 2 in a batch; 0: the text has not begun */

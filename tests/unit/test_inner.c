@@ -195,6 +195,23 @@ static void test_rpc_bounds(void **state)
     jsonrpc_start(&j);
     jsonrpc_read(&j, json, strlen(json), &m);
     assert_int_equal(m.kind, MARK_CALL);
+    p = stpcpy(json, "[1,"); /* nor with what is no object, or with many that are no calls */
+    for (unsigned i = 0; i < 70000; i++)
+        p = stpcpy(p, i & 1 ? "2," : "{},");
+    jsonrpc_start(&j);
+    m = (struct mark){0};
+    assert_int_equal(jsonrpc_read(&j, json, strlen(json), &m), strlen(json));
+    assert_true(jsonrpc_over(&j) && !m.kind);
+    p = stpcpy(json, "[{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"id\":1,\"params\":\""); /* but with a long call */
+    memset(p, 'x', 200000);
+    strcpy(p + 200000, "\"},{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"id\":2}]");
+    jsonrpc_start(&j);
+    size_t used = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        m = (struct mark){0};
+        used += jsonrpc_read(&j, json + used, strlen(json + used), &m);
+        assert_true(m.kind == MARK_CALL && m.id == i + 1);
+    }
     p = stpcpy(json, "{\"jsonrpc\":\"2.0\",\"method\":\"");
     memset(p, 'y', 5000);
     strcpy(p + 5000, "\",\"id\":1}");
