@@ -397,6 +397,51 @@ static size_t skip_string(const char *p, size_t n)
     return i;
 }
 
+/* Bytes that matter deeper than the members that are looked at. */
+static const uint8_t is_structure[256] = {['"'] = 1, ['{'] = 1, ['['] = 1, ['}'] = 1, [']'] = 1};
+
+static bool skims(const struct jsonrpc *j) { return j->members && j->depth > j->members && j->lex <= LEX_ESCAPE; }
+
+/* One step on: a string's bytes, the byte behind a backslash, or up to the next structure. */
+static size_t skim_step(struct jsonrpc *j, const char *p, size_t n)
+{
+    size_t i = 0;
+
+    if (j->lex == LEX_ESCAPE) {
+        j->lex = LEX_STRING;
+        return 1;
+    }
+    if (j->lex == LEX_STRING) {
+        i = skip_string(p, n);
+        if (i < n)
+            j->lex = p[i++] == '"' ? LEX_BETWEEN : LEX_ESCAPE;
+        return i;
+    }
+    while (i < n && !is_structure[(uint8_t)p[i]])
+        i++;
+    if (i == n)
+        return n;
+    if (p[i] == '"')
+        j->lex = LEX_STRING;
+    else if (p[i] == '}' || p[i] == ']')
+        j->depth--;
+    else if (j->depth++ == JSONRPC_DEPTH_MAX)
+        j->over = true;
+    return i + 1;
+}
+
+/* Goes over what is deeper, as most of a text is. */
+static size_t skim(struct jsonrpc *j, const char *p, size_t n)
+{
+    size_t i = 0;
+
+    if (j->lex == LEX_WORD)
+        j->lex = LEX_BETWEEN;
+    while (i < n && !j->over && (j->depth > j->members))
+        i += skim_step(j, p + i, n - i);
+    return i;
+}
+
 static bool out_of_patience(struct jsonrpc *j, size_t bytes)
 {
     if (j->in_object && (j->seen & MEMBER_VERSION))
@@ -412,7 +457,11 @@ size_t jsonrpc_read(struct jsonrpc *j, const char *bytes, size_t n, struct mark 
     size_t used = 0;
 
     while (used < n && !j->over && !mark->kind) {
-        size_t skipped = j->lex == LEX_STRING && !j->taken ? skip_string(bytes + used, n - used) : 0;
+        size_t skipped = 0;
+        if (skims(j))
+            skipped = skim(j, bytes + used, n - used);
+        else if (j->lex == LEX_STRING && !j->taken)
+            skipped = skip_string(bytes + used, n - used);
         if (!skipped) {
             take(j, bytes[used], mark);
             skipped = 1;
