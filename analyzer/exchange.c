@@ -10,6 +10,7 @@
 #include "exchange.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "attribution.h"
 #include "conn.h"
@@ -578,6 +579,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     int result;
 
     x->now.time_ns = item->time_ns;
+    if (e->type == EVENT_setting)
+        x->streams.marked |= e->data_bytes == 5 && memcmp(e->data, "marks", 5) == 0;
     if (!item->proc && e->type != EVENT_op) { /* of no process: only a damaged trace has that */
         if (e->type == EVENT_io || e->type == EVENT_wait || e->type == EVENT_desc_open)
             *stretch_route = ROUTE_NONE;

@@ -58,7 +58,7 @@ struct report_route {
     struct report_interval kept_bytes_per_request;
 };
 
-/* What went one way on streams: events, or messages. */
+/* What went one way on streams: events, or messages. Of a trace without marks all counts are REPORT_UNKNOWN. */
 struct report_way {
     uint64_t events, text, binary, compressed, missing, pings, pongs;
     double events_per_s, stream_bytes, payload_bytes_mean, payload_bytes_max; /* payload: of messages */

@@ -26,6 +26,11 @@ static bool put_number(cJSON *object, const char *key, double value)
     return put(object, key, isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull());
 }
 
+static bool put_count(cJSON *object, const char *key, uint64_t value)
+{
+    return put_number(object, key, value == REPORT_UNKNOWN ? NAN : (double)value);
+}
+
 static bool put_text(cJSON *object, const char *key, const char *text)
 {
     char *clean = text ? utf8_clean(text) : NULL;
@@ -59,16 +64,16 @@ static bool put_way(cJSON *object, const char *key, const struct report_way *w, 
 
     if (!put(object, key, out))
         return false;
-    bool done = put_number(out, websocket ? "messages" : "events", (double)w->events) &&
+    bool done = put_count(out, websocket ? "messages" : "events", w->events) &&
                 put_number(out, websocket ? "messages_per_s" : "events_per_s", w->events_per_s) &&
                 put_number(out, "bytes", w->stream_bytes) && put_times(out, "gap_ms", &w->gap) &&
-                put_number(out, "missing", (double)w->missing);
+                put_count(out, "missing", w->missing);
     if (!websocket)
         return done;
-    return done && put_number(out, "text", (double)w->text) && put_number(out, "binary", (double)w->binary) &&
-           put_number(out, "compressed", (double)w->compressed) && put_number(out, "message_bytes_mean", w->payload_bytes_mean) &&
-           put_number(out, "message_bytes_max", w->payload_bytes_max) && put_number(out, "pings", (double)w->pings) &&
-           put_number(out, "pongs", (double)w->pongs) && put_times(out, "ping_to_pong_ms", &w->pong);
+    return done && put_count(out, "text", w->text) && put_count(out, "binary", w->binary) &&
+           put_count(out, "compressed", w->compressed) && put_number(out, "message_bytes_mean", w->payload_bytes_mean) &&
+           put_number(out, "message_bytes_max", w->payload_bytes_max) && put_count(out, "pings", w->pings) &&
+           put_count(out, "pongs", w->pongs) && put_times(out, "ping_to_pong_ms", &w->pong);
 }
 
 static bool put_stream(cJSON *list, const struct report_stream *s)
@@ -78,8 +83,8 @@ static bool put_stream(cJSON *list, const struct report_stream *s)
     if (!put(list, NULL, out))
         return false;
     bool done = put_text(out, "route", s->route) && put_text(out, "kind", s->kind) &&
-                put(out, "upstream", cJSON_CreateBool(s->upstream)) && put_number(out, "opened", (double)s->opened) &&
-                put_number(out, "open_end", (double)s->open_end) && put_times(out, "establish_ms", &s->establish) &&
+                put(out, "upstream", cJSON_CreateBool(s->upstream)) && put_count(out, "opened", s->opened) &&
+                put_count(out, "open_end", s->open_end) && put_times(out, "establish_ms", &s->establish) &&
                 put_times(out, "lifetime_ms", &s->lifetime);
     if (s->websocket || s->upstream)
         done = done && put_way(out, "in", &s->in, s->websocket);
@@ -93,8 +98,8 @@ static bool put_rpc(cJSON *list, const struct report_rpc *r)
     cJSON *out = cJSON_CreateObject();
 
     return put(list, NULL, out) && put_text(out, "route", r->route) && put(out, "upstream", cJSON_CreateBool(r->upstream)) &&
-           put_number(out, "calls", (double)r->calls) && put_number(out, "notifications", (double)r->notifications) &&
-           put_number(out, "errors", (double)r->errors) && put_number(out, "unanswered", (double)r->unanswered);
+           put_count(out, "calls", r->calls) && put_count(out, "notifications", r->notifications) &&
+           put_count(out, "errors", r->errors) && put_count(out, "unanswered", r->unanswered);
 }
 
 int report_json_streams(cJSON *root, const struct report_streams *s)

@@ -18,10 +18,20 @@ static struct report_times times_of(const struct hist *h)
     };
 }
 
-static struct report_way way_of(const struct stream_way *in, double seconds)
+/* A trace of an earlier version has no marks. */
+static struct report_way way_unknown(const struct stream_way *in)
+{
+    const uint64_t no = REPORT_UNKNOWN;
+
+    return (struct report_way){no, no, no, no, no, no, no, NAN, in->stream_bytes, NAN, NAN, times_of(NULL), times_of(NULL)};
+}
+
+static struct report_way way_of(const struct stream_way *in, double seconds, bool marked)
 {
     uint64_t messages = in->text + in->binary;
 
+    if (!marked)
+        return way_unknown(in);
     return (struct report_way){
         .events = in->events, .text = in->text, .binary = in->binary, .compressed = in->compressed, .missing = in->missing,
         .pings = in->pings, .pongs = in->pongs,
@@ -32,7 +42,7 @@ static struct report_way way_of(const struct stream_way *in, double seconds)
     };
 }
 
-static int build_stream(struct report_stream *out, const struct stream_row *in, const struct route_table *routes)
+static int build_stream(struct report_stream *out, const struct stream_row *in, bool marked, const struct route_table *routes)
 {
     const struct route *route = in->route >= 0 ? route_at(routes, (size_t)in->route) : NULL;
     double seconds = (double)(in->last_ns - in->first_ns) / 1e9;
@@ -42,7 +52,7 @@ static int build_stream(struct report_stream *out, const struct stream_row *in, 
         .route = route ? strdup(route->name) : NULL, .kind = websocket ? "websocket" : "server-sent events",
         .upstream = route && route->upstream, .websocket = websocket, .opened = in->opened,
         .open_end = in->opened - in->closed, .establish = times_of(in->establish_ns), .lifetime = times_of(in->lifetime_ns),
-        .in = way_of(&in->way[0], seconds), .out = way_of(&in->way[1], seconds),
+        .in = way_of(&in->way[0], seconds, marked), .out = way_of(&in->way[1], seconds, marked),
     };
     return route && !out->route ? -1 : 0;
 }
@@ -95,7 +105,7 @@ int report_streams_build(struct report_streams *out, const struct analysis *a)
     if (!out->stream)
         return -1;
     for (size_t i = 0; i < in->rows; i++)
-        if (build_stream(&out->stream[out->streams++], in->row[i], a->routes))
+        if (build_stream(&out->stream[out->streams++], in->row[i], in->marked, a->routes))
             return -1;
     qsort(out->stream, out->streams, sizeof *out->stream, by_opened);
     return build_rpcs(out, &in->rpc, a->routes);

@@ -9,6 +9,9 @@
 #define SHOWN 20
 #define NAME_WIDTH 39
 
+static char *count(char *out, uint64_t n) { return units_count(out, n == REPORT_UNKNOWN ? NAN : (double)n); }
+static bool any(uint64_t n) { return n && n != REPORT_UNKNOWN; }
+
 static void times(FILE *out, const char *name, const struct report_times *t, bool all)
 {
     char p50[UNITS_MAX], p99[UNITS_MAX], max[UNITS_MAX];
@@ -23,7 +26,7 @@ static void way_events(FILE *out, const struct report_way *w)
 {
     char events[UNITS_MAX], rate[UNITS_MAX], bytes[UNITS_MAX];
 
-    fprintf(out, "    events: %s, %s/s, %s", units_count(events, (double)w->events), units_number(rate, w->events_per_s),
+    fprintf(out, "    events: %s, %s/s, %s", count(events, w->events), units_number(rate, w->events_per_s),
             units_bytes(bytes, w->stream_bytes));
     if (isfinite(w->gap.max)) {
         fputs("\n    ", out);
@@ -36,16 +39,16 @@ static void way_messages(FILE *out, const char *name, const struct report_way *w
 {
     char events[UNITS_MAX], rate[UNITS_MAX], mean[UNITS_MAX], max[UNITS_MAX], bytes[UNITS_MAX];
 
-    fprintf(out, "    %s: %s messages, %s/s, %s", name, units_count(events, (double)w->events),
+    fprintf(out, "    %s: %s messages, %s/s, %s", name, count(events, w->events),
             units_number(rate, w->events_per_s), units_bytes(bytes, w->stream_bytes));
-    if (w->events)
+    if (any(w->events))
         fprintf(out, "; of %s, max %s", units_bytes(mean, w->payload_bytes_mean), units_bytes(max, w->payload_bytes_max));
     putc('\n', out);
-    if (w->compressed)
-        fprintf(out, "      %s of them compressed, and not looked into\n", units_count(events, (double)w->compressed));
-    if (!w->pings)
+    if (any(w->compressed))
+        fprintf(out, "      %s of them compressed, and not looked into\n", count(events, w->compressed));
+    if (!any(w->pings))
         return;
-    fprintf(out, "      pings: %s", units_count(events, (double)w->pings));
+    fprintf(out, "      pings: %s", count(events, w->pings));
     if (isfinite(w->pong.max))
         times(out, "; pong after", &w->pong, true);
     putc('\n', out);
@@ -53,7 +56,7 @@ static void way_messages(FILE *out, const char *name, const struct report_way *w
 
 static void missing(FILE *out, uint64_t in, uint64_t sent)
 {
-    if (in + sent)
+    if (any(in) || any(sent))
         fprintf(out, "    bytes are missing in %" PRIu64 " places: there may have been more\n", in + sent);
 }
 

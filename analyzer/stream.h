@@ -51,6 +51,7 @@ struct stream_table {
     uint32_t *slots[2]; /* by route, and ROUTE_NONE in front: the row's number plus 1 */
     size_t slot_count;
     struct rpc_table rpc;
+    bool marked; /* the recorder marked what it found in streams: without, nothing is known of them but bytes */
     struct flight_pool *pool;   /* borrowed */
     void (*touch)(void *context, struct flight *f); /* the event began or answered this exchange */
     void *context;
