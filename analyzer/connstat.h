@@ -26,7 +26,9 @@
     K(silent, accepted, "silent yet") K(tcp, accepted, "tcp, unknown protocol") K(http, accepted, "HTTP keep-alive")       \
     K(redis, accepted, "Redis") K(upstream_silent, connected, "to upstream, silent yet")                               \
     K(upstream_tcp, connected, "to upstream, unknown") K(upstream_http, connected, "to upstream, HTTP")                \
-    K(upstream_redis, connected, "to upstream, Redis")
+    K(upstream_redis, connected, "to upstream, Redis") K(events, accepted, "server-sent events")                         \
+    K(websocket, accepted, "WebSocket") K(upstream_events, connected, "to upstream, events")                            \
+    K(upstream_websocket, connected, "to upstream, WebSocket")
 
 enum connstat_kind {
 #define K(name, side, text) CONNSTAT_##name,

@@ -21,6 +21,7 @@
 #include "turn.h"
 #include "tlsuse.h"
 #include "link.h"
+#include "stream.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -47,6 +48,10 @@ struct connection {
     bool held;        /* its streams begin before the detail does: what is missing there is no loss */
     uint32_t pending; /* responses still to come that answer requests from before */
     uint32_t half_closed_proc;
+    int32_t upgraded_route; /* of the request that was answered with 101, and when it came */
+    int64_t upgraded_in_ns;
+    struct stream *stream;       /* which the connection, or the response, is; NULL: none */
+    struct rpc_calls *rpc_batch; /* in the request that is being answered; NULL: none */
 };
 
 /* The event being fed. */
@@ -62,6 +67,8 @@ struct now {
     uint64_t event;            /* counts io events */
     uint32_t proc;
     size_t touched_count;
+    unsigned dir;
+    int64_t time_ns; /* of any event */
     bool closing;
     bool edge; /* the hole being fed lies before the detail begins */
     struct flight *touched[ATTRIBUTION_BATCH_MAX];
@@ -81,6 +88,7 @@ struct exchange_table {
     struct descsite_table *descsites; /* of conns */
     struct coverage coverage;
     struct concurrency concurrency;
+    struct stream_table streams;
     uint64_t in_flight; /* requests of a known route without a complete response */
     bool short_of_memory;
     void (*watch)(void *context, uint64_t id, bool upstream, const struct wire_head *head);
@@ -170,6 +178,10 @@ static void front_answered(struct exchange_table *x, struct connection *c, uint6
     f->x.done_ns = done_ns;
     f->x.response_bytes = offset - c->response_begin;
     leave(x, f, true);
+    if (f->x.status == 101) {
+        c->upgraded_route = f->x.route;
+        c->upgraded_in_ns = f->x.in_ns;
+    }
     if (c->receiving != f)
         flight_done(x, c, f);
     pass_one_way(x, c);
@@ -297,6 +309,79 @@ static void on_head(void *context, enum wire_side side, const struct wire_head *
     }
 }
 
+static enum wire_side side_of(const struct connection *c, unsigned dir);
+
+/* What was inside of it, too. */
+static void response_over(struct exchange_table *x, struct connection *c)
+{
+    if (c->stream) {
+        stream_close(&x->streams, c->stream, x->now.event_ns);
+        c->stream = NULL;
+        x->short_of_memory |= connstat_becomes(&x->connstat, c->life, c->request_dir == 1 ? CONNSTAT_upstream_http : CONNSTAT_http) < 0;
+    }
+    if (c->rpc_batch)
+        rpc_http_over(&x->streams.rpc, &c->rpc_batch);
+}
+
+/* A response that is a stream has been answered when its head is written. */
+static void on_stream(void *context, enum wire_stream stream, uint64_t offset)
+{
+    struct exchange_table *x = context;
+    struct connection *c = x->now.c;
+    static const enum connstat_kind kinds[][2] = {
+        [WIRE_STREAM_NONE] = {CONNSTAT_http, CONNSTAT_upstream_http},
+        [WIRE_STREAM_EVENTS] = {CONNSTAT_events, CONNSTAT_upstream_events},
+        [WIRE_STREAM_WEBSOCKET] = {CONNSTAT_websocket, CONNSTAT_upstream_websocket},
+    };
+    bool counts = c->response_counts && c->first && stream == WIRE_STREAM_EVENTS;
+    int32_t route = counts ? c->first->x.route : stream == WIRE_STREAM_WEBSOCKET ? c->upgraded_route : ROUTE_NONE;
+    int64_t in_ns = counts ? c->first->x.in_ns : c->upgraded_in_ns;
+    const uint64_t offsets[2] = {wire_offset(c->wire, side_of(c, 0)), wire_offset(c->wire, side_of(c, 1))};
+
+    response_over(x, c);
+    c->stream = stream_open(&x->streams, stream, route, route < 0 ? INT64_MIN : in_ns, x->now.last_ns, offsets);
+    x->short_of_memory |= !c->stream || connstat_becomes(&x->connstat, c->life, kinds[stream][c->request_dir == 1]) < 0;
+    if (counts)
+        front_answered(x, c, offset, x->now.last_ns);
+    c->response_counts = false;
+}
+
+static struct stream_now stream_now(const struct now *now)
+{
+    return (struct stream_now){now->first_ns, now->last_ns, now->has_rx, now->rx_ns, now->proc, now->dir};
+}
+
+static void on_mark(void *context, enum wire_side side, uint64_t offset, const struct mark *mark)
+{
+    struct exchange_table *x = context;
+    struct connection *c = x->now.c;
+    const struct stream_now now = stream_now(&x->now);
+    int failed = 0;
+
+    if (x->now.edge)
+        return;
+    if (c->stream)
+        failed = stream_mark(&x->streams, c->stream, &now, offset, mark);
+    else if (side == WIRE_REQUEST && c->receiving && mark_is_rpc(mark->kind))
+        failed = rpc_http_request(&x->streams.rpc, &c->rpc_batch, c->receiving, mark);
+    else if (side == WIRE_RESPONSE && c->response_counts && c->first && mark_is_rpc(mark->kind))
+        rpc_http_response(&x->streams.rpc, c->rpc_batch, c->first, mark);
+    x->short_of_memory |= failed < 0;
+}
+
+/* A call in a message: it begins without request_begins. */
+static void touch_call(void *context, struct flight *f)
+{
+    const struct exchange_table *x = context;
+
+    if (!f->x.tid) {
+        f->x.pid = x->now.pid;
+        f->x.tid = x->now.tid;
+        f->time.booked_ns = f->x.in_ns;
+    }
+    touch(context, f);
+}
+
 static void on_end(void *context, enum wire_side side, uint64_t offset)
 {
     struct exchange_table *x = context;
@@ -308,6 +393,8 @@ static void on_end(void *context, enum wire_side side, uint64_t offset)
         c->response_open = false;
         if (c->response_pushed)
             x->stats.pushed_bytes += offset - c->response_begin;
+        if (c->response_counts || c->stream) /* an interim one is not */
+            response_over(x, c);
         if (c->response_counts && c->first)
             front_answered(x, c, offset, x->now.closing ? c->response_last_ns : x->now.last_ns);
     } else if (f) {
@@ -349,6 +436,7 @@ static void on_lost(void *context, enum wire_side side, uint64_t offset)
     }
     bool counted = c->response_open && c->response_counts;
     c->response_open = false;
+    response_over(x, c);
     if (counted && c->first == c->last && !x->now.closing)
         c->limping = true;
     else
@@ -370,6 +458,7 @@ static struct connection *connection_of(struct description *d, unsigned dir)
         return NULL;
     }
     c->life = &d->life;
+    c->upgraded_route = ROUTE_NONE;
     c->held = d->held;
     c->pending = d->pending;
     c->request_dir = (uint8_t)(d->role == CONN_ACCEPTED ? 0 : d->role == CONN_CONNECTED ? 1 : dir);
@@ -472,6 +561,7 @@ static void on_gone(void *context, struct description *d)
     x->now.closing = true;
     give_up(x, c);
     x->now.closing = false;
+    response_over(x, c);
     if (c->half_closed)
         conn_half_closed(x->conns, c->half_closed_proc, -1);
     settle(x, d);
@@ -489,7 +579,9 @@ static void feed_units(struct exchange_table *x, struct connection *c, enum wire
     struct payload_unit unit;
     int got = 0;
 
-    while (p && left && (got = payload_next(&p, end, &unit)) > 0) {
+    while (p && (got = payload_next(&p, end, &unit)) > 0) {
+        if (unit.stream_bytes > left && !left)
+            break;
         if (unit.stream_bytes > left)
             unit = (struct payload_unit){.kind = PAYLOAD_HOLE, .stream_bytes = left};
         left -= unit.stream_bytes;
@@ -531,6 +623,10 @@ static void feed_bytes(struct exchange_table *x, struct connection *c, const str
         wire_hole(c->wire, &x->sink, side, offset - expected);
     x->now.edge = false;
     feed_units(x, c, side, e);
+    if (c->stream) {
+        const struct stream_now now = stream_now(&x->now);
+        stream_fed(c->stream, &now, wire_offset(c->wire, side));
+    }
     if (!wire_protocol(c->wire))
         touched_drop(x);
     if (side == WIRE_REQUEST)
@@ -593,6 +689,7 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     stretch_of_io(&s, m, item, d);
     now->event++;
     now->proc = item->proc;
+    now->dir = e->dir & 1;
     now->last_ns = item->time_ns;
     now->has_rx = e->dir == 0 && e->rx_ns <= RX_MAX_NS;
     now->rx_ns = item->time_ns - (now->has_rx ? (int64_t)e->rx_ns : 0);
@@ -709,6 +806,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     x->now.event_ns = item->time_ns;
     if (link_event(x->links, item) < 0)
         return -1;
+    if (e->type == EVENT_setting)
+        x->streams.marked |= e->data_bytes == 5 && memcmp(e->data, "marks", 5) == 0;
     if (!item->proc && e->type != EVENT_op) { /* of no process: only a damaged trace has that */
         if (e->type == EVENT_io || e->type == EVENT_wait || e->type == EVENT_desc_open)
             *stretch_route = ROUTE_NONE;
@@ -770,7 +869,10 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
         return NULL;
     x->routes = routes;
     concurrency_start(&x->concurrency);
-    x->sink = (struct wire_sink){.context = x, .begin = on_begin, .head = on_head, .end = on_end, .lost = on_lost};
+    x->sink = (struct wire_sink){.context = x, .begin = on_begin, .head = on_head, .end = on_end, .lost = on_lost,
+                                .stream = on_stream, .mark = on_mark};
+    x->streams = (struct stream_table){.rpc = {.routes = routes, .pool = &x->pool}, .pool = &x->pool, .touch = touch_call,
+                                       .context = x};
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
     x->tls = tlsuse_table_new();
@@ -794,6 +896,7 @@ void exchange_table_free(struct exchange_table *x)
     tlsuse_table_free(x->tls);
     link_table_free(x->links);
     upstream_table_free(x->upstream);
+    stream_table_reset(&x->streams);
     flight_pool_reset(&x->pool);
     concurrency_free(&x->concurrency);
     free(x);
@@ -837,6 +940,8 @@ struct exchange_stats exchange_stats(const struct exchange_table *x)
 {
     struct exchange_stats stats = x->stats;
     stats.open_end = stats.accepted - stats.closed;
+    stats.unfinished += x->streams.rpc.pending + x->streams.rpc.unanswered;
+    stats.unpaired += x->streams.rpc.unpaired;
     return stats;
 }
 
@@ -847,3 +952,4 @@ void exchange_watch(struct exchange_table *x, void (*request)(void *, uint64_t, 
 }
 
 const struct upstream_table *exchange_upstream(const struct exchange_table *x) { return x->upstream; }
+const struct stream_table *exchange_streams(const struct exchange_table *x) { return &x->streams; }

@@ -124,5 +124,7 @@ int exchange_settle(struct exchange_table *x);
 
 /* Which routes caused upstream exchanges; to be asked after exchange_settle. */
 const struct upstream_table *exchange_upstream(const struct exchange_table *x);
+struct stream_table;
+const struct stream_table *exchange_streams(const struct exchange_table *x); /* borrowed; call it after exchange_finish */
 
 #endif

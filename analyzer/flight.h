@@ -31,6 +31,7 @@ struct flight {
     struct timesheet_entry time;
     bool by_close; /* answered, if at all, by the end of its connection */
     bool counted;  /* in flight (concurrency.h) */
+    bool rpc;      /* its route is that of the JSON-RPC in it */
     bool complete; /* to be given out */
     bool over;     /* complete, or given up */
     bool moved;    /* another thread answered it than the one that read it */

@@ -237,6 +237,8 @@ static int build_routes(struct report *r, const struct analysis *a, bool ledger)
         build_connections(&r->route[r->routes - 1], exchange_upstream(a->exchanges), i);
     }
     qsort(r->route, r->routes, sizeof *r->route, by_requests);
+    if (report_streams_build(&r->streams, a))
+        return -1;
     r->connections = exchange_stats(a->exchanges);
     r->coverage = *exchange_coverage(a->exchanges);
     report_concurrency_build(&r->concurrency, exchange_concurrency(a->exchanges), &a->footprint.threads.series);
@@ -427,6 +429,7 @@ void report_free(struct report *r)
     report_memory_free(r->by_route);
     report_tls_free(&r->tls);
     report_upstream_free(&r->upstream);
+    report_streams_free(&r->streams);
     free(r->process);
     free(r->route);
     free(r->slow);

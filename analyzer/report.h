@@ -142,6 +142,36 @@ struct report_upstream {
     size_t routes;
 };
 
+/* What went one way on streams: events, or messages. Of a trace without marks all counts are REPORT_UNKNOWN. */
+struct report_way {
+    uint64_t events, text, binary, compressed, missing, pings, pongs;
+    double events_per_s, stream_bytes, payload_bytes_mean, payload_bytes_max; /* payload: of messages */
+    struct report_times gap, pong;
+};
+
+struct report_stream {
+    char *route; /* NULL: the request was not seen */
+    const char *kind; /* "server-sent events", "websocket" */
+    bool upstream, websocket;
+    uint64_t opened, open_end;
+    struct report_times establish, lifetime;
+    struct report_way in, out;
+};
+
+struct report_rpc {
+    char *route;
+    bool upstream; /* the host called */
+    uint64_t calls, notifications, errors, unanswered;
+};
+
+/* Streams, those opened most often first; JSON-RPC methods, those called most often first (report_streams.c). */
+struct report_streams {
+    struct report_stream *stream;
+    struct report_rpc *rpc;
+    size_t streams, rpcs;
+    uint64_t unpaired; /* replies to calls that are not known */
+};
+
 /* What sites are ranked by. */
 #define REPORT_ORDERS(O) O(live) O(growth) O(rate) O(count) O(temporary) O(peak)
 enum report_order {
@@ -260,6 +290,8 @@ struct report {
     struct coverage coverage;
     struct report_upstream upstream;
 
+    struct report_streams streams;
+
     struct report_range live_heap, rss;
     struct report_interval growth; /* of the live heap, bytes a second */
     double warm_up_s;              /* from the beginning of the load */
@@ -312,11 +344,19 @@ void report_concurrency_build(struct report_concurrency *out, const struct concu
 int report_tls_build(struct report_tls *out, const struct analysis *a);
 void report_tls_free(struct report_tls *t);
 
+/* Of the streams (report_streams.c). -1 if memory is short. */
+int report_streams_build(struct report_streams *out, const struct analysis *a);
+void report_streams_free(struct report_streams *s);
+
 /* What a site is ranked by; NaN: not known. */
 double report_site_value(const struct report_site *s, enum report_order order);
 
 /* The 95 % interval of a sum. Both are NaN if it is not known, and the value if the sum is exact. */
 struct report_interval report_sum_interval(struct place_sum sum);
+
+/* Adds them to the report's root, where there are any (report_json_streams.c). -1 if memory is short. */
+struct cJSON;
+int report_json_streams(struct cJSON *root, const struct report_streams *s);
 
 /* The renderers. -1 if memory is short or the output failed. */
 int report_json(const struct report *r, FILE *out);

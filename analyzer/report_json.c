@@ -516,6 +516,7 @@ int report_json(const struct report *r, FILE *out)
         put(&j, root, "slowest", report_json_slowest(r));
     report_json_concurrency(&j, root, &r->concurrency);
     put_upstream(&j, root, &r->upstream);
+    j.failed |= report_json_streams(root, &r->streams) < 0;
     put_rest(&j, root, r);
     char *text = j.failed ? NULL : cJSON_Print(root);
     cJSON_Delete(root);

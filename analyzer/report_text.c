@@ -210,7 +210,7 @@ static void print_routes(const struct page *p, const struct report *r)
         for_routes(p, r, false, work_row);
         fputs("Latency: from the request's first byte read to the response's last byte written;\n"
               "1st byte: median, from the request's last byte read to the response's first;\n"
-              "errors: HTTP answers of status 5xx, Redis replies that are errors as a whole.\n", p->out);
+              "errors: HTTP answers of status 5xx, Redis and JSON-RPC replies that are errors.\n", p->out);
         print_marks(p, r);
         print_queue(p, r);
         report_text_split(p, r);
@@ -444,6 +444,7 @@ int report_text(const struct report *r, FILE *out, bool colour)
     report_text_scaling(&p, r);
     report_text_concurrency(&p, r);
     report_text_tls(&p, r);
+    report_text_streams(&p, &r->streams);
     print_memory(&p, r);
     report_text_kept(&p, r);
     print_descriptors(&p, r);

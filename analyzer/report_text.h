@@ -26,5 +26,7 @@ void report_text_scaling(const struct page *p, const struct report *r);
 void report_text_tls(const struct page *p, const struct report *r);
 /* Which routes asked which others, and how many upstream exchanges are linked (report_text_upstream.c). */
 void report_text_upstream(const struct page *p, const struct report *r);
+/* Streams and JSON-RPC methods, where there are any (report_text_streams.c). */
+void report_text_streams(const struct page *p, const struct report_streams *s);
 
 #endif

@@ -379,6 +379,20 @@ static void cache_put(struct cached *set, uint64_t key, int32_t index)
     set[i] = (struct cached){key, index};
 }
 
+int32_t route_within(struct route_table *t, int32_t route, const char *operation, size_t operation_bytes)
+{
+    const struct route *outer = t->routes[resolve(t, route)];
+    unsigned kind = kind_of(WIRE_JSONRPC, outer->upstream);
+    struct name name = {.bytes = 0};
+
+    if (outer->origin == ROUTE_OTHER)
+        return route_other(t, kind);
+    name_add_operation(&name, outer->name, strlen(outer->name));
+    name_add_operation(&name, " ", 1);
+    name_add_operation(&name, operation, operation_bytes);
+    return find_named(t, kind, &name, ROUTE_LEARNED);
+}
+
 int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upstream, const char *method,
                    size_t method_bytes, const char *path, size_t path_bytes)
 {

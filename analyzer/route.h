@@ -62,6 +62,10 @@ void route_table_list(struct route_table *t, const struct routefile *file);
 int32_t route_find(struct route_table *t, enum wire_protocol protocol, bool upstream, const char *method,
                    size_t method_bytes, const char *path, size_t path_bytes);
 
+/* The index of the route for an operation that was asked for within a request of another route: "POST /rpc" and "thread/start" give
+ * "POST /rpc thread/start", of JSON-RPC. -1 if memory is short. */
+int32_t route_within(struct route_table *t, int32_t route, const char *operation, size_t operation_bytes);
+
 /* Adds a finished exchange to its route. */
 void route_add(struct route_table *t, const struct exchange *x);
 

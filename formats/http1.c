@@ -5,6 +5,8 @@
  * How long a response's body is depends on the request's method, so methods wait in a queue, two bits each, until their
  * response begins. Requests beyond its length are counted, and assumed to be like GET.
  *
+ * A body that may be JSON-RPC, events, and what follows an upgrade to WebSocket, are looked into by the inner protocol (wire_inner.h).
+ *
  * Kept of a message: method, path, version, status code, and the headers that frame it or name its kind, whose values are
  * rewritten from a table of known words. A value of any other form becomes "other", so that nothing of it can leak and the
  * analyzer, which reads "other", frames as the recorder did.
@@ -20,7 +22,10 @@
 #define TOKENS_MAX 16 /* in one header */
 
 enum phase { PHASE_START, PHASE_HEADERS, PHASE_CHUNK, PHASE_TRAILERS };
-enum method { METHOD_OTHER, METHOD_HEAD, METHOD_CONNECT };
+enum method { METHOD_OTHER, METHOD_HEAD, METHOD_CONNECT, METHOD_RPC /* whichever it is, its body is JSON-RPC */ };
+
+/* What a known word in a header says of the bytes behind the head. */
+enum looks { LOOKS_NOTHING, LOOKS_JSON, LOOKS_EVENTS, LOOKS_WEBSOCKET, LOOKS_CODED /* like nothing else, until it is decoded */ };
 
 struct http1_side {
     uint64_t length;
@@ -30,6 +35,7 @@ struct http1_side {
     bool has_length;
     bool has_coding; /* a transfer-encoding */
     bool chunked;    /* which ends with chunked */
+    uint8_t looks;   /* enum looks */
 };
 
 struct http1 {
@@ -76,8 +82,10 @@ struct request_line {
 struct word {
     char text[WORD_MAX + 1];
     uint8_t bytes;
+    uint8_t looks;
 };
-#define WORD(text) {text, sizeof(text) - 1}
+#define WORD(text) {text, sizeof(text) - 1, LOOKS_NOTHING}
+#define LOOK(text, looks) {text, sizeof(text) - 1, LOOKS_##looks}
 
 /* At out, which has room for a whole block; gives the word's end. */
 static inline char *put_word(char *out, const struct word *word)
@@ -309,25 +317,25 @@ static const struct {
     const struct word *rows;
     size_t count;
 } known_words[26] = {
-    WORDS('a', WORD("application/json"), WORD("application/json-rpc"), WORD("application/xml"),
+    WORDS('a', LOOK("application/json", JSON), LOOK("application/json-rpc", JSON), WORD("application/xml"),
           WORD("application/javascript"), WORD("application/octet-stream"), WORD("application/x-www-form-urlencoded"),
           WORD("application/grpc"), WORD("application/grpc-web"), WORD("application/msgpack"),
           WORD("application/x-protobuf"), WORD("application/x-ndjson")),
-    WORDS('b', WORD("br")),
-    WORDS('c', WORD("close"), WORD("chunked"), WORD("compress")),
-    WORDS('d', WORD("deflate")),
+    WORDS('b', LOOK("br", CODED)),
+    WORDS('c', WORD("close"), WORD("chunked"), LOOK("compress", CODED)),
+    WORDS('d', LOOK("deflate", CODED)),
     WORDS('f', WORD("font/woff2")),
-    WORDS('g', WORD("gzip")),
+    WORDS('g', LOOK("gzip", CODED)),
     WORDS('h', WORD("h2c"), WORD("http2-settings")),
     WORDS('i', WORD("identity"), WORD("image/png"), WORD("image/jpeg"), WORD("image/gif"), WORD("image/webp"),
           WORD("image/svg+xml"), WORD("image/x-icon")),
     WORDS('k', WORD("keep-alive")),
     WORDS('m', WORD("multipart/form-data"), WORD("multipart/mixed")),
     WORDS('t', WORD("text/html"), WORD("text/plain"), WORD("text/css"), WORD("text/xml"),
-          WORD("text/javascript"), WORD("text/csv"), WORD("text/event-stream"), WORD("trailers"), WORD("te")),
+          WORD("text/javascript"), WORD("text/csv"), LOOK("text/event-stream", EVENTS), WORD("trailers"), WORD("te")),
     WORDS('u', WORD("upgrade")),
-    WORDS('w', WORD("websocket")),
-    WORDS('z', WORD("zstd")),
+    WORDS('w', LOOK("websocket", WEBSOCKET)),
+    WORDS('z', LOOK("zstd", CODED)),
 };
 static const struct word digit_words[] = {WORD("100-continue")}, other_word = WORD("other");
 
@@ -434,10 +442,11 @@ static const struct header_row {
     enum header header;
 } headers[] = {
     {WORD("content-length: "), HEADER_LENGTH},    {WORD("content-type: "), HEADER_OTHER}, {WORD("connection: "), HEADER_OTHER},
-    {WORD("transfer-encoding: "), HEADER_CODING}, {WORD("upgrade: "), HEADER_OTHER},      {WORD("expect: "), HEADER_OTHER},
+    {WORD("content-encoding: "), HEADER_OTHER},   {WORD("transfer-encoding: "), HEADER_CODING},
+    {WORD("upgrade: "), HEADER_OTHER},            {WORD("expect: "), HEADER_OTHER},
     {.header = HEADER_OTHER},
 };
-static const uint8_t headers_from[32] = {['c' & 31] = 1, ['t' & 31] = 4, ['u' & 31] = 5, ['e' & 31] = 6}; /* the row's number */
+static const uint8_t headers_from[32] = {['c' & 31] = 1, ['t' & 31] = 5, ['u' & 31] = 6, ['e' & 31] = 7}; /* the row's number */
 /* no kept header is longer: the longest name, the longest words and what stands between them, and a block that runs over */
 #define HEADER_TEXT_MAX (19 + TOKENS_MAX * (33 + 2) + 2)
 #define HEADER_ROOM (HEADER_TEXT_MAX + WORD_MAX)
@@ -492,7 +501,11 @@ static char *scrub_header(struct http1_side *s, const struct header_row *row, co
     }
     if (row->header != HEADER_OTHER && (!p || cut || !header_frames(s, row->header, length, last)))
         return NULL;
-    return p ? mempcpy(p, "\r\n", 2) : out;
+    if (!p)
+        return out;
+    if (last && last->looks && s->looks != LOOKS_CODED)
+        s->looks = last->looks;
+    return mempcpy(p, "\r\n", 2);
 }
 
 static void on_header(struct http1_side *s, const struct wire_line *line, struct wire_step *step)
@@ -532,10 +545,24 @@ static void body_by_headers(struct http1_side *s, struct wire_step *step)
 
 static void on_request_headers_end(struct http1_side *s, struct wire_step *step)
 {
-    if (s->has_coding && !s->chunked)
+    if (s->has_coding && !s->chunked) {
         step->then = THEN_LOST; /* its length cannot be known (RFC 9112 section 6.3) */
-    else
-        body_by_headers(s, step);
+        return;
+    }
+    body_by_headers(s, step);
+    if (s->looks == LOOKS_JSON && !step->ends)
+        step->inner = &jsonrpc_inner;
+}
+
+/* The body of a JSON-RPC call's response has its replies; any other JSON is left alone. */
+static void look_into_response(struct http1_side *s, struct wire_step *step)
+{
+    if (s->looks == LOOKS_JSON && s->method == METHOD_RPC) {
+        step->inner = &jsonrpc_inner;
+    } else if (s->looks == LOOKS_EVENTS && s->status / 100 == 2) {
+        step->inner = &sse_inner;
+        step->streams = true;
+    }
 }
 
 static void on_response_headers_end(struct http1_side *s, struct wire_step *step)
@@ -545,14 +572,20 @@ static void on_response_headers_end(struct http1_side *s, struct wire_step *step
     if (tunnel || s->method == METHOD_HEAD || s->status < 200 || s->status == 204 || s->status == 304) {
         message_ends(s, step);
         if (tunnel) {
-            step->then = THEN_OPAQUE;
-            step->other_opaque = true;
+            bool known = s->status == 101 && s->looks == LOOKS_WEBSOCKET;
+            step->then = known ? THEN_STREAM : THEN_OPAQUE;
+            step->inner = known ? &ws_inner : NULL;
+            step->streams = known;
+            step->other_too = true;
         }
-    } else if (s->chunked || (!s->has_coding && s->has_length)) {
-        body_by_headers(s, step);
-    } else {
-        step->then = THEN_CLOSE;
+        return;
     }
+    if (s->chunked || (!s->has_coding && s->has_length))
+        body_by_headers(s, step);
+    else
+        step->then = THEN_CLOSE;
+    if (s->looks && !step->ends)
+        look_into_response(s, step);
 }
 
 static void keep_whole(const struct wire_line *line, struct wire_step *step)
@@ -583,6 +616,7 @@ static void on_chunk_size(struct http1_side *s, const struct wire_line *line, st
     if (size) {
         step->then = THEN_COUNT;
         step->count = size + 2; /* and its CR LF */
+        step->tail = 2;
     } else {
         s->phase = PHASE_TRAILERS;
     }
@@ -695,6 +729,16 @@ static void http1_counted(void *state, enum wire_side side, struct wire_step *st
         message_ends(s, step);
 }
 
+/* The request that the mark is in is the last of the queue, unless its response has begun. */
+static void http1_marked(void *state, enum wire_side side, const struct mark *mark)
+{
+    struct http1 *h = state;
+
+    if (side == WIRE_REQUEST && mark_is_rpc(mark->kind) && h->queued && !h->uncounted &&
+        !(h->methods >> (2 * (h->queued - 1)) & 3))
+        h->methods |= (uint64_t)METHOD_RPC << (2 * (h->queued - 1));
+}
+
 /* How many responses a lost run held is unknown: methods of earlier requests would only mislead. */
 static void http1_lost(void *state, enum wire_side side)
 {
@@ -745,5 +789,6 @@ const struct wire_proto http1_proto = {
     .whole = http1_whole,
     .line = http1_line,
     .counted = http1_counted,
+    .marked = http1_marked,
     .lost = http1_lost,
 };

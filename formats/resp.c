@@ -96,7 +96,7 @@ void resp_request_ends(struct resp *r, struct wire_step *step)
     } else if (special == RESP_SUBSCRIBES || special == RESP_UNSUBSCRIBES) {
         if (!resp_awaits(r)) {
             step->then = THEN_OPAQUE;
-            step->other_opaque = true;
+            step->other_too = true;
         }
     } else if (special == RESP_MONITORS) {
         r->odd = r->monitor = true;

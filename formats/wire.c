@@ -23,9 +23,9 @@
 #define DETECT_TRIES 8
 #define LINE_ROOM_FIRST 256
 
-const char *const wire_protocol_name[WIRE_PROTOCOLS] = {"tcp", "http/1.1", "redis", "tls"};
+const char *const wire_protocol_name[WIRE_PROTOCOLS] = {"tcp", "http/1.1", "redis", "tls", "json-rpc"};
 
-static const struct wire_proto *const protocols[WIRE_PROTOCOLS] = {
+static const struct wire_proto *const protocols[WIRE_JSONRPC] = {
     [WIRE_HTTP1] = &http1_proto,
     [WIRE_RESP] = &resp_proto,
 };
@@ -35,6 +35,7 @@ enum mode {
     MODE_LINE,  /* within a message, at or in a line */
     MODE_COUNT,
     MODE_CLOSE,
+    MODE_STREAM, /* the inner protocol's for good */
     MODE_OPAQUE,
     MODE_LOST,
 };
@@ -44,8 +45,12 @@ struct direction {
     uint64_t count;       /* MODE_COUNT: bytes still to come */
     uint64_t line_stream; /* stream bytes since the line began */
     char *line;           /* the incomplete line, NULL if there is none */
+    const struct wire_inner *inner; /* looks into what MODE_COUNT, MODE_CLOSE or MODE_STREAM go over; NULL: nobody */
+    void *inner_state;    /* made when it is first needed */
     uint16_t line_bytes, line_room;
     uint8_t mode;
+    uint8_t tail; /* the last so many of the counted bytes are not the inner protocol's */
+    bool inner_started;
     bool open;  /* a message has begun and not ended */
     bool cut;   /* the incomplete line is longer than its buffer */
     bool holed; /* the stream's beginning was not seen */
@@ -66,11 +71,12 @@ struct feed {
     const struct wire_sink *sink;
     struct direction *d;
     enum wire_side side;
+    bool kept; /* the bytes are kept text that has as many as the stream */
 };
 
 static struct feed feed_of(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side)
 {
-    return (struct feed){c, sink, &c->dir[side], side};
+    return (struct feed){c, sink, &c->dir[side], side, false};
 }
 
 struct wire_conn *wire_new(void)
@@ -84,6 +90,8 @@ void wire_free(struct wire_conn *c)
         return;
     free(c->dir[0].line);
     free(c->dir[1].line);
+    free(c->dir[0].inner_state);
+    free(c->dir[1].inner_state);
     free(c);
 }
 
@@ -102,10 +110,18 @@ bool wire_lost(const struct wire_conn *c, enum wire_side side)
     return c->dir[side].mode == MODE_LOST;
 }
 
+static uint64_t inner_unwanted(const struct direction *d)
+{
+    return d->inner_started ? d->inner->unwanted(d->inner_state) : 0;
+}
+
 uint64_t wire_unwanted(const struct wire_conn *c, enum wire_side side)
 {
     const struct direction *d = &c->dir[side];
+    uint64_t unread = d->inner ? inner_unwanted(d) : UINT64_MAX;
 
+    if (unread != UINT64_MAX)
+        return d->offset + unread;
     if (d->mode == MODE_CLOSE || d->mode == MODE_OPAQUE)
         return UINT64_MAX;
     return d->mode == MODE_COUNT ? d->offset + d->count : d->offset;
@@ -150,6 +166,7 @@ static void begin(struct feed *f)
 static void end(struct feed *f)
 {
     f->d->open = false;
+    f->d->inner = NULL;
     if (f->sink->end)
         f->sink->end(f->sink->context, f->side, f->d->offset);
 }
@@ -173,6 +190,7 @@ static void lose(struct feed *f, uint64_t offset, enum mode mode)
     line_drop(f->d);
     f->d->mode = mode;
     f->d->open = false;
+    f->d->inner = NULL;
     if (f->c->protocol)
         protocols[f->c->protocol]->lost(f->c->state, f->side);
     if (f->sink->lost)
@@ -183,7 +201,7 @@ static void lose(struct feed *f, uint64_t offset, enum mode mode)
 
 static enum wire_protocol detect(enum wire_side side, const char *text, size_t n, bool whole)
 {
-    for (unsigned p = WIRE_UNKNOWN + 1; p < WIRE_PROTOCOLS; p++)
+    for (unsigned p = WIRE_UNKNOWN + 1; p < WIRE_JSONRPC; p++)
         if (protocols[p] && protocols[p]->detect(side, text, n, whole))
             return p;
     return WIRE_UNKNOWN;
@@ -209,9 +227,34 @@ static void reject(struct feed *f, uint64_t offset)
 static inline void step_begin(struct wire_step *step, char *scratch)
 {
     step->then = THEN_LINE;
-    step->ends = step->other_opaque = step->has_head = false;
+    step->tail = 0;
+    step->ends = step->other_too = step->streams = step->has_head = false;
+    step->inner = NULL;
     step->keep = NULL;
     step->scratch = scratch;
+}
+
+/* The other direction becomes what this one is. */
+static void other_follows(struct feed *f)
+{
+    struct feed other = feed_of(f->c, f->sink, !f->side);
+
+    if (other.d->open)
+        lose(&other, other.d->offset, MODE_OPAQUE);
+    other.d->mode = f->d->mode;
+    other.d->inner = f->d->inner;
+    other.d->inner_started = false;
+}
+
+static __attribute__((noinline)) void then_inner(struct feed *f, const struct wire_step *step)
+{
+    f->d->inner = step->inner;
+    f->d->inner_started = false;
+    if (step->streams && f->sink->stream)
+        f->sink->stream(f->sink->context, step->then == THEN_STREAM ? WIRE_STREAM_WEBSOCKET : WIRE_STREAM_EVENTS,
+                        f->d->offset);
+    if (step->other_too)
+        other_follows(f);
 }
 
 static inline void then(struct feed *f, const struct wire_step *step)
@@ -227,19 +270,21 @@ static inline void then(struct feed *f, const struct wire_step *step)
     case THEN_COUNT:
         d->mode = MODE_COUNT;
         d->count = step->count;
+        d->tail = step->tail;
         break;
     case THEN_CLOSE:
         d->mode = MODE_CLOSE;
         break;
+    case THEN_STREAM:
+        d->mode = MODE_STREAM;
+        break;
     default:
         d->mode = MODE_OPAQUE;
+        if (step->other_too)
+            other_follows(f);
     }
-    if (step->other_opaque) {
-        struct feed other = feed_of(f->c, f->sink, !f->side);
-        if (other.d->open)
-            lose(&other, other.d->offset, MODE_OPAQUE);
-        other.d->mode = MODE_OPAQUE;
-    }
+    if (step->inner)
+        then_inner(f, step);
 }
 
 /* A line is whole: the last `share` of its stream bytes came just now. */
@@ -337,6 +382,16 @@ static size_t feed_line(struct feed *f, const char *bytes, size_t n)
     return used;
 }
 
+static void count_over(struct feed *f)
+{
+    struct wire_step step;
+
+    step_begin(&step, NULL);
+    protocols[f->c->protocol]->counted(f->c->state, f->side, &step);
+    f->d->line_stream = 0;
+    then(f, &step);
+}
+
 /* Moves on by at most n counted bytes; gives how many those were. */
 static uint64_t feed_count(struct feed *f, uint64_t n)
 {
@@ -346,14 +401,114 @@ static uint64_t feed_count(struct feed *f, uint64_t n)
         n = d->count;
     d->count -= n;
     d->offset += n;
-    if (!d->count) {
-        struct wire_step step;
-        step_begin(&step, NULL);
-        protocols[f->c->protocol]->counted(f->c->state, f->side, &step);
-        d->line_stream = 0;
-        then(f, &step);
-    }
+    if (!d->count)
+        count_over(f);
     return n;
+}
+
+/* --- what is looked into --- */
+
+/* How many of the next n bytes are the inner protocol's; 0: none, of these or at all. */
+static uint64_t inner_share(const struct direction *d, uint64_t n)
+{
+    if (!d->inner)
+        return 0;
+    if (d->mode != MODE_COUNT)
+        return d->mode == MODE_CLOSE || d->mode == MODE_STREAM ? n : 0;
+    uint64_t left = d->count > d->tail ? d->count - d->tail : 0;
+    return n < left ? n : left;
+}
+
+/* Without memory for its state nobody looks. */
+static bool inner_ready(struct feed *f)
+{
+    struct direction *d = f->d;
+
+    if (!d->inner_state)
+        d->inner_state = malloc(WIRE_INNER_BYTES);
+    if (!d->inner_state) {
+        d->inner = NULL;
+        return false;
+    }
+    if (!d->inner_started)
+        d->inner->start(d->inner_state, f->side);
+    d->inner_started = true;
+    return true;
+}
+
+/* Moves on by n of its bytes, behind which is the mark, if it is one. */
+static void inner_on(struct feed *f, uint64_t n, const struct mark *mark)
+{
+    const struct wire_proto *protocol = protocols[f->c->protocol];
+    struct direction *d = f->d;
+    char text[MARK_TEXT_MAX];
+
+    d->offset += n;
+    if (mark->kind) {
+        if (f->sink->keep)
+            keep(f, n <= UINT32_MAX ? n : 0, text, mark_put(text, mark));
+        if (protocol->marked)
+            protocol->marked(f->c->state, f->side, mark);
+        if (f->sink->mark)
+            f->sink->mark(f->sink->context, f->side, d->offset, mark);
+    }
+    if (d->mode != MODE_COUNT || !n)
+        return;
+    d->count -= n;
+    if (!d->count)
+        count_over(f);
+}
+
+/* A line of kept text that stands for n bytes of its. */
+static void inner_kept(struct feed *f, uint64_t n, const char *text, size_t text_bytes)
+{
+    struct mark mark;
+
+    if (!text_bytes || !mark_get(text, text_bytes, &mark))
+        mark.kind = MARK_NONE;
+    inner_on(f, n, &mark);
+}
+
+/* Marks that are behind the same byte. */
+static void inner_flush(struct feed *f, bool more)
+{
+    while (more && f->d->inner) {
+        struct mark mark = {0};
+        f->d->inner->read(f->d->inner_state, "", 0, false, &mark);
+        inner_on(f, 0, &mark);
+        more = mark.kind;
+    }
+}
+
+static size_t feed_inner(struct feed *f, const char *bytes, size_t n, bool first)
+{
+    struct mark mark = {0};
+    size_t used;
+
+    if (f->kept) {
+        const char *lf = memchr(bytes, '\n', n);
+        used = lf ? (size_t)(lf + 1 - bytes) : n;
+        inner_kept(f, used, bytes, used);
+        return used;
+    }
+    if (!inner_ready(f))
+        return 0;
+    used = f->d->inner->read(f->d->inner_state, bytes, n, first, &mark);
+    inner_on(f, used, &mark);
+    inner_flush(f, mark.kind);
+    return used;
+}
+
+static void inner_hole(struct feed *f, uint64_t n)
+{
+    struct mark mark = {0};
+
+    bool ready = inner_ready(f);
+
+    if (ready)
+        f->d->inner->hole(f->d->inner_state, n, &mark);
+    inner_on(f, n, &mark);
+    inner_flush(f, ready);
 }
 
 /* CR and LF between messages. */
@@ -447,11 +602,28 @@ static size_t feed_start(struct feed *f, const char *bytes, size_t n)
     return used;
 }
 
+/* The recorder saw the upgrade, which is not in the trace: a line of WebSocket's marks is like nothing else that it keeps. */
+static bool resume_stream(struct feed *f, const char *text, size_t n)
+{
+    struct mark mark;
+    struct wire_step step;
+
+    if (!f->kept || f->c->protocol || !mark_get(text, n, &mark) || mark.kind < MARK_TEXT || mark.kind > MARK_CLOSE)
+        return false;
+    f->c->protocol = WIRE_HTTP1;
+    step_begin(&step, NULL);
+    step.then = THEN_STREAM;
+    step.inner = &ws_inner;
+    step.streams = step.other_too = true;
+    then(f, &step);
+    return true;
+}
+
 /* kept: the text is the recorder's, and stands for other bytes. */
 static void try_resync(struct feed *f, const char *bytes, size_t n, bool kept)
 {
     const char *lf = memchr(bytes, '\n', n < WIRE_LINE_MAX ? n : WIRE_LINE_MAX);
-    if (!lf)
+    if (!lf || resume_stream(f, bytes, (size_t)(lf + 1 - bytes)))
         return;
     size_t line = (size_t)(lf - bytes);
     if (line && bytes[line - 1] == '\r')
@@ -471,10 +643,20 @@ static void feed_bytes(struct feed *f, const char *bytes, size_t n)
 {
     struct direction *d = f->d;
 
+    const char *start = bytes;
+
     if (d->mode == MODE_LOST && n)
         try_resync(f, bytes, n, false);
     while (n) {
         size_t used = 0;
+        if (d->inner) {
+            size_t share = (size_t)inner_share(d, n);
+            used = share ? feed_inner(f, bytes, share, bytes == start) : 0;
+            bytes += used;
+            n -= used;
+            if (used)
+                continue;
+        }
         switch (d->mode) {
         case MODE_START:
             used = feed_start(f, bytes, n);
@@ -505,12 +687,17 @@ void wire_text(struct wire_conn *c, const struct wire_sink *sink, enum wire_side
 {
     struct feed f = feed_of(c, sink, side);
 
+    f.kept = true;
     if (n == text_bytes) {
         feed_bytes(&f, text, n);
         return;
     }
     if (f.d->mode == MODE_LOST && n)
         try_resync(&f, text, text_bytes, true);
+    if (f.d->inner && inner_share(f.d, n) == n && f.d->mode != MODE_LINE) {
+        inner_kept(&f, n, text, text_bytes);
+        return;
+    }
     if (f.d->mode == MODE_START && n)
         begin(&f);
     if (f.d->mode == MODE_LINE && n)
@@ -544,8 +731,20 @@ void wire_hole(struct wire_conn *c, const struct wire_sink *sink, enum wire_side
 
     if (!f.d->offset)
         f.d->holed = true;
-    while (n && f.d->mode == MODE_COUNT)
-        n -= feed_count(&f, n);
+    if (f.d->mode == MODE_STREAM && f.d->inner) {
+        inner_hole(&f, n);
+        return;
+    }
+    while (n && (f.d->mode == MODE_COUNT || f.d->mode == MODE_CLOSE)) {
+        uint64_t share = inner_share(f.d, n);
+        if (share)
+            inner_hole(&f, share);
+        else if (f.d->mode == MODE_COUNT)
+            share = feed_count(&f, n);
+        else
+            break;
+        n -= share;
+    }
     if ((n && (f.d->mode == MODE_START || f.d->mode == MODE_LINE)) ||
         (always && f.d->mode != MODE_LOST && f.d->mode != MODE_OPAQUE))
         lose(&f, f.d->offset, MODE_LOST);
@@ -561,6 +760,7 @@ void wire_close(struct wire_conn *c, const struct wire_sink *sink, enum wire_sid
     else if (f.d->open)
         lose(&f, f.d->offset, MODE_OPAQUE);
     f.d->mode = MODE_OPAQUE;
+    f.d->inner = NULL;
 }
 
 int payload_next(const uint8_t **p, const uint8_t *end_of_units, struct payload_unit *unit)

@@ -11,8 +11,11 @@
  * each line, what of it may be kept and what follows: another line, so many bytes, bytes up to the end of the stream, or
  * bytes that mean nothing to us.
  *
+ * A body may have messages of another protocol in it, and a connection may become another one's. What is found there is told as
+ * marks, which are kept (mark.h), and cost the analyzer no look at the bytes.
+ *
  * A wire_conn belongs to one thread at a time, allocates nothing but one line buffer per direction while a line is
- * incomplete, and bounds it. No input makes it fail: what cannot be framed makes the direction LOST, and it finds its place
+ * incomplete, and bounds it, and less than 400 bytes per direction once a body of it was looked into. No input makes it fail: what cannot be framed makes the direction LOST, and it finds its place
  * again at the next run of bytes that begins like a message.
  */
 #ifndef PERFSHIM_WIRE_H
@@ -24,15 +27,20 @@
 
 enum wire_side { WIRE_REQUEST, WIRE_RESPONSE };
 
-/* TLS is known by its first bytes; what follows is opaque. */
-enum wire_protocol { WIRE_UNKNOWN, WIRE_HTTP1, WIRE_RESP, WIRE_TLS, WIRE_PROTOCOLS };
-extern const char *const wire_protocol_name[WIRE_PROTOCOLS]; /* "tcp", "http/1.1", "redis", "tls" */
+/* TLS is known by its first bytes; what follows is opaque. Those from WIRE_JSONRPC on are found inside of others, and never a
+ * connection's. */
+enum wire_protocol { WIRE_UNKNOWN, WIRE_HTTP1, WIRE_RESP, WIRE_TLS, WIRE_JSONRPC, WIRE_PROTOCOLS };
+extern const char *const wire_protocol_name[WIRE_PROTOCOLS]; /* "tcp", "http/1.1", "redis", "tls", "json-rpc" */
 
 /* Exchanges of such connections are a guess. */
 static inline bool wire_protocol_guesses(enum wire_protocol p) { return p == WIRE_UNKNOWN || p == WIRE_TLS; }
 
 /* How a request is answered: by a response, by none, or by the end of the connection (or a response that refuses it). */
 enum wire_answer { ANSWER_RESPONSE, ANSWER_NONE, ANSWER_CLOSE };
+
+/* What a connection, or a response's body, can turn into. */
+enum wire_stream { WIRE_STREAM_NONE, WIRE_STREAM_EVENTS, WIRE_STREAM_WEBSOCKET };
+struct mark;
 
 /* What is known once a message's operation or status is known. Texts are borrowed for the call, not ended by NUL, and were
  * scrubbed: no query, no arguments. */
@@ -57,6 +65,11 @@ struct wire_sink {
     void (*begin)(void *context, enum wire_side side, uint64_t offset); /* of the message's first byte */
     void (*head)(void *context, enum wire_side side, const struct wire_head *head);
     void (*end)(void *context, enum wire_side side, uint64_t offset);   /* behind the message's last byte */
+    /* The response whose head was told is a stream from offset on: of events, which ends with the message; or the connection is
+     * WebSocket's for good, after the message's end. */
+    void (*stream)(void *context, enum wire_stream stream, uint64_t offset);
+    /* This was found in a body or stream (mark.h), and is whole with the byte before offset. The mark is borrowed. */
+    void (*mark)(void *context, enum wire_side side, uint64_t offset, const struct mark *mark);
     /* framing was lost at offset (a hole, or bytes that are not the protocol): an unfinished message will not end */
     void (*lost)(void *context, enum wire_side side, uint64_t offset);
     /* the allow-listed text that stands for the `stream_bytes` stream bytes before `offset` (recorder only). Several kept
@@ -65,7 +78,7 @@ struct wire_sink {
                  size_t text_bytes);
 };
 
-struct wire_conn; /* about 330 bytes */
+struct wire_conn; /* about 400 bytes */
 
 /* The caller maps directions to sides: of an accepted connection what the host reads is the request, of one that it
  * connected what it writes; where neither is known, what comes first. NULL if memory is short. */

@@ -17,6 +17,7 @@
 #define PERFSHIM_WIRE_PROTO_H
 
 #include "wire.h"
+#include "wire_inner.h"
 
 #define WIRE_LINE_MAX 8192 /* what is beyond is not looked at; framing goes on behind the line's end */
 #define WIRE_STATE_BYTES 200
@@ -35,6 +36,7 @@ enum wire_then {
     THEN_LINE,
     THEN_COUNT,  /* `count` bytes; then the protocol's `counted` is asked again */
     THEN_CLOSE,  /* the message lasts to the end of the stream */
+    THEN_STREAM, /* no message any more: the connection is the inner protocol's, from here on and for good */
     THEN_OPAQUE, /* nothing in this direction means anything to us from here on */
     THEN_LOST,   /* this is no line of the protocol */
 };
@@ -42,8 +44,11 @@ enum wire_then {
 struct wire_step {
     enum wire_then then;
     uint64_t count;
+    uint8_t tail;      /* so many of the counted bytes, the last ones, are not of the body */
     bool ends;         /* the message ended, in front of what follows */
-    bool other_opaque; /* the other direction is opaque, too, from now on */
+    bool other_too;    /* the other direction is opaque, too, from now on, or the inner protocol's */
+    bool streams;      /* what follows is a stream of events, not a message to be waited for */
+    const struct wire_inner *inner; /* looks into the bytes that follow, until the message ends; NULL: nobody does */
     bool has_head;
     struct wire_head head;
     const char *keep; /* whole lines, ends included; NULL: nothing */
@@ -74,6 +79,8 @@ struct wire_proto {
     void (*line)(void *state, enum wire_side side, const struct wire_line *line, struct wire_step *step);
     /* The counted run is over; nothing can be kept. */
     void (*counted)(void *state, enum wire_side side, struct wire_step *step);
+    /* There was this in the message that is open: may be NULL. */
+    void (*marked)(void *state, enum wire_side side, const struct mark *mark);
     /* The direction was lost: the next line will be a message's first. */
     void (*lost)(void *state, enum wire_side side);
 };

@@ -78,6 +78,7 @@ static void write_preamble(struct recorder *r)
     for (unsigned op = 0; op < OP_COUNT; op++)
         add_text(r, EVENT_op, op, ops[op]);
     add_text(r, EVENT_setting, r->capture_bytes, "capture");
+    add_text(r, EVENT_setting, 1, "marks"); /* mark.h: what has none, had none */
     add_text(r, EVENT_setting, (uint64_t)r->ring_run * r->block_bytes, "ring");
     add_text(r, EVENT_setting, (uint64_t)r->block_count * r->block_bytes, "rings");
     add_text(r, EVENT_setting, r->arena->max_stall_ms, "max_stall_ms");

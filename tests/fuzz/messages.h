@@ -8,12 +8,13 @@
 
 #include <string.h>
 
+#include "mark.h"
 #include "pipeline.h"
 #include "wire.h"
 
 #define MESSAGES_MAX 4096
 
-enum message_part { PART_BEGIN, PART_HEAD, PART_END };
+enum message_part { PART_BEGIN, PART_HEAD, PART_END, PART_MARK, PART_STREAM };
 
 struct message {
     uint8_t side, part;
@@ -94,6 +95,31 @@ static inline void messages_lost(void *context, enum wire_side side, uint64_t of
     m->lost++;
 }
 
+static inline void messages_stream(void *context, enum wire_stream stream, uint64_t offset)
+{
+    struct messages *m = context;
+
+    MUST(stream == WIRE_STREAM_WEBSOCKET ? !m->open[WIRE_RESPONSE] : m->open[WIRE_RESPONSE] && m->headed[WIRE_RESPONSE]);
+    messages_add(m, WIRE_RESPONSE, PART_STREAM, offset);
+}
+
+static inline void messages_mark(void *context, enum wire_side side, uint64_t offset, const struct mark *mark)
+{
+    struct messages *m = context;
+    char text[MARK_TEXT_MAX];
+    struct mark read;
+    uint64_t hash = offset;
+    size_t n = mark_put(text, mark);
+
+    messages_reach(m, side, offset);
+    MUST(mark_get(text, n, &read) && read.kind == mark->kind && read.id == mark->id && read.bytes == mark->bytes);
+    for (size_t i = 0; i < n; i++)
+        hash = hash * 31 + (uint8_t)text[i];
+    if (mark->kind == MARK_MISSING)
+        m->lost++;
+    messages_add(m, side, PART_MARK, hash);
+}
+
 /* Begins an empty list, and gives the sink that fills it. */
 static inline struct wire_sink messages_sink(struct messages *m)
 {
@@ -101,7 +127,23 @@ static inline struct wire_sink messages_sink(struct messages *m)
     memset(m->last, 0, sizeof m->last);
     memset(m->open, 0, sizeof m->open);
     return (struct wire_sink){.context = m, .begin = messages_begin, .head = messages_head, .end = messages_end,
-                              .lost = messages_lost};
+                              .stream = messages_stream, .mark = messages_mark, .lost = messages_lost};
+}
+
+/* Where the room for units was short, marks are left out like kept text, but a body goes on behind them. */
+static inline void messages_drop_marks(struct messages *m)
+{
+    size_t kept = 0, sure = m->sure;
+
+    for (size_t i = 0; i < m->count; i++) {
+        if (i == sure)
+            m->sure = kept;
+        if (m->list[i].part != PART_MARK)
+            m->list[kept++] = m->list[i];
+    }
+    if (sure >= m->count)
+        m->sure = kept;
+    m->count = kept;
 }
 
 /* For whoever looks into a finding (FUZZ_VERBOSE=1). */
@@ -109,7 +151,7 @@ static inline void messages_print(const struct messages *m, const char *name)
 {
     fprintf(stderr, "%s: lost %zu times, first behind message %zu\n", name, m->lost, m->sure);
     for (size_t i = 0; i < m->count; i++)
-        fprintf(stderr, "  %c %s %llu\n", "><"[m->list[i].side], (const char *[]){"begin", "head", "end"}[m->list[i].part],
+        fprintf(stderr, "  %c %s %llu\n", "><"[m->list[i].side], (const char *[]){"begin", "head", "end", "mark", "stream"}[m->list[i].part],
                 (unsigned long long)m->list[i].value);
 }
 

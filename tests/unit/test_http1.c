@@ -55,16 +55,75 @@ static void test_until_close(void **state)
     EVERY_CUT(parts, true, "> begin 0\n> head GET /\n> end 18\n< begin 0\n< head 200\n< end 56\n");
 }
 
+/* Of what is no WebSocket nothing is known. */
 static void test_upgrade(void **state)
 {
     static const struct play_part parts[] = {
-        {Q, "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n", 0},
-        {P, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello", 0},
+        {Q, "GET /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: s\r\n\r\n", 0},
+        {P, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n\x81\x05hello", 0},
         {Q, "GET /not HTTP/1.1\r\n\r\n", 0},
         {P, "HTTP/1.1 200 OK\r\n\r\n", 0},
     };
     (void)state;
-    EVERY_CUT(parts, false, "> begin 0\n> head GET /ws\n> end 83\n< begin 0\n< head 101\n< end 56\n");
+    EVERY_CUT(parts, false, "> begin 0\n> head GET /x\n> end 73\n< begin 0\n< head 101\n< end 71\n");
+}
+
+/* Who is refused goes on with HTTP. */
+static void test_upgrade_refused(void **state)
+{
+    static const struct play_part parts[] = {
+        {Q, "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 0},
+        {P, "HTTP/1.1 426 x\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nno", 0},
+        {Q, "GET /h2 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 0},
+        {P, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0},
+        {Q, "GET /3 HTTP/1.1\r\n\r\n", 0},
+        {P, "HTTP/1.1 204 x\r\n\r\n", 0},
+    };
+    (void)state;
+    EVERY_CUT(parts, false, "> begin 0\n> head GET /ws\n> end 61\n< begin 0\n< head 426\n< end 59\n"
+                            "> begin 61\n> head GET /h2\n> end 116\n< begin 59\n< head 200\n< end 99\n"
+                            "> begin 116\n> head GET /3\n> end 135\n< begin 99\n< head 204\n< end 117\n");
+}
+
+/* HTTP/2 by prior knowledge is no HTTP/1, and none of our business. */
+static void test_http2(void **state)
+{
+    static const struct play_part parts[] = {
+        {Q, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33},
+        {P, "\0\0\0\4\0\0\0\0\0", 9},
+        {Q, "\0\0\x05\1\4\0\0\0\1GET /\r\n", 16},
+    };
+    static struct wire_log log;
+    struct play p = {parts, 3, {0, 0}, 0};
+    (void)state;
+    for (p.cut[0] = 0; p.cut[0] < 58; p.cut[0]++) {
+        assert_int_equal(play_raw(&p, &log, true), WIRE_UNKNOWN);
+        assert_null(strstr(log.text, "head"));
+        char *written;
+        size_t n;
+        play_scrubbed(&p, &log, true, (struct play_limits){0, 0}, &written, &n);
+        assert_null(strstr(log.text, "head"));
+        assert_null(memmem(written, n, "PRI", 3));
+        free(written);
+    }
+}
+
+/* Expect: the body may come after the interim response, or with the head, or the request be refused. */
+static void test_expect(void **state)
+{
+    static const struct play_part parts[] = {
+        {Q, "POST /1 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", 0},
+        {P, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 x\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n", 0},
+        {Q, "ab", 0},
+        {P, "HTTP/1.1 201 x\r\nContent-Length: 0\r\n\r\n", 0},
+        {Q, "POST /2 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab", 0},
+        {P, "HTTP/1.1 417 x\r\nContent-Length: 0\r\n\r\n", 0},
+    };
+    (void)state;
+    EVERY_CUT(parts, false, "> begin 0\n> head POST /1\n< begin 0\n< head 100 interim\n< end 25\n< begin 25\n"
+                            "< head 102 interim\n< end 43\n< begin 43\n< head 103 interim\n< end 74\n> end 63\n"
+                            "< begin 74\n< head 201\n< end 111\n> begin 63\n> head POST /2\n> end 126\n"
+                            "< begin 111\n< head 417\n< end 148\n");
 }
 
 static void test_connect(void **state)
@@ -80,6 +139,49 @@ static void test_connect(void **state)
     (void)state;
     EVERY_CUT(parts, false, "> begin 0\n> head CONNECT *\n> end 34\n< begin 0\n< head 407\n< end 42\n"
                             "> begin 34\n> head CONNECT *\n> end 60\n< begin 42\n< head 200\n< end 89\n");
+}
+
+/* With any bytes missing, or without any payload as of sendfile's, the next exchange is found again. */
+static void test_found_again(void **state)
+{
+    static const char *const messages[][2] = {
+        {"POST /1 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: t\r\n\r\n"},
+        {"PUT /2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", "HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\nnot found"},
+        {"GET /3 HTTP/1.1\r\n\r\n", "HTTP/1.1 204 x\r\n\r\n"},
+    };
+    static struct wire_log log;
+    (void)state;
+    for (unsigned side = 0; side < 2; side++) {
+        size_t n = strlen(messages[0][side]) + strlen(messages[1][side]);
+        for (size_t from = 0; from < n; from++) {
+            for (size_t bytes = 1; bytes < 70; bytes++) {
+                struct wire_sink sink = log_sink(&log);
+                struct wire_conn *c = wire_new();
+                size_t at[2] = {0, 0};
+                wire_bytes(c, &sink, Q, (const uint8_t *)"GET /0 HTTP/1.1\r\n\r\n", 19);
+                wire_bytes(c, &sink, P, (const uint8_t *)"HTTP/1.1 204 x\r\n\r\n", 18);
+                for (unsigned i = 0; i < 3; i++) {
+                    for (unsigned s = 0; s < 2; s++) {
+                        const char *text = messages[i][s];
+                        size_t length = strlen(text), start = at[s], first = length, last = length;
+                        at[s] += length;
+                        if (s == side && i < 2 && from < at[s] && from + bytes > start) {
+                            first = from > start ? from - start : 0;
+                            last = from + bytes < at[s] ? from + bytes - start : length;
+                        }
+                        wire_bytes(c, &sink, s, (const uint8_t *)text, first);
+                        if (last > first)
+                            wire_hole(c, &sink, s, last - first);
+                        wire_bytes(c, &sink, s, (const uint8_t *)text + last, length - last);
+                    }
+                }
+                const char *last = strstr(log.text, "> head GET /3\n> end");
+                assert_non_null(last);
+                assert_non_null(strstr(last, "< head 204\n< end"));
+                wire_free(c);
+            }
+        }
+    }
 }
 
 static void test_targets(void **state)
@@ -254,6 +356,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keep_alive),    cmocka_unit_test(test_pipelining),   cmocka_unit_test(test_chunked),
         cmocka_unit_test(test_until_close),   cmocka_unit_test(test_upgrade),      cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_upgrade_refused), cmocka_unit_test(test_http2),      cmocka_unit_test(test_expect),
+        cmocka_unit_test(test_found_again),
         cmocka_unit_test(test_targets),       cmocka_unit_test(test_capture_limit), cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_hostile),       cmocka_unit_test(test_deep_pipeline), cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_kept),

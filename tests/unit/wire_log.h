@@ -6,6 +6,8 @@
  *     > begin 0          of a request, at stream offset 0        < for responses
  *     > head GET /x
  *     > end 18
+ *     < events 60        what follows is a stream
+ *     > mark 90 c7 add   as it is kept (mark.h)
  */
 #ifndef PERFSHIM_WIRE_LOG_H
 #define PERFSHIM_WIRE_LOG_H
@@ -18,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "mark.h"
 #include "scrub.h"
 #include "wire.h"
 
@@ -77,11 +80,26 @@ static inline void log_head(void *log, enum wire_side side, const struct wire_he
                  head->pushed ? " pushed" : "", head->queued ? " queued" : "");
 }
 
+/* As it stands in a trace; hashes are those of one run only. */
+static inline void log_mark(void *log, enum wire_side side, uint64_t offset, const struct mark *mark)
+{
+    char text[MARK_TEXT_MAX];
+    size_t n = mark_put(text, mark);
+
+    log_line(log, side, "mark %llu %.*s", (unsigned long long)offset, (int)n, text);
+}
+
+static inline void log_stream(void *log, enum wire_stream stream, uint64_t offset)
+{
+    log_line(log, WIRE_RESPONSE, "%s %llu\n", stream == WIRE_STREAM_EVENTS ? "events" : "websocket", (unsigned long long)offset);
+}
+
 static inline struct wire_sink log_sink(struct wire_log *log)
 {
     log->used = 0;
     log->text[0] = 0;
-    return (struct wire_sink){.context = log, .begin = log_begin, .head = log_head, .end = log_end, .lost = log_lost};
+    return (struct wire_sink){.context = log, .begin = log_begin, .head = log_head, .end = log_end, .stream = log_stream,
+                              .mark = log_mark, .lost = log_lost};
 }
 
 static inline size_t play_bytes(const struct play_part *part) { return part->n ? part->n : strlen(part->bytes); }
