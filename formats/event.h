@@ -121,6 +121,7 @@ enum {
     IO_ERRQUEUE = 16,
     IO_POSITIONED = 32, /* pread and the like: offset is the file's */
     IO_OOB = 64,        /* urgent data: what comes in is not in the stream */
+    IO_FLAGS_END = 128, /* no bit is as high as this */
 };
 
 /* Bits of stack.flags: what is wrong with it. */

@@ -103,12 +103,12 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
     struct event_io *io = &e->u.io;
     uint32_t desc = (uint32_t)io->desc;
 
-    e->data = NULL;
+    const uint8_t *bytes = e->data;
     uint32_t captured = e->data_bytes;
+    e->data = NULL;
     e->data_bytes = 0;
     if (!(io->flags & IO_STREAM) || io->flags & IO_PEEK || !desc)
         return;
-    const uint8_t *bytes = (const uint8_t *)(uintptr_t)e->u.field[EVENT_FIELDS - 1];
     struct role_slot *slot = role_slot(d, desc);
     slot->used = d->closes;
     if ((int64_t)io->bytes == 0 && io->dir == 0 && io->asked > 0)
@@ -301,6 +301,45 @@ static bool unpack_short(const struct arena_record *record, uint32_t words, stru
     return true;
 }
 
+/* The short record of a read or write, of `words` words: false if they cannot be all of it. */
+static bool unpack_io(const struct arena_record *record, uint32_t words, struct event *e)
+{
+    struct event_io *io = &e->u.io;
+    struct arena_io in;
+
+    if (words < ARENA_IO_WORDS)
+        return false;
+    memcpy(&in, record->field, sizeof in);
+    bool ledger = in.has & ARENA_IO_LEDGER, rx = in.has & ARENA_IO_RX;
+    uint32_t change[4] = {0}, more = 2 * ledger + rx;
+    const uint64_t *at = record->field + sizeof in / 8;
+    if (words < ARENA_IO_WORDS + more)
+        return false;
+    if (ledger)
+        memcpy(change, at, sizeof change);
+    *io = (struct event_io){
+        .desc = in.desc,
+        .fd = (uint64_t)(int64_t)in.fd,
+        .op = in.op,
+        .dir = in.has & ARENA_IO_OUT ? 1 : 0,
+        .offset = in.offset,
+        .bytes = (uint64_t)(int64_t)in.bytes,
+        .asked = in.asked,
+        .duration = in.duration,
+        .flags = in.flags,
+        .alloc_count = change[0],
+        .alloc_bytes = change[1],
+        .free_count = change[2],
+        .free_bytes = change[3],
+        .rx_ns = rx ? at[more - 1] : EVENT_UNKNOWN,
+    };
+    uint32_t room = (words - (uint32_t)ARENA_IO_WORDS - more) * 8, bytes = *(const volatile uint32_t *)&record->detail;
+    e->type = EVENT_io;
+    e->data_bytes = bytes <= room ? bytes : room;
+    e->data = (const uint8_t *)(at + more);
+    return true;
+}
+
 /* False if the record makes no sense. */
 static bool unpack(const struct arena_record *record, uint32_t words, struct event *e)
 {
@@ -308,6 +347,8 @@ static bool unpack(const struct arena_record *record, uint32_t words, struct eve
 
     e->data = NULL;
     e->data_bytes = 0;
+    if (e->type == ARENA_IO)
+        return unpack_io(record, words, e);
     if (unpack_short(record, words, e))
         return true;
     if (e->type >= 32 || !event_table[e->type].name)
@@ -319,8 +360,6 @@ static bool unpack(const struct arena_record *record, uint32_t words, struct eve
     memcpy(e->u.field, record->field, fields * sizeof *e->u.field);
     e->data_bytes = data_bytes <= room ? data_bytes : room;
     e->data = e->data_bytes ? (const uint8_t *)(record->field + fields) : NULL;
-    if (e->type == EVENT_io)
-        e->u.field[EVENT_FIELDS - 1] = (uintptr_t)e->data; /* scrub_io takes it from there */
     return true;
 }
 
