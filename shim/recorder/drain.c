@@ -72,9 +72,11 @@ static struct role_slot *role_slot(struct drain *d, uint32_t desc)
 }
 
 /* A description may outlive one process's close: a child that inherited it goes on. So its framing is forgotten only after
- * many other closes without a use. */
+ * many other closes without a use. Of what has none, files above all, there may be a close for each request. */
 static void note_close(struct drain *d, uint32_t desc)
 {
+    if (!scrub_knows(d->r->scrub, desc))
+        return;
     uint32_t place = d->closes % CLOSED_KEPT, old = d->closed[place];
 
     if (d->closes >= CLOSED_KEPT && old) {
@@ -230,8 +232,9 @@ static bool settle(struct drain *d, struct cursor *c)
 {
     while (c->position < c->end) {
         const struct arena_record *record = record_at(c);
-        c->words = *(const volatile uint16_t *)&record->words;
-        c->type = *(const volatile uint16_t *)&record->type;
+        uint32_t head = *(const volatile uint32_t *)record; /* type and words */
+        c->type = (uint16_t)head;
+        c->words = head >> 16;
         bool sound = is_sound(c, c->words);
         if (sound && c->type && c->type != ARENA_SWITCH && c->words >= ARENA_RECORD_WORDS) {
             c->time = record->time;

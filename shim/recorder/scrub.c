@@ -353,6 +353,8 @@ void scrub_close(struct scrub *s, uint32_t desc)
         entry_remove(s, e);
 }
 
+bool scrub_knows(const struct scrub *s, uint32_t desc) { return desc && entry_at(s, desc)->desc; }
+
 uint32_t scrub_pending(const struct scrub *s, uint32_t desc)
 {
     const struct entry *e = desc ? entry_at(s, desc) : NULL;
