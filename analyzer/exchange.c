@@ -14,6 +14,7 @@
 #include "attribution.h"
 #include "conn.h"
 #include "flight.h"
+#include "wire_memo.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -54,6 +55,7 @@ struct exchange_table {
     struct attribution *attribution;
     struct flight_pool pool;
     struct wire_sink sink;
+    struct wire_memo *memo;
     struct exchange_stats stats;
     uint64_t in_flight; /* requests of a known route without a complete response */
     bool short_of_memory;
@@ -326,6 +328,8 @@ static void feed_units(struct exchange_table *x, struct connection *c, enum wire
     struct payload_unit unit;
     int got = 0;
 
+    for (const uint8_t *behind; p && (behind = wire_head_units(c->wire, x->memo, &x->sink, side, p, end, &left));)
+        p = behind;
     while (p && left && (got = payload_next(&p, end, &unit)) > 0) {
         if (unit.stream_bytes > left)
             unit = (struct payload_unit){.kind = PAYLOAD_HOLE, .stream_bytes = left};
@@ -546,7 +550,8 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
     x->sink = (struct wire_sink){.context = x, .begin = on_begin, .head = on_head, .end = on_end, .lost = on_lost};
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
-    if (!x->conns || !x->attribution) {
+    x->memo = wire_memo_new();
+    if (!x->conns || !x->attribution || !x->memo) {
         exchange_table_free(x);
         return NULL;
     }
@@ -559,6 +564,7 @@ void exchange_table_free(struct exchange_table *x)
         return;
     attribution_free(x->attribution);
     conn_table_free(x->conns);
+    wire_memo_free(x->memo);
     flight_pool_reset(&x->pool);
     free(x);
 }

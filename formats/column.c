@@ -414,9 +414,16 @@ static inline bool take_varint(struct column_cursor *column, uint64_t *v)
 {
     const uint8_t *p = column->p;
 
-    if (p < column->end && *p < 0x80) { /* most numbers are one byte */
-        *v = *p;
+    if (__builtin_expect(column->end - p < 2, 0))
+        return take_long_varint(column, v);
+    if (p[0] < 0x80) { /* most numbers are one byte, nearly all others two */
+        *v = p[0];
         column->p = p + 1;
+        return true;
+    }
+    if (p[1] < 0x80) {
+        *v = (p[0] & 0x7fu) | (uint32_t)p[1] << 7;
+        column->p = p + 2;
         return true;
     }
     return take_long_varint(column, v);
