@@ -472,6 +472,7 @@ static void open_rings(struct drain *d)
 
     d->live = 0;
     d->until_ticks = clock_ticks();
+    r->waiting_bytes = 0;
     for (uint32_t i = 0; i < high && i < r->thread_capacity; i++) {
         struct guest *g = &r->guests[i];
         if (!g->known)
@@ -485,6 +486,8 @@ static void open_rings(struct drain *d)
             g->track.lost++;
             c.position = c.end = head & ~7ull;
         }
+        if (c.end - c.position > r->waiting_bytes)
+            r->waiting_bytes = c.end - c.position;
         find_ring(r, &c);
         if (settle(d, &c))
             d->heap[d->live++] = c;

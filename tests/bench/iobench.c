@@ -7,7 +7,9 @@
  *
  * The bytes are HTTP requests, so that the recorder wants all of them. Without --tcp they go over a pair of local sockets.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
