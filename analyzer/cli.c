@@ -70,6 +70,7 @@ static const struct option_row options[] = {
      "of --folded: live (the default), allocated, temporary,\ngrowth (an hour) or peak", " live allocated temporary growth peak "},
     {"unit", 0, EXPORT, TEXT, offsetof(struct cli, unit), "UNIT", "of --folded: bytes (the default) or count", " bytes count "},
     {"pprof", 0, EXPORT, TEXT, offsetof(struct cli, pprof), "OUT", "write a profile for pprof (profile.proto, gzip)", NULL},
+    {"columns", 0, INFO, SWITCH, offsetof(struct cli, columns), NULL, "show how many bytes each column of the file takes", NULL},
     {"maps", 0, SITES, TEXT, offsetof(struct cli, maps), "DIR", "take the names of JIT code from DIR/perf-PID.map\nand DIR/jit-PID.dump", NULL},
     {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL, "exit with 3 if the trace is truncated or lost events", NULL},
     {"help", 'h', ALL, SWITCH, offsetof(struct cli, help), NULL, "print this help", NULL},

@@ -35,6 +35,7 @@ struct cli {
     const char *maps;  /* directory of the lists of JITs; NULL: not given */
     const char *folded, *pprof; /* of `export`: files to write, "-": standard output; NULL: not given */
     const char *value, *unit;   /* of `export --folded`: live, allocated, temporary, growth or peak; bytes or count; NULL: not given */
+    bool columns; /* of `info` */
     bool strict;  /* CLI_INCOMPLETE rather than a report that is silent towards scripts */
     bool help;    /* command says of what; NULL: of the program */
     bool version;
