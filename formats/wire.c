@@ -393,6 +393,22 @@ static void on_whole(struct feed *f, size_t used, struct wire_step *step, const 
     then(f, step);
 }
 
+/* Takes a head that was met before. */
+static size_t feed_met(struct feed *f, const char *bytes, size_t n)
+{
+    const struct wire_proto *protocol = protocols[f->c->protocol];
+
+    if (!f->sink->memo || !protocol->head_ends_empty)
+        return 0;
+    const struct wire_memo_head *head = wire_memo_bytes(f->sink->memo, protocol, f->c->state, f->side, bytes, n);
+    if (!head)
+        return 0;
+    struct wire_step step = head->step; /* it moves along in what is kept */
+    memcpy(f->c->state, head->state, sizeof head->state);
+    on_whole(f, head->stream_bytes, &step, head->part);
+    return head->stream_bytes;
+}
+
 /* Takes messages, or their heads, as long as they are whole and simple: gives how many bytes those were. */
 static size_t feed_whole(struct feed *f, const char *bytes, size_t n)
 {
@@ -405,6 +421,10 @@ static size_t feed_whole(struct feed *f, const char *bytes, size_t n)
         return 0;
     const struct wire_proto *protocol = protocols[f->c->protocol];
     while (used < n && f->d->mode == MODE_START) {
+        size_t met = feed_met(f, bytes + used, n - used);
+        used += met;
+        if (met)
+            continue;
         wire_step_begin(&step, scratch);
         size_t message = protocol->whole(f->c->state, f->side, bytes + used, n - used, &step, parts);
         if (!message)

@@ -43,6 +43,7 @@ struct wire_head {
  * headed and ended, in this order, or lost; it begins with its first byte, maybe before the protocol is known. */
 struct wire_sink {
     void *context;
+    struct wire_memo *memo; /* wire_memo.h: of raw bytes; NULL: none */
     void (*begin)(void *context, enum wire_side side, uint64_t offset); /* of the message's first byte */
     void (*head)(void *context, enum wire_side side, const struct wire_head *head);
     void (*end)(void *context, enum wire_side side, uint64_t offset);   /* behind the message's last byte */

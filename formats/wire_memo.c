@@ -9,19 +9,24 @@
 #include <string.h>
 
 #define ENTRIES 128
-#define UNITS_MAX 384
+#define KEY_MAX 384
+#define CREDIT_MAX 256 /* so many misses in a row are borne */
+#define TRY_EVERY 16   /* head when the credit is used up */
 
 struct entry {
     const struct wire_proto *protocol;
-    uint16_t bytes; /* of `units`; 0: free */
+    uint16_t bytes; /* of `key`; 0: free */
     uint8_t side;
+    bool raw;                         /* the key is bytes of the connection, not units */
     uint8_t before[WIRE_STATE_BYTES]; /* the protocol's state in front of the head */
-    uint8_t units[UNITS_MAX];         /* of the call, from the head on */
+    uint8_t key[KEY_MAX];             /* all that the call has, from the head on */
     struct wire_memo_head head;
     char text[WIRE_SCRATCH_BYTES], scratch[WIRE_SCRATCH_BYTES];
 };
 
 struct wire_memo {
+    int credit; /* what looking was worth lately */
+    uint32_t turn;
     struct entry entry[ENTRIES];
 };
 
@@ -37,7 +42,7 @@ static struct entry *entry_of(struct wire_memo *memo, const uint8_t *p, size_t n
         hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
         hash ^= hash >> 29;
     }
-    return &memo->entry[hash % ENTRIES];
+    return &memo->entry[(hash >> 16) % ENTRIES];
 }
 
 /* Puts the head's text together from its units: gives how many bytes it has, 0 if something unusual is among them. */
@@ -61,34 +66,57 @@ static size_t gather(struct entry *e, const uint8_t *p, const uint8_t *end)
     return 0;
 }
 
-static bool learn(struct entry *e, const struct wire_proto *protocol, const uint8_t *state, enum wire_side side, const uint8_t *p,
-                  size_t n)
+/* Has the protocol take the text, which is all of a head if `exact`. */
+static bool take(struct entry *e, const char *text, size_t bytes, bool exact)
 {
-    struct wire_part parts[WIRE_PARTS_MAX + 1];
+    wire_step_begin(&e->head.step, e->scratch);
+    size_t taken = e->protocol->whole(e->head.state, e->side, text, bytes, &e->head.step, e->head.part);
+    if (e->raw)
+        e->head.stream_bytes = taken;
+    return exact ? taken == bytes : taken > 0;
+}
 
-    e->bytes = 0;
-    size_t bytes = gather(e, p, p + n);
-    if (!bytes)
-        return false;
+static bool learn(struct entry *e, const uint8_t *state, const uint8_t *p, size_t n)
+{
+    memcpy(e->key, p, n);
     memcpy(e->before, state, sizeof e->before);
     memcpy(e->head.state, state, sizeof e->before);
-    wire_step_begin(&e->head.step, e->scratch);
-    if (protocol->whole(e->head.state, side, e->text, bytes, &e->head.step, parts) != bytes)
-        return false;
+    if (e->raw)
+        return take(e, (const char *)e->key, n, false);
+    size_t bytes = gather(e, p, p + n);
+    return bytes && take(e, e->text, bytes, true);
+}
+
+static bool is_worth_it(struct wire_memo *memo) { return memo->credit >= 0 || memo->turn++ % TRY_EVERY == 0; }
+
+static const struct wire_memo_head *find(struct wire_memo *memo, const struct wire_proto *protocol, const uint8_t *state,
+                                         enum wire_side side, bool raw, const uint8_t *p, size_t n)
+{
+    struct entry *e = entry_of(memo, p, n);
+
+    if (e->bytes == n && e->side == side && e->raw == raw && e->protocol == protocol &&
+        memcmp(e->before, state, sizeof e->before) == 0 && memcmp(e->key, p, n) == 0) {
+        memo->credit += memo->credit < CREDIT_MAX;
+        return &e->head;
+    }
+    memo->credit -= memo->credit >= 0;
     e->protocol = protocol;
     e->side = (uint8_t)side;
-    memcpy(e->units, p, n);
-    e->bytes = (uint16_t)n;
-    return true;
+    e->raw = raw;
+    e->bytes = learn(e, state, p, n) ? (uint16_t)n : 0;
+    return e->bytes ? &e->head : NULL;
 }
 
 const struct wire_memo_head *wire_memo_head(struct wire_memo *memo, const struct wire_proto *protocol,
                                             const uint8_t state[WIRE_STATE_BYTES], enum wire_side side, const uint8_t *p, size_t n)
 {
-    if (n > UNITS_MAX)
+    return n && n <= KEY_MAX ? find(memo, protocol, state, side, false, p, n) : NULL;
+}
+
+const struct wire_memo_head *wire_memo_bytes(struct wire_memo *memo, const struct wire_proto *protocol,
+                                             const uint8_t state[WIRE_STATE_BYTES], enum wire_side side, const char *p, size_t n)
+{
+    if (!n || n > KEY_MAX || !is_worth_it(memo))
         return NULL;
-    struct entry *e = entry_of(memo, p, n);
-    bool known = e->bytes == n && e->side == side && e->protocol == protocol &&
-                 memcmp(e->before, state, sizeof e->before) == 0 && memcmp(e->units, p, n) == 0;
-    return known || learn(e, protocol, state, side, p, n) ? &e->head : NULL;
+    return find(memo, protocol, state, side, true, (const uint8_t *)p, n);
 }

@@ -24,7 +24,7 @@
 #define SLEEP_LEAST_NS 500000
 #define WATCH_NS 25000000
 #define GAUGE_NS 1000000000
-#define HURRY_BUSY 0.3 /* share of a processor from which the server needs it more than the file its size */
+#define HURRY_BUSY 0.2 /* share of a processor from which the server needs it more than the file its size */
 #define FLUSH_NS TRACK_HASTY_NS
 
 static struct arena_header *map_arena(int fd)
