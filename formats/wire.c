@@ -376,7 +376,7 @@ static bool detect_whole(struct feed *f, const char *bytes, size_t n)
 }
 
 /* What the protocol took of the message that begins here. */
-static void on_whole(struct feed *f, size_t used, struct wire_step *step, const struct wire_part *part)
+static inline __attribute__((always_inline)) void on_whole(struct feed *f, size_t used, struct wire_step *step, const struct wire_part *part)
 {
     struct direction *d = f->d;
     uint64_t behind = d->offset + used;
@@ -394,13 +394,10 @@ static void on_whole(struct feed *f, size_t used, struct wire_step *step, const 
 }
 
 /* Takes a head that was met before. */
-static size_t feed_met(struct feed *f, const char *bytes, size_t n)
+static __attribute__((noinline)) size_t feed_met(struct feed *f, const struct wire_proto *protocol, const char *bytes, size_t n)
 {
-    const struct wire_proto *protocol = protocols[f->c->protocol];
-
-    if (!f->sink->memo || !protocol->head_ends_empty)
-        return 0;
     const struct wire_memo_head *head = wire_memo_bytes(f->sink->memo, protocol, f->c->state, f->side, bytes, n);
+
     if (!head)
         return 0;
     struct wire_step step = head->step; /* it moves along in what is kept */
@@ -420,8 +417,9 @@ static size_t feed_whole(struct feed *f, const char *bytes, size_t n)
     if (!f->c->protocol && !detect_whole(f, bytes, n))
         return 0;
     const struct wire_proto *protocol = protocols[f->c->protocol];
+    bool may_be_met = f->sink->memo && protocol->head_ends_empty;
     while (used < n && f->d->mode == MODE_START) {
-        size_t met = feed_met(f, bytes + used, n - used);
+        size_t met = may_be_met ? feed_met(f, protocol, bytes + used, n - used) : 0;
         used += met;
         if (met)
             continue;
