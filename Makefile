@@ -216,11 +216,12 @@ check-hosts:
 	$(Q)O=$(abspath $(O)) TEST_TIMEOUT_S=900 prove --timer tests/t/hosts_*.t
 	$(Q)O=$(abspath $(O)) scripts/check-hosts
 
-## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench)
+## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench, scripts/bench-io)
 bench:
 	$(Q)scripts/deps build test
 	$(Q)$(MAKE) $(PARTS) programs-built
 	$(Q)O=$(abspath $(O)) scripts/bench
+	$(Q)O=$(abspath $(O)) scripts/bench-io
 
 ## calibrate: how often verdicts on memory are wrong, on series of known truth (CASES=1000 of each shape, SEED=1)
 CASES ?= 1000

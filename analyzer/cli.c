@@ -77,6 +77,7 @@ static const struct option_row options[] = {
      "of --folded: live (the default), allocated, temporary,\ngrowth (an hour) or peak", " live allocated temporary growth peak "},
     {"unit", 0, EXPORT, TEXT, offsetof(struct cli, unit), "UNIT", "of --folded: bytes (the default) or count", " bytes count "},
     {"pprof", 0, EXPORT, TEXT, offsetof(struct cli, pprof), "OUT", "write a profile for pprof (profile.proto, gzip)", NULL},
+    {"columns", 0, INFO, SWITCH, offsetof(struct cli, columns), NULL, "show how many bytes each column of the file takes", NULL},
     {"maps", 0, SITES, TEXT, offsetof(struct cli, maps), "DIR", "take the names of JIT code from DIR/perf-PID.map\nand DIR/jit-PID.dump", NULL},
     {"leak-mb", 0, REPORT, AMOUNT, offsetof(struct cli, leak_mb), "MB", "of growth an hour, from which on memory is a LEAK (50)", NULL},
     {"monitor-mb", 0, REPORT, AMOUNT, offsetof(struct cli, monitor_mb), "MB", "of growth an hour, up to which memory is NORMAL (10)", NULL},

@@ -44,6 +44,7 @@ struct cli {
     int64_t since_ns, until_ns; /* from the trace's start: what is judged, or dumped; INT64_MIN, INT64_MAX: not given */
     int64_t warm_up_ns;         /* of what is judged; -1: not given */
     bool exchanges; /* of `dump`: those, not events */
+    bool columns; /* of `info` */
     bool strict;  /* CLI_INCOMPLETE rather than a report that is silent towards scripts */
     bool help;    /* command says of what; NULL: of the program */
     bool version;

@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "escape.h"
 #include "event.h"
+#include "info_columns.h"
 #include "merge.h"
 #include "process.h"
 #include "progress.h"
@@ -263,6 +264,10 @@ int cmd_info(const struct cli *c)
         count_chunks(&info, r);
         print_info(&info, r);
         code = cli_completeness(c, r, lost_events(&info));
+        if (c->columns && info_columns_print(r, &e) < 0) {
+            error_print(&e, c->file);
+            code = CLI_UNUSABLE;
+        }
     } else {
         error_print(&e, c->file);
     }

@@ -22,6 +22,7 @@
 #include "tlsuse.h"
 #include "link.h"
 #include "stream.h"
+#include "wire_memo.h"
 
 #define RX_MAX_NS 3600000000000ull /* what is further back was told by a clock that was set */
 
@@ -83,6 +84,7 @@ struct exchange_table {
     struct link_table *links;
     struct flight_pool pool;
     struct wire_sink sink;
+    struct wire_memo *memo;
     struct exchange_stats stats;
     struct connstat connstat;
     struct descsite_table *descsites; /* of conns */
@@ -579,6 +581,8 @@ static void feed_units(struct exchange_table *x, struct connection *c, enum wire
     struct payload_unit unit;
     int got = 0;
 
+    for (const uint8_t *behind; p && (behind = wire_head_units(c->wire, x->memo, &x->sink, side, p, end, &left));)
+        p = behind;
     while (p && (got = payload_next(&p, end, &unit)) > 0) {
         if (unit.stream_bytes > left && !left)
             break;
@@ -876,9 +880,10 @@ struct exchange_table *exchange_table_new(struct route_table *routes)
     x->conns = conn_table_new(on_gone, x);
     x->attribution = attribution_new(&x->pool);
     x->tls = tlsuse_table_new();
+    x->memo = wire_memo_new();
     x->upstream = upstream_table_new();
     x->links = x->upstream ? link_table_new(&x->pool, x->upstream) : NULL;
-    if (!x->conns || !x->attribution || !x->tls || !x->links) {
+    if (!x->conns || !x->attribution || !x->tls || !x->links || !x->memo) {
         exchange_table_free(x);
         return NULL;
     }
@@ -897,6 +902,7 @@ void exchange_table_free(struct exchange_table *x)
     link_table_free(x->links);
     upstream_table_free(x->upstream);
     stream_table_reset(&x->streams);
+    wire_memo_free(x->memo);
     flight_pool_reset(&x->pool);
     concurrency_free(&x->concurrency);
     free(x);

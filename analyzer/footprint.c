@@ -52,6 +52,8 @@ void footprint_free(struct footprint *f)
 /* Hosts are sorted by serial, which is nearly the order in which they appear. */
 static struct footprint_host *host_of(struct footprint *f, uint32_t serial, int64_t time_ns)
 {
+    if (f->near < f->count && f->host[f->near].serial == serial)
+        return &f->host[f->near];
     size_t low = 0, high = f->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -60,6 +62,7 @@ static struct footprint_host *host_of(struct footprint *f, uint32_t serial, int6
         else
             high = middle;
     }
+    f->near = low;
     if (low < f->count && f->host[low].serial == serial)
         return &f->host[low];
     if (f->count == f->room) {

@@ -70,6 +70,7 @@ struct footprint_window {
 
 struct footprint {
     struct footprint_host *host;
+    size_t near; /* where the last one that was asked for is, or was */
     size_t count, room;
     struct footprint_sum live, rss, fds, threads;
     struct series work;      /* finished exchanges */

@@ -60,11 +60,11 @@ int series_set(struct series *s, int64_t time_ns, double value)
     }
     s->peak = fmax(s->peak, value);
     uint64_t since = time_ns > s->start_ns ? (uint64_t)time_ns - (uint64_t)s->start_ns : 0;
-    while (since / (uint64_t)s->width_ns >= SERIES_BUCKETS)
+    while (since / SERIES_BUCKETS >= (uint64_t)s->width_ns)
         merge_pairs(s);
 
-    size_t i = since / (uint64_t)s->width_ns;
-    if (i >= s->count) {
+    if (since >= s->count * (uint64_t)s->width_ns) {
+        size_t i = since / (uint64_t)s->width_ns;
         if (grow(s, i + 1))
             return -1;
         double held = s->bucket[s->count - 1].last;

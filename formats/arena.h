@@ -254,6 +254,8 @@ struct arena_record {
     uint64_t field[];
 };
 #define ARENA_RECORD_WORDS 2 /* without fields */
+/* The first word of one: type, words and detail. */
+#define ARENA_HEAD(type, words, detail) ((uint64_t)(type) | (uint64_t)(words) << 16 | (uint64_t)(detail) << 32)
 
 /*
  * Heap events are by far the most, so they are shorter: an alloc of ARENA_ALLOC_WORDS has its pointer, and its size and stack in
@@ -269,6 +271,28 @@ struct arena_record {
 #define ARENA_ALLOC_DETAIL(op, shift, slack)                                                                              \
     ((uint32_t)(op) | (uint32_t)(shift) << ARENA_ALLOC_OP_BITS |                                                          \
      (uint32_t)(slack) << (ARENA_ALLOC_OP_BITS + ARENA_ALLOC_SHIFT_BITS))
+
+/*
+ * Reads and writes come next. Their short record is of a type of its own: the header, whose detail is the size of the payload, a struct
+ * arena_io, four counts of 32 bits if the ledger has changed, the time of receipt (8 bytes) if it is known, and the payload. A
+ * read or write with a number that does not fit is an ordinary record.
+ */
+#define ARENA_IO 0xfffe
+struct arena_io {
+    uint32_t desc;
+    int32_t fd;
+    int32_t bytes;
+    uint32_t asked;
+    uint64_t offset;
+    uint32_t duration;
+    uint16_t op;
+    uint8_t flags; /* IO_* of event.h */
+    uint8_t has;   /* ARENA_IO_* */
+};
+#define ARENA_IO_WORDS (ARENA_RECORD_WORDS + sizeof(struct arena_io) / 8)
+#define ARENA_IO_OUT 1u    /* dir is 1 */
+#define ARENA_IO_LEDGER 2u /* in the order of events.def */
+#define ARENA_IO_RX 4u
 
 /* Fields: the first block of the thread's next ring, and how many blocks. */
 #define ARENA_SWITCH 0xffff

@@ -11,24 +11,30 @@
 #include "trace.h"
 #include "varint.h"
 
+/* Most fields of most events have the same code of one byte, again and again. Such codes are owed: they are written when another
+ * comes, or at the end. */
 struct buffer {
     uint8_t *start;
     size_t used, size;
+    uint32_t owed;
 };
 
 struct column_writer {
     uint32_t events;
-    size_t bytes;
+    size_t bytes; /* of the content, but for the latest fields of each type: COUNTED_LATE_MAX at most */
     uint64_t first_ticks, min_ticks, last_ticks, max_ticks;
     struct buffer types, time, out;
     struct buffer field[EVENT_TYPES][EVENT_FIELDS];
     struct buffer data[EVENT_TYPES];
     uint64_t previous[EVENT_TYPES][EVENT_FIELDS];
     uint32_t room[EVENT_TYPES]; /* events of the type for which all its field columns have room */
+    size_t counted[EVENT_TYPES]; /* bytes of the type's field columns that are in `bytes` */
     bool occurs[EVENT_TYPES];
 };
 
-#define ROOM_EVENTS 64 /* made room for at a time, so that the columns are looked at once for so many events */
+#define ROOM_EVENTS 64u /* made room for at a time, so that the columns are looked at once for so many events */
+#define COUNTED_LATE_MAX (EVENT_TYPES * ROOM_EVENTS * EVENT_FIELDS * VARINT_MAX_BYTES)
+_Static_assert(COUNTED_LATE_MAX < TRACE_CHUNK_MAX_RAW / 4, "most of a chunk is left for what is counted");
 
 static __attribute__((noinline)) bool buffer_grow(struct buffer *b, size_t more)
 {
@@ -51,6 +57,22 @@ static inline bool buffer_reserve(struct buffer *b, size_t more)
 static inline void buffer_varint(struct buffer *b, uint64_t v) /* room is reserved */
 {
     b->used = (size_t)(varint_put(b->start + b->used, v) - b->start);
+}
+
+/* The code of 0, of -1, of no change. */
+static inline uint8_t usual_code(enum field_coding coding) { return coding == CODING_SIGNED; }
+
+/* Writes what is owed; there is room, and for eight bytes more. */
+static inline void settle(struct buffer *b, enum field_coding coding)
+{
+    const uint64_t codes = UINT64_C(0x0101010101010101) * usual_code(coding);
+
+    if (b->owed <= sizeof codes)
+        memcpy(b->start + b->used, &codes, sizeof codes);
+    else
+        memset(b->start + b->used, usual_code(coding), b->owed);
+    b->used += b->owed;
+    b->owed = 0;
 }
 
 static bool buffer_append(struct buffer *b, const struct buffer *part)
@@ -84,48 +106,72 @@ void column_writer_free(struct column_writer *w)
     free(w);
 }
 
-static bool reserve_event(struct column_writer *w, const struct event *e, const struct event_info *info)
+#define SETTLE_BYTES 8 /* that settle may write beyond */
+
+/* Makes room for ROOM_EVENTS more of the type, and counts what its columns have. */
+static __attribute__((noinline)) bool make_room(struct column_writer *w, unsigned type, const struct event_info *info)
 {
-    if (info->has_data && !buffer_reserve(&w->data[e->type], VARINT_MAX_BYTES + e->data_bytes))
-        return false;
-    if (w->room[e->type] > 0)
-        return buffer_reserve(&w->types, 1) && buffer_reserve(&w->time, VARINT_MAX_BYTES);
-    for (unsigned f = 0; f < info->fields; f++)
-        if (!buffer_reserve(&w->field[e->type][f], ROOM_EVENTS * VARINT_MAX_BYTES))
+    size_t bytes = 0;
+
+    for (unsigned f = 0; f < info->fields; f++) {
+        struct buffer *b = &w->field[type][f];
+        if (!buffer_reserve(b, b->owed + ROOM_EVENTS * VARINT_MAX_BYTES + SETTLE_BYTES))
             return false;
-    w->room[e->type] = ROOM_EVENTS;
-    return buffer_reserve(&w->types, 1) && buffer_reserve(&w->time, VARINT_MAX_BYTES);
+        bytes += b->used + b->owed;
+    }
+    w->bytes += bytes - w->counted[type];
+    w->counted[type] = bytes;
+    w->room[type] = ROOM_EVENTS;
+    return true;
 }
 
-static inline __attribute__((always_inline)) size_t put_field(struct buffer *column, enum field_coding coding, uint64_t v,
-                                                              uint64_t *previous)
+static inline bool reserve_event(struct column_writer *w, const struct event *e, const struct event_info *info)
 {
-    size_t before = column->used;
+    return (!info->has_data || buffer_reserve(&w->data[e->type], VARINT_MAX_BYTES + e->data_bytes)) &&
+           (w->room[e->type] > 0 || make_room(w, e->type, info)) && buffer_reserve(&w->types, 1) &&
+           buffer_reserve(&w->time, VARINT_MAX_BYTES);
+}
 
-    if (coding != CODING_PLAIN) {
-        uint64_t base = coding == CODING_DELTA ? *previous : 0;
-        *previous = v;
-        v = zigzag_encode((int64_t)(v - base));
+/* As varint_put, for numbers of which nearly all that stand in one place are of the same length. */
+static inline __attribute__((always_inline)) uint8_t *put_code(uint8_t *p, uint64_t v)
+{
+    if (v < 0x80) {
+        *p = (uint8_t)v;
+        return p + 1;
     }
-    if (coding == CODING_PLAIN && v < 0x80) /* most are, again and again */
-        column->start[column->used++] = (uint8_t)v;
-    else
-        buffer_varint(column, v);
-    return column->used - before;
+    if (v >= 1u << 14)
+        return varint_put(p, v);
+    uint16_t two = (uint16_t)((v & 0x7f) | 0x80 | v >> 7 << 8);
+    memcpy(p, &two, sizeof two);
+    return p + 2;
+}
+
+static inline __attribute__((always_inline)) void put_field(struct buffer *column, enum field_coding coding, uint64_t v,
+                                                            uint64_t *previous)
+{
+    uint64_t base = coding == CODING_DELTA ? *previous : 0, usual = coding == CODING_SIGNED ? UINT64_MAX : base;
+
+    if (v == usual) {
+        column->owed++;
+        return;
+    }
+    if (coding == CODING_DELTA)
+        *previous = v;
+    if (coding != CODING_PLAIN)
+        v = zigzag_encode((int64_t)(v - base));
+    if (column->owed)
+        settle(column, coding);
+    column->used = (size_t)(put_code(column->start + column->used, v) - column->start);
 }
 
 /* Is made anew for each type, as the events of the host all pass through it: what is coded how is known to the compiler. */
 static inline __attribute__((always_inline)) void put_fields(struct column_writer *w, const struct event *e, unsigned type,
                                                              const enum field_coding *coding, unsigned fields)
 {
-    size_t bytes = 0;
-
 #pragma GCC unroll 20
     for (unsigned f = 0; f < fields; f++)
-        bytes += put_field(&w->field[type][f], coding[f], e->u.field[f], &w->previous[type][f]);
-    w->bytes += bytes;
+        put_field(&w->field[type][f], coding[f], e->u.field[f], &w->previous[type][f]);
 }
-
 static void put_data(struct column_writer *w, const struct event *e)
 {
     struct buffer *column = &w->data[e->type];
@@ -144,7 +190,7 @@ static void put_time(struct column_writer *w, uint64_t time)
 
     if (w->events == 0)
         w->first_ticks = w->min_ticks = w->max_ticks = w->last_ticks = time;
-    buffer_varint(&w->time, zigzag_encode((int64_t)(time - w->last_ticks)));
+    w->time.used = (size_t)(put_code(w->time.start + before, zigzag_encode((int64_t)(time - w->last_ticks))) - w->time.start);
     w->bytes += w->time.used - before;
     w->last_ticks = time;
     if (time > w->max_ticks)
@@ -158,7 +204,7 @@ bool column_writer_add(struct column_writer *w, const struct event *e)
     size_t room = TRACE_CHUNK_MAX_RAW - TRACE_CHUNK_MAX_RAW / 16;
 
     if (e->type >= EVENT_TYPES || !event_table[e->type].name || w->events >= TRACE_CHUNK_MAX_EVENTS ||
-        w->bytes + e->data_bytes + 32 * VARINT_MAX_BYTES > room || !reserve_event(w, e, &event_table[e->type]))
+        w->bytes + e->data_bytes + COUNTED_LATE_MAX > room || !reserve_event(w, e, &event_table[e->type]))
         return false;
     w->types.start[w->types.used++] = (uint8_t)e->type;
     w->bytes++;
@@ -195,39 +241,48 @@ bool column_writer_add(struct column_writer *w, const struct event *e)
 _Static_assert(sizeof alloc_coding / sizeof *alloc_coding == 6 && sizeof free_coding / sizeof *free_coding == 2,
                "column.h writes all their fields");
 
-static void run_columns(struct column_writer *w, struct column_run *run, void (*visit)(struct buffer *b, uint8_t **p))
+static void run_columns(struct column_writer *w, struct column_run *run,
+                        void (*visit)(struct buffer *b, enum field_coding coding, uint8_t **p))
 {
-    visit(&w->types, &run->types);
-    visit(&w->time, &run->time);
+    visit(&w->types, CODING_PLAIN, &run->types);
+    visit(&w->time, CODING_PLAIN, &run->time);
     for (unsigned f = 0; f < sizeof run->alloc / sizeof *run->alloc; f++)
-        visit(&w->field[EVENT_alloc][f], &run->alloc[f]);
+        visit(&w->field[EVENT_alloc][f], alloc_coding[f], &run->alloc[f]);
     for (unsigned f = 0; f < sizeof run->free / sizeof *run->free; f++)
-        visit(&w->field[EVENT_free][f], &run->free[f]);
+        visit(&w->field[EVENT_free][f], free_coding[f], &run->free[f]);
 }
 
-static void column_open(struct buffer *b, uint8_t **p)
+static void column_open(struct buffer *b, enum field_coding coding, uint8_t **p)
 {
-    *p = buffer_reserve(b, RUN_EVENTS * VARINT_MAX_BYTES) ? b->start + b->used : NULL;
+    *p = NULL;
+    if (!buffer_reserve(b, b->owed + RUN_EVENTS * VARINT_MAX_BYTES + SETTLE_BYTES))
+        return;
+    settle(b, coding);
+    *p = b->start + b->used;
 }
 
-static void column_close(struct buffer *b, uint8_t **p) { b->used = (size_t)(*p - b->start); }
-
-static size_t run_bytes(const struct column_writer *w)
+static void column_close(struct buffer *b, enum field_coding coding, uint8_t **p)
 {
-    size_t bytes = w->types.used + w->time.used;
+    (void)coding;
+    b->used = (size_t)(*p - b->start);
+}
 
-    for (unsigned f = 0; f < event_table[EVENT_alloc].fields; f++)
-        bytes += w->field[EVENT_alloc][f].used;
-    for (unsigned f = 0; f < event_table[EVENT_free].fields; f++)
-        bytes += w->field[EVENT_free][f].used;
-    return bytes;
+/* Counts what the type's columns have, none of them owing anything. */
+static void count_settled(struct column_writer *w, unsigned type)
+{
+    size_t bytes = 0;
+
+    for (unsigned f = 0; f < event_table[type].fields; f++)
+        bytes += w->field[type][f].used;
+    w->bytes += bytes - w->counted[type];
+    w->counted[type] = bytes;
 }
 
 bool column_run_begin(struct column_run *run, struct column_writer *w, uint64_t first_ticks)
 {
     size_t most = RUN_EVENTS * (2 + event_table[EVENT_alloc].fields) * VARINT_MAX_BYTES;
 
-    if (w->events > TRACE_CHUNK_MAX_EVENTS - RUN_EVENTS || w->bytes + most > TRACE_CHUNK_MAX_RAW - TRACE_CHUNK_MAX_RAW / 16)
+    if (w->events > TRACE_CHUNK_MAX_EVENTS - RUN_EVENTS || w->bytes + most + COUNTED_LATE_MAX > TRACE_CHUNK_MAX_RAW - TRACE_CHUNK_MAX_RAW / 16)
         return false;
     if (w->events == 0)
         w->first_ticks = w->min_ticks = w->max_ticks = w->last_ticks = first_ticks;
@@ -246,14 +301,16 @@ bool column_run_begin(struct column_run *run, struct column_writer *w, uint64_t 
 void column_run_end(struct column_run *run)
 {
     struct column_writer *w = run->writer;
-    size_t before = run_bytes(w), events = w->types.used;
+    size_t before = w->types.used + w->time.used, events = w->types.used;
 
     run_columns(w, run, column_close);
     w->room[EVENT_alloc] = w->room[EVENT_free] = 0;
     w->occurs[EVENT_alloc] |= w->field[EVENT_alloc][0].used != 0;
     w->occurs[EVENT_free] |= w->field[EVENT_free][0].used != 0;
     w->events += (uint32_t)(w->types.used - events);
-    w->bytes += run_bytes(w) - before;
+    w->bytes += w->types.used + w->time.used - before;
+    count_settled(w, EVENT_alloc);
+    count_settled(w, EVENT_free);
     w->last_ticks = run->last_ticks;
     w->min_ticks = run->min_ticks;
     w->max_ticks = run->max_ticks;
@@ -276,8 +333,10 @@ static void writer_restart(struct column_writer *w)
             continue;
         w->occurs[t] = false;
         w->data[t].used = 0;
+        w->counted[t] = 0;
+        w->room[t] = 0;
         for (unsigned f = 0; f < event_table[t].fields; f++) {
-            w->field[t][f].used = 0;
+            w->field[t][f].used = w->field[t][f].owed = 0;
             w->previous[t][f] = 0;
         }
     }
@@ -306,9 +365,11 @@ static bool write_content(struct column_writer *w)
         buffer_varint(out, t);
         buffer_varint(out, event_table[t].fields);
         buffer_varint(out, event_table[t].has_data);
-        for (unsigned f = 0; f < event_table[t].fields; f++)
+        for (unsigned f = 0; f < event_table[t].fields; f++) {
+            settle(&w->field[t][f], event_table[t].field[f].coding);
             if (!buffer_append(out, &w->field[t][f]))
                 return false;
+        }
         if (event_table[t].has_data && !buffer_append(out, &w->data[t]))
             return false;
     }
@@ -353,9 +414,16 @@ static inline bool take_varint(struct column_cursor *column, uint64_t *v)
 {
     const uint8_t *p = column->p;
 
-    if (p < column->end && *p < 0x80) { /* most numbers are one byte */
-        *v = *p;
+    if (__builtin_expect(column->end - p < 2, 0))
+        return take_long_varint(column, v);
+    if (p[0] < 0x80) { /* most numbers are one byte, nearly all others two */
+        *v = p[0];
         column->p = p + 1;
+        return true;
+    }
+    if (p[1] < 0x80) {
+        *v = (p[0] & 0x7fu) | (uint32_t)p[1] << 7;
+        column->p = p + 2;
         return true;
     }
     return take_long_varint(column, v);

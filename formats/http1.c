@@ -787,6 +787,7 @@ const struct wire_proto http1_proto = {
     .resync = http1_resync,
     .resync_kept = http1_resync_kept,
     .whole = http1_whole,
+    .head_ends_empty = true,
     .line = http1_line,
     .counted = http1_counted,
     .marked = http1_marked,

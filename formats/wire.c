@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "varint.h"
+#include "wire_memo.h"
 #include "wire_proto.h"
 
 #define DETECT_TRIES 8
@@ -224,16 +225,6 @@ static void reject(struct feed *f, uint64_t offset)
 
 /* --- lines and counted runs --- */
 
-static inline void step_begin(struct wire_step *step, char *scratch)
-{
-    step->then = THEN_LINE;
-    step->tail = 0;
-    step->ends = step->other_too = step->streams = step->has_head = false;
-    step->inner = NULL;
-    step->keep = NULL;
-    step->scratch = scratch;
-}
-
 /* The other direction becomes what this one is. */
 static void other_follows(struct feed *f)
 {
@@ -312,7 +303,7 @@ static void on_line(struct feed *f, const char *text, size_t bytes, bool cut, ui
     d->offset += share;
     line.stream_bytes = d->line_stream + share;
     d->line_stream = 0;
-    step_begin(&step, scratch);
+    wire_step_begin(&step, scratch);
     protocols[f->c->protocol]->line(f->c->state, f->side, &line, &step);
     if (step.then == THEN_LOST) {
         lose(f, d->offset - share, MODE_LOST);
@@ -386,7 +377,7 @@ static void count_over(struct feed *f)
 {
     struct wire_step step;
 
-    step_begin(&step, NULL);
+    wire_step_begin(&step, NULL);
     protocols[f->c->protocol]->counted(f->c->state, f->side, &step);
     f->d->line_stream = 0;
     then(f, &step);
@@ -538,7 +529,7 @@ static bool detect_whole(struct feed *f, const char *bytes, size_t n)
 }
 
 /* What the protocol took of the message that begins here. */
-static void on_whole(struct feed *f, size_t used, struct wire_step *step, const struct wire_part *part)
+static inline __attribute__((always_inline)) void on_whole(struct feed *f, size_t used, struct wire_step *step, const struct wire_part *part)
 {
     struct direction *d = f->d;
     uint64_t behind = d->offset + used;
@@ -555,6 +546,19 @@ static void on_whole(struct feed *f, size_t used, struct wire_step *step, const 
     then(f, step);
 }
 
+/* Takes a head that was met before. */
+static __attribute__((noinline)) size_t feed_met(struct feed *f, const struct wire_proto *protocol, const char *bytes, size_t n)
+{
+    const struct wire_memo_head *head = wire_memo_bytes(f->sink->memo, protocol, f->c->state, f->side, bytes, n);
+
+    if (!head)
+        return 0;
+    struct wire_step step = head->step; /* it moves along in what is kept */
+    memcpy(f->c->state, head->state, sizeof head->state);
+    on_whole(f, head->stream_bytes, &step, head->part);
+    return head->stream_bytes;
+}
+
 /* Takes messages, or their heads, as long as they are whole and simple: gives how many bytes those were. */
 static size_t feed_whole(struct feed *f, const char *bytes, size_t n)
 {
@@ -566,8 +570,13 @@ static size_t feed_whole(struct feed *f, const char *bytes, size_t n)
     if (!f->c->protocol && !detect_whole(f, bytes, n))
         return 0;
     const struct wire_proto *protocol = protocols[f->c->protocol];
+    bool may_be_met = f->sink->memo && protocol->head_ends_empty;
     while (used < n && f->d->mode == MODE_START) {
-        step_begin(&step, scratch);
+        size_t met = may_be_met ? feed_met(f, protocol, bytes + used, n - used) : 0;
+        used += met;
+        if (met)
+            continue;
+        wire_step_begin(&step, scratch);
         size_t message = protocol->whole(f->c->state, f->side, bytes + used, n - used, &step, parts);
         if (!message)
             break;
@@ -611,7 +620,7 @@ static bool resume_stream(struct feed *f, const char *text, size_t n)
     if (!f->kept || f->c->protocol || !mark_get(text, n, &mark) || mark.kind < MARK_TEXT || mark.kind > MARK_CLOSE)
         return false;
     f->c->protocol = WIRE_HTTP1;
-    step_begin(&step, NULL);
+    wire_step_begin(&step, NULL);
     step.then = THEN_STREAM;
     step.inner = &ws_inner;
     step.streams = step.other_too = true;
@@ -763,18 +772,29 @@ void wire_close(struct wire_conn *c, const struct wire_sink *sink, enum wire_sid
     f.d->inner = NULL;
 }
 
+/* --- units --- */
+
+/* Most numbers of units are small. */
+static inline const uint8_t *unit_number(const uint8_t *p, const uint8_t *end, uint64_t *v)
+{
+    if (p == end || *p >= 0x80)
+        return varint_get(p, end, v);
+    *v = *p;
+    return p + 1;
+}
+
 int payload_next(const uint8_t **p, const uint8_t *end_of_units, struct payload_unit *unit)
 {
     uint64_t head, text_bytes;
 
     if (*p >= end_of_units)
         return 0;
-    const uint8_t *at = varint_get(*p, end_of_units, &head);
+    const uint8_t *at = unit_number(*p, end_of_units, &head);
     if (!at || (head & 3) > PAYLOAD_HOLE)
         return -1;
     *unit = (struct payload_unit){.kind = head & 3, .stream_bytes = head >> 2};
     if (unit->kind == PAYLOAD_TEXT) {
-        at = varint_get(at, end_of_units, &text_bytes);
+        at = unit_number(at, end_of_units, &text_bytes);
         if (!at || text_bytes > PAYLOAD_TEXT_MAX || text_bytes > (size_t)(end_of_units - at) ||
             unit->stream_bytes > UINT32_MAX)
             return -1;
@@ -784,4 +804,25 @@ int payload_next(const uint8_t **p, const uint8_t *end_of_units, struct payload_
     }
     *p = at;
     return 1;
+}
+
+const uint8_t *wire_head_units(struct wire_conn *c, struct wire_memo *memo, const struct wire_sink *sink, enum wire_side side,
+                               const uint8_t *p, const uint8_t *end_of_units, uint64_t *left)
+{
+    struct feed f = feed_of(c, sink, side);
+    size_t n = (size_t)(end_of_units - p);
+
+    if (f.d->mode != MODE_START || !c->protocol || !protocols[c->protocol]->head_ends_empty || !n)
+        return NULL;
+    const struct wire_memo_head *head = wire_memo_head(memo, protocols[c->protocol], c->state, side, p, n);
+    if (!head || head->stream_bytes > *left)
+        return NULL;
+    memcpy(c->state, head->state, sizeof head->state);
+    begin(&f);
+    f.d->offset += head->stream_bytes;
+    *left -= head->stream_bytes;
+    if (sink->head)
+        sink->head(sink->context, side, &head->step.head);
+    then(&f, &head->step);
+    return p + head->units_bytes;
 }

@@ -62,6 +62,7 @@ struct wire_head {
  * headed and ended, in this order, or lost; it begins with its first byte, maybe before the protocol is known. */
 struct wire_sink {
     void *context;
+    struct wire_memo *memo; /* wire_memo.h: of raw bytes; NULL: none */
     void (*begin)(void *context, enum wire_side side, uint64_t offset); /* of the message's first byte */
     void (*head)(void *context, enum wire_side side, const struct wire_head *head);
     void (*end)(void *context, enum wire_side side, uint64_t offset);   /* behind the message's last byte */
@@ -79,6 +80,7 @@ struct wire_sink {
 };
 
 struct wire_conn; /* about 400 bytes */
+struct wire_memo;
 
 /* The caller maps directions to sides: of an accepted connection what the host reads is the request, of one that it
  * connected what it writes; where neither is known, what comes first. NULL if memory is short. */
@@ -101,6 +103,11 @@ void wire_text(struct wire_conn *c, const struct wire_sink *sink, enum wire_side
                size_t text_bytes);
 void wire_gap(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, uint64_t n);
 void wire_hole(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, uint64_t n);
+/* Of a scrubbed stream: takes the units at p at once if they are all of a message's head. Gives what is behind them, and takes their
+ * stream bytes off *left, which are those of the call; NULL, with nothing done, if they must go one by one. A shortcut only.
+ * memo: what the heads met lately came to; one for any number of connections, see wire_memo.h. */
+const uint8_t *wire_head_units(struct wire_conn *c, struct wire_memo *memo, const struct wire_sink *sink, enum wire_side side,
+                               const uint8_t *p, const uint8_t *end, uint64_t *left);
 /* The direction will carry no more: ends a message that lasts to the end of the stream, loses any other open one. */
 void wire_close(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side);
 

@@ -56,6 +56,16 @@ struct wire_step {
     char *scratch; /* WIRE_SCRATCH_BYTES, for keep and head to point into */
 };
 
+static inline void wire_step_begin(struct wire_step *step, char *scratch)
+{
+    step->then = THEN_LINE;
+    step->tail = 0;
+    step->ends = step->other_too = step->streams = step->has_head = false;
+    step->inner = NULL;
+    step->keep = NULL;
+    step->scratch = scratch;
+}
+
 /* A line that is kept of a message that came whole: the next text_bytes of `keep` stand for the next stream_bytes. */
 struct wire_part {
     uint32_t text_bytes, stream_bytes;
@@ -75,6 +85,8 @@ struct wire_proto {
      * untouched. A part's text is one line. The step was set as for a line; it always has a head. */
     size_t (*whole)(void *state, enum wire_side side, const char *bytes, size_t n, struct wire_step *step,
                     struct wire_part part[WIRE_PARTS_MAX + 1]);
+    /* A head's last line, and no other, is empty: so lines that were kept one by one can be put together and be taken as a whole. */
+    bool head_ends_empty;
     /* A line. The step was set to THEN_LINE and nothing else. */
     void (*line)(void *state, enum wire_side side, const struct wire_line *line, struct wire_step *step);
     /* The counted run is over; nothing can be kept. */

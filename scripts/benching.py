@@ -164,7 +164,11 @@ def machine():
     return f"{os.cpu_count()} x {model.group(1) if model else platform.machine()}, Linux {platform.release()}"
 
 
-def build_mbench():
+def build_bench(name):
     os.makedirs(f'{O}/bench', exist_ok=True)
-    subprocess.run(['gcc', '-std=gnu11', '-O2', '-g', '-Wall', '-Wextra', '-Werror', f'{ROOT}/tests/bench/mbench.c',
-                    '-o', f'{O}/bench/mbench', '-lpthread'], check=True)
+    subprocess.run(['gcc', '-std=gnu11', '-O2', '-g', '-Wall', '-Wextra', '-Werror', f'{ROOT}/tests/bench/{name}.c',
+                    '-o', f'{O}/bench/{name}', '-lpthread'], check=True)
+
+
+def build_mbench():
+    build_bench('mbench')

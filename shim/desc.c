@@ -33,20 +33,15 @@
 #include "stack.h"
 #include "thread.h"
 
-#define TABLE_MAX (1u << 20)
 #define TABLE_MIN (1u << 12)
 #define TABLE_STEP (1u << 14)
-#define PART_ENTRIES 1024u
 #define SEARCH_MARGIN 8     /* numbers beyond the highest known that may be open unseen */
 #define SEARCH_MAX 4096     /* numbers that are asked for one by one */
 #define LISTED_MAX 1024     /* the same, where /proc is not to be had */
 #define TABLE_PIECE 1024    /* pairs in one desc_table event */
 #define LINK_BYTES 64
 
-static uint32_t table_size;
-static _Atomic uint32_t table_ready; /* so much of it may be touched */
-static _Atomic uint32_t *numbers; /* by descriptor: index of its entry, 0: not known to be open */
-static struct desc *_Atomic parts[TABLE_MAX / PART_ENTRIES + 1]; /* of entries; entry 0 is not used */
+struct desc_table desc_table;
 static _Atomic uint32_t entries_used = 1;
 static _Atomic uint64_t free_list; /* tag in the high half, index in the low */
 static _Atomic uint32_t highest;   /* no number above was ever set */
@@ -54,30 +49,25 @@ static _Atomic uint32_t highest;   /* no number above was ever set */
 void desc_start(void)
 {
     /* whatever RLIMIT_NOFILE is: a host may raise it */
-    for (uint64_t size = TABLE_MAX; size >= TABLE_MIN && !numbers; size /= 8) {
-        numbers = raw_reserve_untouchable(size * sizeof *numbers);
-        table_size = numbers ? (uint32_t)size : 0;
+    for (uint64_t size = DESC_TABLE_MAX; size >= TABLE_MIN && !desc_table.numbers; size /= 8) {
+        desc_table.numbers = raw_reserve_untouchable(size * sizeof *desc_table.numbers);
+        desc_table.size = desc_table.numbers ? (uint32_t)size : 0;
     }
-}
-
-static struct desc *entry(uint32_t index)
-{
-    return &atomic_load_explicit(&parts[index / PART_ENTRIES], memory_order_acquire)[index % PART_ENTRIES];
 }
 
 /* Makes sure that the part with this entry is there. */
 static bool entry_exists(uint32_t index)
 {
-    struct desc *_Atomic *part = &parts[index / PART_ENTRIES];
+    struct desc *_Atomic *part = &desc_table.parts[index / DESC_PART_ENTRIES];
     struct desc *none = NULL, *made;
 
     if (atomic_load_explicit(part, memory_order_acquire))
         return true;
-    made = raw_reserve(PART_ENTRIES * sizeof *made);
+    made = raw_reserve(DESC_PART_ENTRIES * sizeof *made);
     if (!made)
         return false;
     if (!atomic_compare_exchange_strong(part, &none, made))
-        raw2(SYS_munmap, (long)made, (long)(PART_ENTRIES * sizeof *made));
+        raw2(SYS_munmap, (long)made, (long)(DESC_PART_ENTRIES * sizeof *made));
     return true;
 }
 
@@ -86,12 +76,12 @@ static uint32_t entry_take(void)
     uint64_t head = atomic_load(&free_list);
 
     while ((uint32_t)head) {
-        uint64_t next = ((head >> 32) + 1) << 32 | atomic_load(&entry((uint32_t)head)->next);
+        uint64_t next = ((head >> 32) + 1) << 32 | atomic_load(&desc_entry((uint32_t)head)->next);
         if (atomic_compare_exchange_weak(&free_list, &head, next))
             return (uint32_t)head;
     }
     uint32_t fresh = atomic_fetch_add(&entries_used, 1);
-    if (fresh <= table_size && entry_exists(fresh))
+    if (fresh <= desc_table.size && entry_exists(fresh))
         return fresh;
     atomic_fetch_sub(&entries_used, 1);
     return 0;
@@ -101,11 +91,11 @@ static void entry_release(uint32_t index)
 {
     uint64_t head = atomic_load(&free_list), with;
 
-    if (!index || atomic_fetch_sub(&entry(index)->refs, 1) != 1)
+    if (!index || atomic_fetch_sub(&desc_entry(index)->refs, 1) != 1)
         return;
-    atomic_store(&entry(index)->id, 0);
+    atomic_store_explicit(&desc_entry(index)->id, 0, memory_order_release);
     do {
-        atomic_store(&entry(index)->next, (uint32_t)head);
+        atomic_store_explicit(&desc_entry(index)->next, (uint32_t)head, memory_order_release);
         with = ((head >> 32) + 1) << 32 | index;
     } while (!atomic_compare_exchange_weak(&free_list, &head, with));
 }
@@ -122,21 +112,21 @@ static bool entry_share(struct desc *d)
 
 static bool table_grow(uint32_t fd)
 {
-    uint32_t wanted = (fd / TABLE_STEP + 1) * TABLE_STEP, ready = atomic_load(&table_ready);
+    uint32_t wanted = (fd / TABLE_STEP + 1) * TABLE_STEP, ready = atomic_load(&desc_table.ready);
 
-    if (fd >= table_size)
+    if (fd >= desc_table.size)
         return false;
-    wanted = wanted < table_size ? wanted : table_size;
-    if (raw3(SYS_mprotect, (long)numbers, (long)(wanted * sizeof *numbers), PROT_READ | PROT_WRITE) != 0)
+    wanted = wanted < desc_table.size ? wanted : desc_table.size;
+    if (raw3(SYS_mprotect, (long)desc_table.numbers, (long)(wanted * sizeof *desc_table.numbers), PROT_READ | PROT_WRITE) != 0)
         return false;
-    while (ready < wanted && !atomic_compare_exchange_weak(&table_ready, &ready, wanted))
+    while (ready < wanted && !atomic_compare_exchange_weak(&desc_table.ready, &ready, wanted))
         ;
     return true;
 }
 
 static bool in_table(int fd)
 {
-    if (__builtin_expect(fd >= 0 && (uint32_t)fd < atomic_load_explicit(&table_ready, memory_order_acquire), 1))
+    if (__builtin_expect(fd >= 0 && (uint32_t)fd < atomic_load_explicit(&desc_table.ready, memory_order_acquire), 1))
         return true;
     return fd >= 0 && table_grow((uint32_t)fd);
 }
@@ -148,7 +138,7 @@ static void number_set(int fd, uint32_t index)
 
     while ((uint32_t)fd > high && !atomic_compare_exchange_weak(&highest, &high, (uint32_t)fd))
         ;
-    entry_release(atomic_exchange(&numbers[fd], index));
+    entry_release(atomic_exchange(&desc_table.numbers[fd], index));
 }
 
 /* met: it was open before we knew of it. */
@@ -158,14 +148,16 @@ static struct desc *install(int fd, enum desc_kind kind, bool met)
 
     if (!index)
         return NULL;
-    struct desc *d = entry(index);
-    atomic_store(&d->refs, 1);
-    atomic_store(&d->next, index);
-    atomic_store(&d->kind, (uint16_t)kind);
-    atomic_store(&d->rx, met && kind == KIND_tcp && rxtime_is_ours(fd));
+    struct desc *d = desc_entry(index);
+    uint32_t id = atomic_fetch_add_explicit(&shim.arena->next_desc, 1, memory_order_relaxed);
+    /* number_set makes them known: none needs to be seen before */
+    atomic_store_explicit(&d->refs, 1, memory_order_release);
+    atomic_store_explicit(&d->next, index, memory_order_release);
+    atomic_store_explicit(&d->kind, (uint16_t)kind, memory_order_release);
+    atomic_store_explicit(&d->rx, met && kind == KIND_tcp && rxtime_is_ours(fd), memory_order_release);
     for (size_t i = 0; i < sizeof d->offset / sizeof *d->offset; i++)
-        atomic_store(&d->offset[i], 0);
-    atomic_store(&d->id, atomic_fetch_add_explicit(&shim.arena->next_desc, 1, memory_order_relaxed));
+        atomic_store_explicit(&d->offset[i], 0, memory_order_release);
+    atomic_store_explicit(&d->id, id, memory_order_release);
     number_set(fd, index);
     return d;
 }
@@ -286,13 +278,13 @@ int desc_note(struct arena_thread *t, int fd, enum desc_kind kind, uint32_t op, 
     return fd;
 }
 
-struct desc *desc_get(struct arena_thread *t, int fd)
+struct desc *desc_get_unknown(struct arena_thread *t, int fd)
 {
     if (!in_table(fd))
         return NULL;
-    uint32_t index = atomic_load_explicit(&numbers[fd], memory_order_acquire);
-    if (__builtin_expect(index != 0, 1))
-        return entry(index);
+    uint32_t index = atomic_load_explicit(&desc_table.numbers[fd], memory_order_acquire);
+    if (index)
+        return desc_entry(index);
     enum desc_kind kind = shim.filtered ? KIND_COUNT : desc_look(fd); /* may not be open at all: do not believe in it unasked */
     if (kind == KIND_COUNT)
         return NULL;
@@ -302,16 +294,11 @@ struct desc *desc_get(struct arena_thread *t, int fd)
     return d;
 }
 
-uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n)
-{
-    return atomic_fetch_add_explicit(&d->offset[dir], n, memory_order_relaxed);
-}
-
 struct desc *desc_find(int fd)
 {
-    uint32_t index = in_table(fd) ? atomic_load(&numbers[fd]) : 0;
+    uint32_t index = in_table(fd) ? atomic_load(&desc_table.numbers[fd]) : 0;
 
-    return index ? entry(index) : NULL;
+    return index ? desc_entry(index) : NULL;
 }
 
 uint32_t desc_table_end(void) { return atomic_load(&highest) + 1; }
@@ -320,9 +307,9 @@ bool desc_is(int fd, uint32_t id) { return id && desc_known(fd) == id; }
 
 uint32_t desc_known(int fd)
 {
-    uint32_t index = in_table(fd) ? atomic_load(&numbers[fd]) : 0;
+    uint32_t index = in_table(fd) ? atomic_load(&desc_table.numbers[fd]) : 0;
 
-    return index ? atomic_load(&entry(index)->id) : 0;
+    return index ? atomic_load(&desc_entry(index)->id) : 0;
 }
 
 unsigned desc_search_end(void)
@@ -330,7 +317,7 @@ unsigned desc_search_end(void)
     uint32_t end = atomic_load(&highest) + 1 + SEARCH_MARGIN;
 
     end = end < SEARCH_MAX ? end : SEARCH_MAX;
-    return end < table_size ? end : table_size;
+    return end < desc_table.size ? end : desc_table.size;
 }
 
 static void write_close(struct arena_thread *t, uint32_t id, int fd, uint32_t op)
@@ -347,11 +334,11 @@ static void write_close(struct arena_thread *t, uint32_t id, int fd, uint32_t op
 
 void desc_close(struct arena_thread *t, int fd, uint32_t op)
 {
-    uint32_t index = in_table(fd) ? atomic_load(&numbers[fd]) : 0;
+    uint32_t index = in_table(fd) ? atomic_load(&desc_table.numbers[fd]) : 0;
 
     if (!index)
         return;
-    write_close(t, atomic_load(&entry(index)->id), fd, op);
+    write_close(t, atomic_load(&desc_entry(index)->id), fd, op);
     number_set(fd, 0);
 }
 
@@ -359,13 +346,13 @@ void desc_close(struct arena_thread *t, int fd, uint32_t op)
  * business: then the exchange fails. */
 static void recheck(struct arena_thread *t, int fd)
 {
-    uint32_t index = atomic_load(&numbers[fd]);
-    uint32_t id = index ? atomic_load(&entry(index)->id) : 0;
+    uint32_t index = atomic_load(&desc_table.numbers[fd]);
+    uint32_t id = index ? atomic_load(&desc_entry(index)->id) : 0;
     bool open = desc_is_open(fd);
 
     if (open && !index) {
         desc_get(t, fd);
-    } else if (!open && index && atomic_compare_exchange_strong(&numbers[fd], &index, 0)) {
+    } else if (!open && index && atomic_compare_exchange_strong(&desc_table.numbers[fd], &index, 0)) {
         write_close(t, id, fd, OP_unseen);
         entry_release(index);
     }
@@ -373,7 +360,7 @@ static void recheck(struct arena_thread *t, int fd)
 
 void desc_settle(struct arena_thread *t, int fd, int result)
 {
-    if (in_table(fd) && ((result < 0 && errno != EBADF) || __builtin_expect(atomic_load(&numbers[fd]) != 0, 0)))
+    if (in_table(fd) && ((result < 0 && errno != EBADF) || __builtin_expect(atomic_load(&desc_table.numbers[fd]) != 0, 0)))
         recheck(t, fd);
 }
 
@@ -389,7 +376,7 @@ void desc_settle_range(struct arena_thread *t, unsigned first, unsigned last, in
     uint32_t high = atomic_load(&highest);
 
     for (uint64_t fd = first; fd <= last && fd <= high; fd++)
-        if (result < 0 || atomic_load(&numbers[fd]))
+        if (result < 0 || atomic_load(&desc_table.numbers[fd]))
             recheck(t, (int)fd);
 }
 
@@ -471,7 +458,7 @@ void desc_set_kind(struct arena_thread *t, int fd, enum desc_kind kind)
 
 static void inherit_number(struct arena_thread *t, int fd)
 {
-    if (!in_table(fd) || atomic_load(&numbers[fd]))
+    if (!in_table(fd) || atomic_load(&desc_table.numbers[fd]))
         return;
     enum desc_kind kind = desc_look(fd);
     if (kind != KIND_COUNT)
@@ -530,12 +517,12 @@ static uint32_t write_piece(struct arena_thread *t, uint32_t first, uint32_t end
     uint32_t count = 0, next = first;
 
     while (next < end && count < TABLE_PIECE)
-        count += atomic_load(&numbers[next++]) != 0;
+        count += atomic_load(&desc_table.numbers[next++]) != 0;
     uint64_t *field = record_begin(t, EVENT_desc_table, 2, count * 8, clock_ticks());
     if (!field)
         return next;
     field[0] = first;
-    field[1] = next < end ? next - 1 : table_size;
+    field[1] = next < end ? next - 1 : desc_table.size;
     uint32_t at = 0;
     for (uint32_t fd = first; fd < next && at < count; fd++) {
         uint64_t id = desc_known((int)fd);

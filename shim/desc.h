@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -31,6 +32,15 @@ struct desc {
 };
 
 #define DESC_PLAIN UNWANTED_PLAIN /* added to a direction */
+/* The table, for desc_get alone. */
+#define DESC_TABLE_MAX (1u << 20)
+#define DESC_PART_ENTRIES 1024u
+extern struct desc_table {
+    _Atomic uint32_t ready;    /* so much of `numbers` may be touched */
+    uint32_t size;
+    _Atomic uint32_t *numbers; /* by descriptor: index of its entry, 0: not known to be open */
+    struct desc *_Atomic parts[DESC_TABLE_MAX / DESC_PART_ENTRIES + 1]; /* of entries; entry 0 is not used */
+} desc_table __attribute__((visibility("hidden")));
 
 /* Reserves the table. Called once a process image, during init. */
 void desc_start(void);
@@ -45,10 +55,30 @@ void desc_inherit(struct arena_thread *t);
 void desc_forked(struct arena_thread *t);
 
 /* The description behind a number, looked at if it is not known; NULL: not open, or beyond the table. */
-struct desc *desc_get(struct arena_thread *t, int fd);
+struct desc *desc_get_unknown(struct arena_thread *t, int fd) __attribute__((visibility("hidden"))); /* what is not in the table */
 
-/* Takes a stretch of n bytes of a direction (0 in, 1 out, and plaintext): gives where it begins. */
-uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n);
+static inline struct desc *desc_entry(uint32_t index)
+{
+    return &atomic_load_explicit(&desc_table.parts[index / DESC_PART_ENTRIES], memory_order_acquire)[index % DESC_PART_ENTRIES];
+}
+
+static inline struct desc *desc_get(struct arena_thread *t, int fd)
+{
+    uint32_t ready = atomic_load_explicit(&desc_table.ready, memory_order_acquire), index = 0;
+
+    if (__builtin_expect((uint32_t)fd < ready, 1)) /* a negative one is not */
+        index = atomic_load_explicit(&desc_table.numbers[fd], memory_order_acquire);
+    return __builtin_expect(index != 0, 1) ? desc_entry(index) : desc_get_unknown(t, fd);
+}
+
+/* Takes a stretch of n bytes of a direction (0 in, 1 out, and plaintext): gives where it begins. A lock prefix costs as much as a third of a hook. */
+static inline uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n)
+{
+    if (!__libc_single_threaded)
+        return atomic_fetch_add_explicit(&d->offset[dir], n, memory_order_relaxed);
+    __asm__ volatile("xaddq %0, %1" : "+r"(n), "+m"(d->offset[dir]) : : "cc"); /* whole, for signal handlers */
+    return n;
+}
 
 static inline bool desc_is_stream(uint32_t kind) { return kind == KIND_tcp || kind == KIND_unix; }
 

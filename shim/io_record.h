@@ -40,7 +40,7 @@ struct io_done {
     size_t part_count;
 };
 
-static inline struct io_call io_enter(int fd)
+static inline __attribute__((always_inline)) struct io_call io_enter(int fd)
 {
     struct io_call c = {.t = hook_enter(), .fd = fd};
 
@@ -53,7 +53,10 @@ static inline struct io_call io_enter(int fd)
     return c;
 }
 
-void io_record(struct io_call *c, const struct io_done *done);
+/* c->t is not NULL. io_record_buffer: all that was moved lies, or lay, in one buffer. */
+void io_record(struct io_call *c, const struct io_done *done) __attribute__((visibility("hidden")));
+void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked,
+                      unsigned flags) __attribute__((visibility("hidden")));
 
 static inline void io_leave(struct io_call *c, const struct io_done *done)
 {
@@ -65,10 +68,8 @@ static inline void io_leave(struct io_call *c, const struct io_done *done)
 static inline void io_leave_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer,
                                    size_t asked, unsigned flags)
 {
-    if (!c->t)
-        return;
-    struct iovec part = {(void *)(uintptr_t)buffer, asked};
-    io_record(c, &(struct io_done){op, dir, result, asked, flags, 0, &part, 1});
+    if (c->t)
+        io_record_buffer(c, op, dir, result, buffer, asked, flags);
 }
 
 /* Calls on sockets, whichever hook made them (hook_io.c). flags: the call's, MSG_*. */

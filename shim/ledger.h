@@ -6,6 +6,8 @@
 #ifndef PERFSHIM_LEDGER_H
 #define PERFSHIM_LEDGER_H
 
+#include <stdbool.h>
+
 #include "arena.h"
 
 static inline void ledger_add(uint64_t *counter, uint64_t n)
@@ -25,6 +27,12 @@ static inline void ledger_free(struct arena_thread *t, uint64_t usable)
     ledger_add(&t->ledger.free_bytes, usable);
 }
 
+/* Whether there was a change since the last call of ledger_take_change. */
+static inline bool ledger_has_changed(const struct arena_thread *t)
+{
+    return t->ledger.alloc_count != t->reported.alloc_count || t->ledger.free_count != t->reported.free_count;
+}
+
 /* Writes the change since the last call, four fields in the order of events.def, and remembers. */
 static inline void ledger_take_change(struct arena_thread *t, uint64_t field[4])
 {
@@ -35,6 +43,29 @@ static inline void ledger_take_change(struct arena_thread *t, uint64_t field[4])
     field[2] = now.free_count - t->reported.free_count;
     field[3] = now.free_bytes - t->reported.free_bytes;
     t->reported = now;
+}
+
+/* Whether its counts fit into 32 bits. */
+static inline bool ledger_change_is_small(const struct arena_thread *t)
+{
+    return ((t->ledger.alloc_bytes - t->reported.alloc_bytes) | (t->ledger.free_bytes - t->reported.free_bytes)) >> 32 == 0;
+}
+
+static inline uint32_t ledger_take_small(uint64_t now, uint64_t *reported)
+{
+    uint64_t change = now - *reported, taken = change < UINT32_MAX ? change : UINT32_MAX;
+
+    *reported += taken;
+    return (uint32_t)taken;
+}
+
+/* As ledger_take_change, of a small one. Should a signal handler have made it larger, the rest remains for the next. */
+static inline void ledger_take_small_change(struct arena_thread *t, uint32_t field[4])
+{
+    field[0] = ledger_take_small(t->ledger.alloc_count, &t->reported.alloc_count);
+    field[1] = ledger_take_small(t->ledger.alloc_bytes, &t->reported.alloc_bytes);
+    field[2] = ledger_take_small(t->ledger.free_count, &t->reported.free_count);
+    field[3] = ledger_take_small(t->ledger.free_bytes, &t->reported.free_bytes);
 }
 
 #endif

@@ -84,7 +84,7 @@ static inline uint64_t *record_begin_words(struct arena_thread *t, unsigned type
     for (;;) {
         p = ring_place(t);
         at = p.start & (p.bytes - 1);
-        filler = p.bytes - at < bytes ? p.bytes - at : 0;
+        filler = __builtin_expect(p.bytes - at < bytes, 0) ? p.bytes - at : 0;
         if (__builtin_expect(p.start + filler + bytes + RING_RESERVE - t->tail_seen > p.bytes, 0)) {
             if (ring_make_room(t, filler + bytes))
                 continue;
@@ -102,9 +102,7 @@ static inline uint64_t *record_begin_words(struct arena_thread *t, unsigned type
         r->detail = 0;
         r = (struct arena_record *)(void *)p.ring;
     }
-    r->type = (uint16_t)type;
-    r->words = (uint16_t)words;
-    r->detail = detail;
+    *(uint64_t *)(void *)r = ARENA_HEAD(type, words, detail);
     r->time = time;
     return r->field;
 }

@@ -78,9 +78,11 @@ static void close_framing(struct drain *d, uint32_t desc)
 }
 
 /* A description may outlive one process's close: a child that inherited it goes on. So its framing is forgotten only after
- * many other closes without a use. */
+ * many other closes without a use. Of what has none, files above all, there may be a close for each request. */
 static void note_close(struct drain *d, uint32_t desc)
 {
+    if (!scrub_knows(d->r->scrub, desc))
+        return;
     uint32_t place = d->closes % CLOSED_KEPT, old = d->closed[place];
 
     if (d->closes >= CLOSED_KEPT && old) {
@@ -116,12 +118,12 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
     struct event_io *io = &e->u.io;
     uint32_t desc = (uint32_t)io->desc;
 
-    e->data = NULL;
+    const uint8_t *bytes = e->data;
     uint32_t captured = e->data_bytes;
+    e->data = NULL;
     e->data_bytes = 0;
     if (!(io->flags & IO_STREAM) || io->flags & IO_PEEK || !desc)
         return;
-    const uint8_t *bytes = (const uint8_t *)(uintptr_t)e->u.field[EVENT_FIELDS - 1];
     struct role_slot *slot = role_slot(d, desc);
     slot->used = d->closes;
     io->flags &= ~(uint64_t)IO_TLS; /* ours to say */
@@ -250,8 +252,9 @@ static bool settle(struct drain *d, struct cursor *c)
 {
     while (c->position < c->end) {
         const struct arena_record *record = record_at(c);
-        c->words = *(const volatile uint16_t *)&record->words;
-        c->type = *(const volatile uint16_t *)&record->type;
+        uint32_t head = *(const volatile uint32_t *)record; /* type and words */
+        c->type = (uint16_t)head;
+        c->words = head >> 16;
         bool sound = is_sound(c, c->words);
         if (sound && c->type && c->type != ARENA_SWITCH && c->words >= ARENA_RECORD_WORDS) {
             c->time = record->time;
@@ -321,6 +324,45 @@ static bool unpack_short(const struct arena_record *record, uint32_t words, stru
     return true;
 }
 
+/* The short record of a read or write, of `words` words: false if they cannot be all of it. */
+static bool unpack_io(const struct arena_record *record, uint32_t words, struct event *e)
+{
+    struct event_io *io = &e->u.io;
+    struct arena_io in;
+
+    if (words < ARENA_IO_WORDS)
+        return false;
+    memcpy(&in, record->field, sizeof in);
+    bool ledger = in.has & ARENA_IO_LEDGER, rx = in.has & ARENA_IO_RX;
+    uint32_t change[4] = {0}, more = 2 * ledger + rx;
+    const uint64_t *at = record->field + sizeof in / 8;
+    if (words < ARENA_IO_WORDS + more)
+        return false;
+    if (ledger)
+        memcpy(change, at, sizeof change);
+    *io = (struct event_io){
+        .desc = in.desc,
+        .fd = (uint64_t)(int64_t)in.fd,
+        .op = in.op,
+        .dir = in.has & ARENA_IO_OUT ? 1 : 0,
+        .offset = in.offset,
+        .bytes = (uint64_t)(int64_t)in.bytes,
+        .asked = in.asked,
+        .duration = in.duration,
+        .flags = in.flags,
+        .alloc_count = change[0],
+        .alloc_bytes = change[1],
+        .free_count = change[2],
+        .free_bytes = change[3],
+        .rx_ns = rx ? at[more - 1] : EVENT_UNKNOWN,
+    };
+    uint32_t room = (words - (uint32_t)ARENA_IO_WORDS - more) * 8, bytes = *(const volatile uint32_t *)&record->detail;
+    e->type = EVENT_io;
+    e->data_bytes = bytes <= room ? bytes : room;
+    e->data = (const uint8_t *)(at + more);
+    return true;
+}
+
 /* False if the record makes no sense. */
 static bool unpack(const struct arena_record *record, uint32_t words, struct event *e)
 {
@@ -328,6 +370,8 @@ static bool unpack(const struct arena_record *record, uint32_t words, struct eve
 
     e->data = NULL;
     e->data_bytes = 0;
+    if (e->type == ARENA_IO)
+        return unpack_io(record, words, e);
     if (unpack_short(record, words, e))
         return true;
     if (e->type >= 32 || !event_table[e->type].name)
@@ -339,8 +383,6 @@ static bool unpack(const struct arena_record *record, uint32_t words, struct eve
     memcpy(e->u.field, record->field, fields * sizeof *e->u.field);
     e->data_bytes = data_bytes <= room ? data_bytes : room;
     e->data = e->data_bytes ? (const uint8_t *)(record->field + fields) : NULL;
-    if (e->type == EVENT_io)
-        e->u.field[EVENT_FIELDS - 1] = (uintptr_t)e->data; /* scrub_io takes it from there */
     return true;
 }
 
@@ -450,6 +492,7 @@ static void open_rings(struct drain *d)
 
     d->live = 0;
     d->until_ticks = clock_ticks();
+    r->waiting_bytes = 0;
     for (uint32_t i = 0; i < high && i < r->thread_capacity; i++) {
         struct guest *g = &r->guests[i];
         if (!g->known)
@@ -463,6 +506,8 @@ static void open_rings(struct drain *d)
             g->track.lost++;
             c.position = c.end = head & ~7ull;
         }
+        if (c.end - c.position > r->waiting_bytes)
+            r->waiting_bytes = c.end - c.position;
         find_ring(r, &c);
         if (settle(d, &c))
             d->heap[d->live++] = c;

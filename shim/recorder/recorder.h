@@ -88,6 +88,7 @@ struct recorder {
     uint64_t taken_over; /* events that the worker before took and did not get into the file */
     uint64_t taken_over_from; /* time of the earliest event that they may have followed */
     uint64_t drained_events;
+    uint64_t waiting_bytes; /* that the last pass found in the ring that had the most */
     struct budget_rates rates;
     struct bound *bound;  /* NULL: the trace may have any size */
     uint64_t floor_ticks; /* events that are taken now stand at this time or later, in the order of their taking: see bound.c */

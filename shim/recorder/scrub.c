@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "varint.h"
+#include "wire_memo.h"
 
 #define TABLE_FIRST 256
 #define UNIT_HEAD_BYTES (2 * VARINT_MAX_BYTES)
@@ -63,13 +64,13 @@ struct scrub *scrub_new(void)
     if (!s)
         return NULL;
     s->size = TABLE_FIRST;
-    s->sink = (struct wire_sink){.context = &s->call, .head = on_head, .keep = on_keep, .lost = on_lost};
+    s->sink = (struct wire_sink){.context = &s->call, .memo = wire_memo_new(), .head = on_head, .keep = on_keep, .lost = on_lost};
     s->table = calloc(s->size, sizeof *s->table);
-    if (!s->table) {
-        free(s);
-        return NULL;
-    }
-    return s;
+    if (s->table)
+        return s;
+    wire_memo_free(s->sink.memo);
+    free(s);
+    return NULL;
 }
 
 void scrub_free(struct scrub *s)
@@ -78,6 +79,7 @@ void scrub_free(struct scrub *s)
         return;
     for (uint32_t i = 0; i < s->size; i++)
         wire_free(s->table[i].conn);
+    wire_memo_free(s->sink.memo);
     free(s->table);
     free(s);
 }
@@ -351,6 +353,11 @@ void scrub_close(struct scrub *s, uint64_t desc)
 
     if (e && e->desc)
         entry_remove(s, e);
+}
+
+bool scrub_knows(const struct scrub *s, uint32_t desc)
+{
+    return desc && (entry_at(s, desc)->desc || entry_at(s, scrub_plain(desc))->desc);
 }
 
 uint32_t scrub_pending(const struct scrub *s, uint64_t desc)

@@ -10,6 +10,7 @@
 #ifndef PERFSHIM_SCRUB_H
 #define PERFSHIM_SCRUB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,9 @@ uint64_t scrub_unwanted(const struct scrub *s, uint64_t desc, unsigned dir);
 /* The direction has ended (a read gave 0, the host shut it down); the connection is gone. */
 void scrub_eof(struct scrub *s, uint64_t desc, unsigned dir);
 void scrub_close(struct scrub *s, uint64_t desc);
+
+/* Whether there is anything to be forgotten of it. */
+bool scrub_knows(const struct scrub *s, uint32_t desc);
 
 /* Requests of a connection that have begun and were not answered yet. */
 uint32_t scrub_pending(const struct scrub *s, uint64_t desc);

@@ -201,6 +201,9 @@ static void write_record(struct recorder *r, struct input *in)
     }
     unsigned fields = event_table[type].name ? event_table[type].fields : 3;
     bool is_short = kind & 32 && (type == EVENT_alloc || type == EVENT_free);
+    bool is_io = kind & 32 && type == EVENT_io; /* with or without a change of the ledger and a time of receipt behind it */
+    if (is_io)
+        fields = (unsigned)ARENA_IO_WORDS - ARENA_RECORD_WORDS + (kind & 64 ? 3 : 0);
     if (is_short)
         fields = (type == EVENT_alloc ? ARENA_ALLOC_WORDS : ARENA_FREE_WORDS) - ARENA_RECORD_WORDS;
     size_t data_bytes = event_table[type].has_data ? input_byte(in) : 0, at = head % ring_bytes;
@@ -213,7 +216,7 @@ static void write_record(struct recorder *r, struct input *in)
         return;
     }
     struct arena_record *record = (void *)(ring + at);
-    record->type = type;
+    record->type = is_io ? ARENA_IO : type;
     record->words = (uint16_t)words;
     record->detail = (uint32_t)(is_short ? input_number(in) : data_bytes);
     record->time = input_number(in);

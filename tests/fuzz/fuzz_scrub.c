@@ -12,6 +12,7 @@
 
 #include "messages.h"
 #include "scrub.h"
+#include "wire_memo.h"
 
 #define STREAM_MAX (128u << 10)
 #define DESC 7
@@ -174,9 +175,13 @@ struct sides {
 
 static void read_units(struct sides *s, enum wire_side side, const uint8_t *p, const uint8_t *end, uint64_t total)
 {
+    static struct wire_memo *memo;
     struct payload_unit unit;
     int got;
 
+    MUST(memo || (memo = wire_memo_new()));
+    for (const uint8_t *behind; p < end && (behind = wire_head_units(s->read, memo, &s->read_sink, side, p, end, &total));)
+        p = behind;
     while ((got = payload_next(&p, end, &unit)) == 1) {
         MUST(unit.stream_bytes <= total);
         total -= unit.stream_bytes;

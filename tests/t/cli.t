@@ -118,6 +118,10 @@ tap.equal(dump.stdout.count('\n'), result['trace']['events'], 'dump: one line an
 info = perfanalyze('info', trace)
 tap.ok(info.returncode == 0 and str(shop.pid) in info.stdout and not too_wide(info.stdout), 'info names the process',
        info.stdout)
+columns = perfanalyze('info', '--columns', trace)
+shares = [float(share) for share in re.findall(r' ([0-9.]+)%$', columns.stdout, re.M)]
+tap.ok(columns.returncode == 0 and columns.stdout.startswith(info.stdout) and '\n(times) ' in columns.stdout and
+       abs(sum(shares) - 100) < 2 and not too_wide(columns.stdout), 'and with --columns what takes its bytes', columns.stdout)
 for mode in ('off', 'ledger', 'exact', 'sampled', 'sampled:4K', 'auto'):
     heap = perfanalyze('info', run_shimmed(['/bin/true'], env={'PERFSHIM_HEAP': mode}).trace).stdout
     tap.equal(re.findall(r'^ *(?:settings +)?heap (.*)$', heap, re.M), [mode.split(':')[0]], f'heap {mode}: so does info')

@@ -23,6 +23,7 @@
 #include "mark.h"
 #include "scrub.h"
 #include "wire.h"
+#include "wire_memo.h"
 
 struct wire_log {
     char text[1 << 16];
@@ -168,10 +169,15 @@ static inline enum wire_protocol play_raw(const struct play *p, struct wire_log 
 static inline void feed_payload(struct wire_conn *conn, const struct wire_sink *sink, enum wire_side side,
                                 const uint8_t *units, size_t units_bytes, uint64_t total)
 {
+    static struct wire_memo *memo;
     const uint8_t *p = units;
     struct payload_unit unit;
     int got;
 
+    assert_non_null(memo = memo ? memo : wire_memo_new());
+    for (const uint8_t *behind;
+         units_bytes && (behind = wire_head_units(conn, memo, sink, side, p, units + units_bytes, &total));)
+        p = behind;
     while ((got = payload_next(&p, units + units_bytes, &unit)) == 1) {
         assert_true(unit.stream_bytes <= total);
         total -= unit.stream_bytes;
