@@ -29,12 +29,16 @@
 
 static struct arena_header *map_arena(int fd)
 {
-    struct arena_header *first = mmap(NULL, sizeof *first, PROT_READ, MAP_SHARED, fd, 0);
+    struct arena_header *first = mmap(NULL, sizeof *first, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (first == MAP_FAILED || first->magic != ARENA_MAGIC || first->layout != ARENA_LAYOUT)
         return NULL;
     void *all = mmap(NULL, first->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return all == MAP_FAILED ? NULL : all;
+    if (all == MAP_FAILED) { /* the host waits for a word */
+        guard_say(first, ARENA_FAILED, errno, "the recorder");
+        return NULL;
+    }
+    return all;
 }
 
 static void read_arena(struct recorder *r, struct arena_header *a)
