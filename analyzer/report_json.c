@@ -284,12 +284,14 @@ static const char *const sum_name[PLACE_FIGURES] = {
     [PLACE_PEAK_BYTES] = "peak_bytes",
 };
 
+#define COUNT_MAX 18446744073709549568.0 /* the largest double that a count can hold; forged sums go beyond */
+
 /* Sums are counts, also as estimates. Of those the intervals follow; null where all are exact. */
 static void put_sums(struct json *j, cJSON *out, const struct place_sum sum[PLACE_FIGURES])
 {
     bool exact = true;
     for (size_t i = 0; i < PLACE_FIGURES; i++) {
-        put_count(j, out, sum_name[i], (uint64_t)round(fmax(0, sum[i].value)));
+        put_count(j, out, sum_name[i], (uint64_t)round(fmin(fmax(0, sum[i].value), COUNT_MAX)));
         exact &= sum[i].variance == 0;
     }
     cJSON *intervals = put(j, out, "ci95", exact ? cJSON_CreateNull() : cJSON_CreateObject());

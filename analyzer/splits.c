@@ -82,6 +82,8 @@ struct splits_sum splits_slowest(const struct splits *s, double share, int64_t *
 
     *from_ns = 0;
     for (unsigned i = SPLITS_STEPS; i-- > 0 && (double)slowest.count < wanted;) {
+        if (!s->step[i])
+            continue;
         sum_up(&slowest, s->step[i]);
         *from_ns = step_begin(i);
     }

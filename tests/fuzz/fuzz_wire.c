@@ -26,7 +26,7 @@ static void on_keep(void *context, enum wire_side side, uint64_t offset, uint32_
     struct run *run = context;
 
     MUST(text_bytes <= PAYLOAD_TEXT_MAX && text_bytes > 0 && text != NULL);
-    MUST(stream_bytes > 0 && stream_bytes <= offset && offset - stream_bytes >= run->kept_to[side]);
+    MUST(stream_bytes <= offset && offset - stream_bytes >= run->kept_to[side]);
     MUST(offset == wire_offset(run->conn, side));
     run->kept_to[side] = offset;
 }

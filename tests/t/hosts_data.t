@@ -44,6 +44,7 @@ def drive_redis(server):
     with start_redis('--replicaof', '127.0.0.1', str(port), shimmed=False) as replica:
         synced = wait_until(lambda: 'master_link_status:up' in redis_cli(replica.port, 'info', 'replication'), 20, step=0.1)
         redis_cli(port, 'set', 'late', 'word')
+        wait_until(lambda: redis_cli(replica.port, 'get', 'late').strip(), 20, step=0.1)
         redis_cli(port, 'wait', '1', '5000')
         answers += [bool(synced), redis_cli(replica.port, 'get', 'late'), redis_cli(replica.port, 'dbsize')]
     answers += [redis_cli(port, 'cluster', 'info'), redis_cli(port, 'debug', 'jmap')]
