@@ -49,7 +49,7 @@ static void write_out(struct track *t)
     uint64_t lost = content ? sink_chunk(t->sink, &h, content, bytes, t->slot, &filed) : events - t->words;
     t->lost += lost;
     t->events -= lost;
-    if (lost == events - t->words && lost) {
+    if (!content || (lost == events - t->words && lost)) { /* without memory words alone are gone, too */
         take_back_words(t);
         t->events -= t->words;
     }
