@@ -286,7 +286,7 @@ static uint64_t hold_thinned(struct sink *s, struct trace_chunk_header *h, const
     uint64_t lost = thin_chunk(s->thin, &thin, content, bytes);
     size_t thin_bytes;
     const uint8_t *thin_content = column_writer_finish(s->thin, &thin_bytes);
-    if (lost == events || !thin_content || !pack(s, &thin, thin_content, thin_bytes) ||
+    if ((events && lost == events) || !thin_content || !pack(s, &thin, thin_content, thin_bytes) ||
         !hold(s, &thin, slot, filed, events - lost, lost))
         return events;
     return lost;
