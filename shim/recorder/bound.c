@@ -278,6 +278,7 @@ static bool put_chunk(struct bound *b)
 {
     struct copying *c = &b->copying;
     size_t bytes;
+    uint64_t lost;
 
     if (!c->writer || column_writer_events(c->writer) == 0)
         return true;
@@ -289,7 +290,7 @@ static bool put_chunk(struct bound *b)
     const uint8_t *content = column_writer_finish(c->writer, &bytes);
     c->blob.used = 0;
     sink_divert(b->r->sink, &c->blob);
-    bool packed = content && sink_chunk(b->r->sink, &h, content, bytes, FILING_NO_SLOT, NULL) == 0;
+    bool packed = content && sink_chunk(b->r->sink, &h, content, bytes, FILING_NO_SLOT, NULL, &lost);
     sink_divert(b->r->sink, NULL);
     struct kept_chunk chunk = {c->bytes, (uint32_t)c->blob.used, (uint32_t)bytes, c->proc};
     return packed && write_new(b, c->blob.bytes, c->blob.used) && kept_add(&c->kept, chunk);

@@ -19,6 +19,7 @@
 #include "ops.h"
 #include "raw.h"
 #include "recorder.h"
+#include "reserve.h"
 
 #define SLEEP_NS 25000000
 #define SLEEP_LEAST_NS 500000
@@ -153,6 +154,7 @@ static void look_after_file(struct recorder *r, struct guard *g, uint64_t now_ns
 {
     struct event e;
 
+    reserve_fill();
     tracefile_restore(&g->file);
     sink_retry(r->sink);
     while (sink_gap(r->sink, &e))
@@ -332,6 +334,7 @@ int main(int count, char **arguments)
             guard_say(a, ARENA_FAILED, ENOMEM, "the recorder");
         return 1;
     }
+    reserve_fill();
     if (a->rxtime)
         want_stamps();
     write_preamble(&r);

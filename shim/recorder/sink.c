@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "column.h"
 #include "filing.h"
+#include "reserve.h"
 #include "thin.h"
 #include "varint.h"
 
@@ -187,6 +188,14 @@ static uint64_t count_events(const uint8_t *content, size_t bytes, uint32_t even
     return n;
 }
 
+/* Memory for a chunk: the recorder's own words, which are of no thread, have a reserve. */
+static void *grow(void *p, size_t bytes, const struct trace_chunk_header *h)
+{
+    void *grown = realloc(p, bytes);
+
+    return grown || h->thread || !reserve_spend() ? grown : realloc(p, bytes);
+}
+
 /* False if it has to be dropped. events: that are in it, lost: that were left out of it. */
 static bool hold(struct sink *s, const struct trace_chunk_header *h, uint64_t slot, const struct arena_filed *filed,
                  uint64_t events, uint64_t lost)
@@ -195,7 +204,7 @@ static bool hold(struct sink *s, const struct trace_chunk_header *h, uint64_t sl
 
     if (s->held_bytes + bytes > SINK_HELD_BYTES)
         return false;
-    struct held *held = malloc(bytes);
+    struct held *held = grow(NULL, bytes, h);
     if (!held)
         return false;
     *held = (struct held){.header = *h, .slot = slot, .events = events, .lost = lost, .bytes = bytes};
@@ -238,13 +247,15 @@ static bool pack(struct sink *s, struct trace_chunk_header *h, const uint8_t *co
     size_t bound = FRONT_BYTES + ZSTD_compressBound(bytes);
 
     if (s->packed_size < bound) {
-        uint8_t *packed = realloc(s->packed, bound);
+        uint8_t *packed = grow(s->packed, bound, h);
         if (!packed)
             return false;
         s->packed = packed;
         s->packed_size = bound;
     }
     size_t packed = ZSTD_compress2(s->zstd, s->packed + FRONT_BYTES, s->packed_size - FRONT_BYTES, content, bytes);
+    if (ZSTD_isError(packed) && !h->thread && reserve_spend()) /* its workspace grows, too */
+        packed = ZSTD_compress2(s->zstd, s->packed + FRONT_BYTES, s->packed_size - FRONT_BYTES, content, bytes);
     h->raw_bytes = (uint32_t)bytes;
     h->packed_bytes = (uint32_t)packed;
     return !ZSTD_isError(packed);
@@ -272,50 +283,54 @@ static bool append_blob(struct sink *s, struct trace_chunk_header *h, const uint
     return true;
 }
 
-/* Keeps of the chunk what is needed later. Gives how many events were lost; none of them are left if it could not. */
-static uint64_t hold_thinned(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes,
-                             uint64_t slot, const struct arena_filed *filed)
+/* Keeps of the chunk what is needed later: false if that is nothing, or it could not. events: in it, without `lost` ones. */
+static bool hold_thinned(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
+                         const struct arena_filed *filed, uint64_t events, uint64_t *lost)
 {
     struct trace_chunk_header thin = *h;
-    uint64_t events = count_events(content, bytes, h->events);
-
-    if (!s->thin)
-        s->thin = column_writer_new();
-    if (!s->thin)
-        return events;
-    uint64_t lost = thin_chunk(s->thin, &thin, content, bytes);
     size_t thin_bytes;
-    const uint8_t *thin_content = column_writer_finish(s->thin, &thin_bytes);
-    if ((events && lost == events) || !thin_content || !pack(s, &thin, thin_content, thin_bytes) ||
-        !hold(s, &thin, slot, filed, events - lost, lost))
-        return events;
-    return lost;
+
+    if (!s->thin && !(s->thin = column_writer_new()))
+        return false;
+    bool thinned = thin_chunk(s->thin, &thin, content, bytes, lost);
+    const uint8_t *thin_content = thinned ? column_writer_finish(s->thin, &thin_bytes) : NULL;
+    if (!thin_content) { /* nothing is left, or memory is short */
+        column_writer_free(s->thin);
+        s->thin = NULL;
+        return false;
+    }
+    return !(events && *lost == events) && pack(s, &thin, thin_content, thin_bytes) &&
+           hold(s, &thin, slot, filed, events - *lost, *lost);
 }
 
-uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
-                    const struct arena_filed *filed)
+bool sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
+                const struct arena_filed *filed, uint64_t *lost)
 {
-    if (s->blob)
-        return append_blob(s, h, content, bytes) ? 0 : h->events;
+    *lost = 0;
+    if (s->blob) {
+        bool kept = append_blob(s, h, content, bytes);
+        *lost = kept ? 0 : h->events;
+        return kept;
+    }
 
-    uint64_t lost = 0;
     bool refused = is_refused(s, h, FRONT_BYTES + ZSTD_compressBound(bytes));
     bool packed = pack(s, h, content, bytes);
 
     if (packed && !s->held) {
         if (!refused && append(s, h, s->packed)) {
             note(s, slot, filed, 0);
-            return 0;
+            return true;
         }
         gap_begin(s, refused ? ENOSPC : errno);
     }
     uint64_t events = count_events(content, bytes, h->events);
-    if (!packed)
-        lost = events;
-    else if (s->held_bytes + h->packed_bytes > SINK_HELD_WHOLE_BYTES || !hold(s, h, slot, filed, events, 0))
-        lost = hold_thinned(s, h, content, bytes, slot, filed);
-    count_lost(s, h, lost);
-    return lost;
+    bool kept = packed && s->held_bytes + h->packed_bytes <= SINK_HELD_WHOLE_BYTES && hold(s, h, slot, filed, events, 0);
+    if (!kept && packed)
+        kept = hold_thinned(s, h, content, bytes, slot, filed, events, lost);
+    if (!kept)
+        *lost = events;
+    count_lost(s, h, *lost);
+    return kept;
 }
 
 bool sink_gap(struct sink *s, struct event *out)
@@ -344,6 +359,14 @@ static uint64_t told_by(const struct sink *s, const struct held *last)
     return last->filed.lost_told - (known ? threads[last->slot].filed.lost_told : 0);
 }
 
+/* The content of a chunk of that one event; NULL if memory is short. */
+static const uint8_t *content_of(struct sink *s, const struct event *e, size_t *bytes)
+{
+    if ((!s->thin && !(s->thin = column_writer_new())) || !column_writer_add(s->thin, e))
+        return NULL;
+    return column_writer_finish(s->thin, bytes);
+}
+
 /* A chunk that says only how many events of the thread were lost: those of its kept chunks, and what these would have told.
  * last: the latest of them. */
 static void tell_lost(struct sink *s, const struct held *last, uint64_t events)
@@ -354,11 +377,11 @@ static void tell_lost(struct sink *s, const struct held *last, uint64_t events)
 
     e.u.lost.events = events + last->lost + told_by(s, last);
     e.u.lost.stalled = 0;
-    if ((!s->thin && !(s->thin = column_writer_new())) || !column_writer_add(s->thin, &e))
-        return;
     header.events = 1;
     header.first_ticks = header.last_ticks;
-    const uint8_t *content = column_writer_finish(s->thin, &bytes);
+    const uint8_t *content = content_of(s, &e, &bytes);
+    if (!content && reserve_spend())
+        content = content_of(s, &e, &bytes);
     if (content && pack(s, &header, content, bytes))
         append(s, &header, s->packed);
 }

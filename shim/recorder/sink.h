@@ -31,10 +31,10 @@ struct sink;
 struct sink *sink_new(struct arena_header *a, int fd);
 
 /* Compresses and appends a chunk (h without sequence and packed_bytes), or keeps it. slot and filed: the thread whose records
- * it has, and what the file tells of it then; FILING_NO_SLOT and NULL: none. Gives how many of its events were lost, `lost`
- * events not counted: either some, or all of them; they are added to what is noted as filed->lost. */
-uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
-                    const struct arena_filed *filed);
+ * it has, and what the file tells of it then; FILING_NO_SLOT and NULL: none. False: nothing of it could be kept. *lost: how many of
+ * its events were lost, `lost` events not counted; where it was kept, they are added to what is noted as filed->lost. */
+bool sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
+                const struct arena_filed *filed, uint64_t *lost);
 
 /* Tries to write what is kept. To be called now and then. */
 void sink_retry(struct sink *s);

@@ -9,7 +9,8 @@
 #include "column.h"
 #include "trace.h"
 
-/* Rewrites the chunk into w, which has no events, and h (events and times). Gives how many events were left out. */
-uint64_t thin_chunk(struct column_writer *w, struct trace_chunk_header *h, const uint8_t *content, size_t bytes);
+/* Rewrites the chunk into w, which has no events, and h (events and times). *left_out: how many events were. False if memory is
+ * short: then w has some of them. */
+bool thin_chunk(struct column_writer *w, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t *left_out);
 
 #endif

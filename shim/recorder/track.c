@@ -5,6 +5,8 @@
  */
 #include "track.h"
 
+#include "reserve.h"
+
 #define CHUNK_BYTES (128u << 10)
 
 /* What was told by `lost` events that did not get into the file is to be told again. */
@@ -14,12 +16,28 @@ static void take_back_words(struct track *t)
     t->done.lost_told -= t->words_lost;
 }
 
+/* The recorder's own words may be all that tells what was lost: they have a reserve of memory. */
+static bool is_own(const struct track *t) { return t->slot == FILING_NO_SLOT; }
+
+static const uint8_t *finish(struct track *t, size_t *bytes)
+{
+    const uint8_t *content = column_writer_finish(t->writer, bytes);
+
+    if (!content && is_own(t) && reserve_spend())
+        content = column_writer_finish(t->writer, bytes);
+    if (!content) { /* its events would be written, and counted, with the next chunk */
+        column_writer_free(t->writer);
+        t->writer = NULL;
+    }
+    return content;
+}
+
 static void write_out(struct track *t)
 {
     if (t->first && t->first->writer && column_writer_events(t->first->writer) > 0)
         write_out(t->first);
 
-    uint32_t events = column_writer_events(t->writer);
+    uint64_t events = column_writer_events(t->writer) - t->words, lost = 0;
     struct trace_chunk_header h = {
         .proc = t->proc,
         .thread = t->thread,
@@ -27,11 +45,8 @@ static void write_out(struct track *t)
         .tid = t->tid,
         .first_ticks = column_writer_first_ticks(t->writer),
         .last_ticks = column_writer_last_ticks(t->writer),
-        .events = events,
+        .events = column_writer_events(t->writer),
     };
-    size_t bytes;
-    const uint8_t *content = column_writer_finish(t->writer, &bytes);
-
     struct arena_filed filed = {
         .serial = t->thread,
         .position = t->done.position,
@@ -42,46 +57,58 @@ static void write_out(struct track *t)
         .stalled_told = t->done.stalled_told,
         .last_ticks = h.last_ticks,
     };
-    if (!content) { /* memory is short: they would be counted again with the next chunk */
-        column_writer_free(t->writer);
-        t->writer = NULL;
-    }
-    uint64_t lost = content ? sink_chunk(t->sink, &h, content, bytes, t->slot, &filed) : events - t->words;
-    t->lost += lost;
-    t->events -= lost;
-    if (!content || (lost == events - t->words && lost)) { /* without memory words alone are gone, too */
+    size_t bytes;
+    const uint8_t *content = finish(t, &bytes);
+
+    if (!content || !sink_chunk(t->sink, &h, content, bytes, t->slot, &filed, &lost)) {
+        lost = events;
         take_back_words(t);
         t->events -= t->words;
     }
+    t->lost += lost;
+    t->events -= lost;
     t->words = t->words_lost = 0;
     t->hasty = false;
 }
 
-static bool add(struct track *t, const struct event *e, uint64_t now_ns)
+/* False if memory is short. */
+static bool open_writer(struct track *t, uint64_t now_ns)
 {
-    if (!t->writer) {
-        t->writer = column_writer_new();
-        if (!t->writer)
-            return false;
-    }
+    if (!is_own(t) && reserve_is_spent())
+        return false;
+    if (!t->writer && !(t->writer = column_writer_new()))
+        return false;
     if (column_writer_events(t->writer) == 0)
         t->since_ns = now_ns;
+    return true;
+}
+
+static bool add_once(struct track *t, const struct event *e, uint64_t now_ns)
+{
+    if (!open_writer(t, now_ns))
+        return false;
     if (column_writer_add(t->writer, e))
         return true;
     if (column_writer_events(t->writer) == 0)
         return false;
     write_out(t); /* it may only have been full */
-    t->since_ns = now_ns;
-    return t->writer && column_writer_add(t->writer, e);
+    return open_writer(t, now_ns) && column_writer_add(t->writer, e);
+}
+
+static bool add(struct track *t, const struct event *e, uint64_t now_ns)
+{
+    return add_once(t, e, now_ns) || (is_own(t) && reserve_spend() && add_once(t, e, now_ns));
 }
 
 void track_add(struct track *t, const struct event *e, uint64_t now_ns)
 {
     bool added = add(t, e, now_ns);
 
+    if (!added && e->type == EVENT_lost)
+        t->next.lost_told -= e->u.lost.events; /* to be told again */
     t->done = t->next;
     if (!added) {
-        t->lost++;
+        t->lost += e->type != EVENT_lost;
         return;
     }
     if (e->type == EVENT_lost) {
@@ -96,11 +123,7 @@ void track_add(struct track *t, const struct event *e, uint64_t now_ns)
 
 bool track_run_begin(struct track *t, struct column_run *run, uint64_t first_ticks, uint64_t now_ns)
 {
-    if (!t->writer && !(t->writer = column_writer_new()))
-        return false;
-    if (column_writer_events(t->writer) == 0)
-        t->since_ns = now_ns;
-    return column_run_begin(run, t->writer, first_ticks);
+    return open_writer(t, now_ns) && column_run_begin(run, t->writer, first_ticks);
 }
 
 void track_run_end(struct track *t, struct column_run *run, uint32_t events)

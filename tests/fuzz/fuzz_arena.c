@@ -36,8 +36,8 @@ struct sink *sink_new(struct arena_header *a, int fd)
     return calloc(1, sizeof(struct sink));
 }
 
-uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
-                    const struct arena_filed *filed)
+bool sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t *content, size_t bytes, uint64_t slot,
+                const struct arena_filed *filed, uint64_t *lost)
 {
     static struct column_reader r;
     struct event e;
@@ -53,7 +53,9 @@ uint64_t sink_chunk(struct sink *s, struct trace_chunk_header *h, const uint8_t 
     }
     MUST(events == h->events);
     s->bytes += bytes;
-    return ++s->chunks % 16 ? 0 : events - words; /* now and then the disk is full */
+    bool kept = ++s->chunks % 16; /* now and then the disk is full */
+    *lost = kept ? 0 : events - words;
+    return kept;
 }
 
 void sink_divert(struct sink *s, struct sink_blob *blob) { (void)s, (void)blob; }

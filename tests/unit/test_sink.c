@@ -86,7 +86,9 @@ static uint64_t add_chunk(struct fixture *f, uint32_t thread, uint32_t allocs)
                                    .first_ticks = 1000, .last_ticks = 1000 + allocs};
     const uint8_t *content = column_writer_finish(w, &bytes);
     struct arena_filed filed = {.serial = thread, .position = 8 * allocs, .taken = allocs + 1, .added = allocs + 1};
-    uint64_t lost = sink_chunk(f->sink, &h, content, bytes, thread - 1, &filed);
+    uint64_t lost;
+    bool kept = sink_chunk(f->sink, &h, content, bytes, thread - 1, &filed, &lost);
+    assert_int_equal(kept, lost <= allocs);
     column_writer_free(w);
     return lost;
 }
