@@ -188,7 +188,7 @@ demo: deps
 check:
 	$(Q)scripts/deps build test
 	$(Q)$(MAKE) $(PARTS) tests-built
-	$(Q)O=$(abspath $(O)) SAN='$(SAN)' prove --timer -j$(JOBS) $(if $(T),$(T),tests/t/)
+	$(Q)O=$(abspath $(O)) SAN='$(SAN)' prove --state=save --timer -j$(JOBS) $(if $(T),$(T),tests/t/)
 
 ## check-unit: only the unit tests, which need no server
 check-unit:
