@@ -39,6 +39,9 @@ struct flight {
     uint64_t cause_turn;        /* the number of the turn in which it was a cause last, */
     uint64_t read_turn;         /* and of that in which bytes of the request were read last */
     int64_t covered_until_ns;   /* x.upstream_ns is of up to then */
+    int64_t awaited_ns;         /* of its waits for descriptors those for linked upstream exchanges, */
+    int64_t awaited_until_ns;   /* which are of up to then, by timesheet_waited_ns */
+    bool revocable;             /* its links may be withdrawn */
     struct round *turn;          /* turn.h: of the thread that read the request; NULL: not known, or over */
     struct link_call *calls;    /* link.h: as client its own, as server those that wait for its end */
 };
