@@ -26,6 +26,8 @@ int64_t split_move(struct split *s, enum split_kind from, enum split_kind to, in
     if (moved <= 0)
         return 0;
     s->ns[from] -= moved;
+    if (moved == has)
+        s->used &= ~(1u << from);
     split_add(s, to, moved);
     return moved;
 }
