@@ -17,6 +17,7 @@
 
 struct link_call;
 struct round;
+struct rpc_calls;
 
 struct flight {
     struct flight *next; /* in its connection's queue, then in the pool's */
@@ -32,6 +33,7 @@ struct flight {
     bool by_close; /* answered, if at all, by the end of its connection */
     bool counted;  /* in flight (concurrency.h) */
     bool rpc;      /* its route is that of the JSON-RPC in it */
+    struct rpc_calls *batch; /* rpc.h: the calls in it; NULL: it is no batch */
     bool complete; /* to be given out */
     bool over;     /* complete, or given up */
     bool moved;    /* another thread answered it than the one that read it */

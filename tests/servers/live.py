@@ -2,7 +2,7 @@
 """Server-sent events, WebSocket and JSON-RPC 2.0 in one server of Python's asyncio: python3 tests/servers/live.py TRUTH
 
   GET  /events?count=N&ms=M   N events, M milliseconds apart, chunked; with HTTP/1.0 until the connection is closed
-  GET  /ws                    WebSocket: answers JSON-RPC calls, echoes anything else
+  GET  /ws                    WebSocket: answers JSON-RPC calls, those of a batch one by one, echoes anything else
   POST /rpc                   JSON-RPC, batches too
 JSON-RPC methods: echo (gives its params), slow (after 50 ms), fail (an error), and over WebSocket also: callback (calls `ask` of the
 client twice, with ids that are a number and a text, and replies when both are answered), pings (three, one after the other's pong).
@@ -89,8 +89,7 @@ class Socket:
         if reply:
             self.send_text(json.dumps(reply))
 
-    def take_json(self, text):
-        message = json.loads(text)
+    def take_json(self, message):
         if 'method' not in message:
             truth['rpc replies'] += 1
             self.waiting.pop(message['id']).set_result(None)
@@ -103,7 +102,10 @@ class Socket:
         truth['ws in messages'] += 1
         truth['ws in bytes'] += len(text.encode())
         if text.startswith('{'):
-            self.take_json(text)
+            self.take_json(json.loads(text))
+        elif text.startswith('['): # each is answered by a message of its own
+            for message in json.loads(text):
+                self.take_json(message)
         else:
             self.send_text(text)
 
