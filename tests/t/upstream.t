@@ -331,6 +331,11 @@ for clients, each in ((1, 25), (4, 15)):
            [row for row in shown if row[0] > row[1] + CLOCKS_MS][:5])
     unlinked = [(split.get('upstream', 0), own[path], path) for path, fields, split in requests if fields['upstream_calls'] == '0']
     tap.ok(all(got <= most + CLOCKS_MS for got, most, _ in unlinked), f'{name}: none of that where no call is linked', unlinked[:5])
+    delays = [(float(fields['dispatch_ns']) / 1e6, r['read0'] - r['woke'], r['read1'] - r['woke'], path)
+              for path, fields, _ in requests if 'dispatch_ns' in fields for r in [logged[path]]]
+    tap.ok(len(delays) >= len(requests) / 2 and all(got >= least - CLOCKS_MS for got, least, *_ in delays),
+           f'{name}: none was read sooner after the wait than by the log', [row for row in delays if row[0] < row[1] - CLOCKS_MS][:5])
+    middle_off(f'{name}: and the delay is that of the log', [(got, true) for got, _, true, _ in delays])
     odd = [(path, split) for path, fields, split in requests if abs(sum(split.values()) - by_path[path]) > 1e-5]
     tap.ok(not odd, f'{name}: each split is all of the time', odd[:3])
     result = json.loads(perfanalyze('--json', '--slowest', '1000', loop.trace).stdout)
