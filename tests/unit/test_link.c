@@ -647,6 +647,104 @@ static void test_queue(void **state)
     done();
 }
 
+/* A loop at random, and an account of each wait: it is for upstream where it lies within a linked call. */
+#define CLIENTS 3
+#define CALLS 6
+
+static struct {
+    unsigned request[CLIENTS];           /* 0: none */
+    unsigned pending[CLIENTS], left[CLIENTS]; /* its calls under way, and those still to be made */
+    int caller[CALLS];                   /* client; -1: nobody's */
+    int64_t wait_end_ns[400];
+    size_t waits;
+} loop;
+
+static bool within(int64_t end_ns, const struct exchange *x)
+{
+    return end_ns - WAIT_NS >= x->in_ns && end_ns <= x->done_ns;
+}
+
+static void assert_account(const struct exchange *x)
+{
+    int64_t awaited_ns = 0, all_ns = 0;
+
+    for (size_t i = 0; i < loop.waits; i++) {
+        bool linked = false;
+        for (size_t k = 0; k < t.count; k++)
+            linked |= t.done[k].parent == x->id && within(loop.wait_end_ns[i], &t.done[k]);
+        all_ns += within(loop.wait_end_ns[i], x) ? WAIT_NS : 0;
+        awaited_ns += linked ? WAIT_NS : 0;
+    }
+    assert_int_equal(split_ns(&x->split, SPLIT_upstream), awaited_ns);
+    assert_int_equal(split_ns(&x->split, SPLIT_descriptors), all_ns - awaited_ns);
+    assert_int_equal(split_sum(&x->split), x->total_ns);
+}
+
+/* The client's request is the loop's only concern: it makes calls, or answers. */
+static void go_on(unsigned c)
+{
+    for (unsigned u = 0; u < CALLS && loop.left[c] && rand() % 4; u++)
+        if (loop.caller[u] < 0) {
+            up(u, loop.request[c]);
+            loop.caller[u] = (int)c;
+            loop.pending[c]++;
+            loop.left[c]--;
+        }
+    if (loop.pending[c])
+        return;
+    answer(c);
+    loop.request[c] = 0;
+}
+
+static void random_turn(unsigned *id)
+{
+    unsigned c = (unsigned)rand() % CLIENTS, u = (unsigned)rand() % CALLS;
+
+    loop.wait_end_ns[loop.waits++] = t.now_ns;
+    if (loop.caller[u] >= 0) {
+        turn(1);
+        reply(u);
+        c = (unsigned)loop.caller[u];
+        loop.caller[u] = -1;
+        loop.pending[c]--;
+        go_on(c);
+    } else if (!loop.request[c]) {
+        turn(1);
+        in(c, loop.request[c] = (*id)++);
+        loop.left[c] = (unsigned)rand() % 5;
+        go_on(c);
+    } else {
+        turn(0);
+    }
+}
+
+static void test_account(void **state)
+{
+    unsigned linked = 0, others = 0, id;
+    (void)state;
+
+    srand(3);
+    for (unsigned round = 0; round < 150; round++) {
+        begin(true);
+        connections(CALLS);
+        memset(&loop, 0, sizeof loop);
+        for (unsigned u = 0; u < CALLS; u++)
+            loop.caller[u] = -1;
+        id = 1;
+        for (unsigned i = 0; i < 150 && t.count < 200 && id < 60; i++)
+            random_turn(&id);
+        end();
+        for (size_t i = 0; i < t.count; i++) {
+            linked += t.done[i].upstream && t.done[i].link == LINK_linked;
+            others += t.done[i].upstream && t.done[i].link != LINK_linked;
+            if (!t.done[i].upstream && strtoul(t.name[t.done[i].id] + 4, NULL, 10) < 900)
+                assert_account(&t.done[i]);
+        }
+        done();
+    }
+    assert_true(linked > 1000 && others > 1000);
+}
+
 /* Loops of two threads, each for its own requests; then one answers what the other had read. What was said of the waits of
  * earlier requests was said of an order that the process does not keep. */
 static void test_revoked(void **state)
@@ -777,7 +875,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thread_per_request), cmocka_unit_test(test_loop), cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_waits), cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_waits), cmocka_unit_test(test_account), cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_opened), cmocka_unit_test(test_backward), cmocka_unit_test(test_orderly),
         cmocka_unit_test(test_nothing_read), cmocka_unit_test(test_batch), cmocka_unit_test(test_timer),
         cmocka_unit_test(test_timer_two_responses),
