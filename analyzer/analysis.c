@@ -19,6 +19,7 @@
 #include "heapfeed.h"
 #include "merge.h"
 #include "progress.h"
+#include "upstream.h"
 
 #define SAMPLE_FIRST_NS 5000000
 #define EVENTS_PER_LOOK 8192 /* at the clock, for the progress bar */
@@ -177,6 +178,23 @@ static int feed(struct pass *p, const struct item *item)
     return take_exchanges(p);
 }
 
+/* What links that were withdrawn had made of the splits of requests that were given out before. */
+static void revoke(struct analysis *a)
+{
+    const struct upstream_table *u = exchange_upstream(a->exchanges);
+
+    for (size_t i = 0; i < route_count(a->routes); i++) {
+        const struct route *r = route_at(a->routes, i);
+        if (r->splits && upstream_route_at(u, (int32_t)i).withdrawn)
+            splits_revoke(r->splits);
+    }
+    for (size_t i = 0; i < a->slowest.count; i++) {
+        struct exchange *x = a->slowest.heap[i].x;
+        if (x->revocable_ns && upstream_route_at(u, route_index(a->routes, (size_t)x->route)).withdrawn)
+            split_move(&x->split, SPLIT_upstream, SPLIT_descriptors, x->revocable_ns);
+    }
+}
+
 static int finish(struct pass *p)
 {
     struct analysis *a = p->analysis;
@@ -185,6 +203,7 @@ static int finish(struct pass *p)
         return -1;
     if (exchange_finish(a->exchanges) || take_exchanges(p) || route_settle(a->routes) || exchange_settle(a->exchanges))
         return -1;
+    revoke(a);
     slowest_sort(&a->slowest);
     return 0;
 }

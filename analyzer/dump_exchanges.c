@@ -52,6 +52,21 @@ static void print_request(void *context, uint64_t id, bool upstream, const struc
     putchar('\n');
 }
 
+static void print_served(const struct exchange *x)
+{
+    const char *before = " split_ns=";
+
+    printf(" upstream_calls=%" PRIu32 " upstream_ns=%" PRId64, x->upstream_calls, x->upstream_ns);
+    if (x->has_dispatch)
+        printf(" dispatch_ns=%" PRId64, x->dispatch_ns);
+    for (unsigned kind = 0; kind < SPLIT_COUNT; kind++)
+        if (x->split.used >> kind & 1) {
+            printf("%s%s:%" PRId64, before, split_kind_name[kind], x->split.ns[kind]);
+            before = ",";
+        }
+    putchar('\n');
+}
+
 static void print_exchange(const struct lister *l, const struct exchange *x, int64_t now_ns)
 {
     const struct process *p = process_find(l->processes, x->proc);
@@ -68,7 +83,7 @@ static void print_exchange(const struct lister *l, const struct exchange *x, int
     if (x->upstream)
         printf(" link=%s parent=%" PRIu64 "\n", link_state_name[x->link], x->parent);
     else
-        printf(" upstream_calls=%" PRIu32 " upstream_ns=%" PRId64 "\n", x->upstream_calls, x->upstream_ns);
+        print_served(x);
 }
 
 static void print_finished(const struct lister *l, int64_t now_ns)

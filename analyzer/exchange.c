@@ -52,7 +52,6 @@ struct connection {
     int32_t upgraded_route; /* of the request that was answered with 101, and when it came */
     int64_t upgraded_in_ns;
     struct stream *stream;       /* which the connection, or the response, is; NULL: none */
-    struct rpc_calls *rpc_batch; /* in the request that is being answered; NULL: none */
 };
 
 /* The event being fed. */
@@ -133,6 +132,7 @@ static void flight_over(struct exchange_table *x, struct flight *f)
         timesheet_close(f);
     x->in_flight -= f->x.route >= 0;
     link_over(x->links, f);
+    x->short_of_memory |= rpc_http_over(&x->streams.rpc, f) < 0;
     flight_drop(&x->pool, f);
 }
 
@@ -321,8 +321,6 @@ static void response_over(struct exchange_table *x, struct connection *c)
         c->stream = NULL;
         x->short_of_memory |= connstat_becomes(&x->connstat, c->life, c->request_dir == 1 ? CONNSTAT_upstream_http : CONNSTAT_http) < 0;
     }
-    if (c->rpc_batch)
-        rpc_http_over(&x->streams.rpc, &c->rpc_batch);
 }
 
 /* A response that is a stream has been answered when its head is written. */
@@ -365,9 +363,9 @@ static void on_mark(void *context, enum wire_side side, uint64_t offset, const s
     if (c->stream)
         failed = stream_mark(&x->streams, c->stream, &now, offset, mark);
     else if (side == WIRE_REQUEST && c->receiving && mark_is_rpc(mark->kind))
-        failed = rpc_http_request(&x->streams.rpc, &c->rpc_batch, c->receiving, mark);
+        failed = rpc_http_request(&x->streams.rpc, c->receiving, mark);
     else if (side == WIRE_RESPONSE && c->response_counts && c->first && mark_is_rpc(mark->kind))
-        rpc_http_response(&x->streams.rpc, c->rpc_batch, c->first, mark);
+        failed = rpc_http_response(&x->streams.rpc, c->first, mark);
     x->short_of_memory |= failed < 0;
 }
 

@@ -60,6 +60,7 @@ struct exchange {
     int64_t connect_ns;    /* and then how long connecting took; -1: not known */
     uint32_t upstream_calls; /* that are linked to this one, */
     int64_t upstream_ns;     /* and the time in which at least one of them was under way */
+    int64_t revocable_ns;    /* of its split's upstream: waits that are none if its links are withdrawn (upstream.h) */
 };
 
 struct exchange_stats {

@@ -33,8 +33,14 @@ struct flight *flight_new(struct flight_pool *p)
     return f;
 }
 
-static void add_up(struct exchange *x)
+static void add_up(struct flight *f)
 {
+    struct exchange *x = &f->x;
+
+    if (f->awaited_ns && !f->time.handed_over) {
+        int64_t moved = split_move(&x->split, SPLIT_descriptors, SPLIT_upstream, f->awaited_ns);
+        x->revocable_ns = f->revocable ? moved : 0;
+    }
     x->total_ns = x->done_ns > x->in_ns ? x->done_ns - x->in_ns : 0;
     if (x->has_rx && x->in_ns > x->rx_ns) {
         split_add(&x->split, SPLIT_queue, x->in_ns - x->rx_ns);
@@ -49,7 +55,7 @@ void flight_drop(struct flight_pool *p, struct flight *f)
     timesheet_close(f);
     if (f->complete) {
         if (!f->x.upstream)
-            add_up(&f->x);
+            add_up(f);
         f->next = NULL;
         if (p->last)
             p->last->next = f;

@@ -17,6 +17,7 @@
 
 struct link_call;
 struct round;
+struct rpc_calls;
 
 struct flight {
     struct flight *next; /* in its connection's queue, then in the pool's */
@@ -32,6 +33,7 @@ struct flight {
     bool by_close; /* answered, if at all, by the end of its connection */
     bool counted;  /* in flight (concurrency.h) */
     bool rpc;      /* its route is that of the JSON-RPC in it */
+    struct rpc_calls *batch; /* rpc.h: the calls in it; NULL: it is no batch */
     bool complete; /* to be given out */
     bool over;     /* complete, or given up */
     bool moved;    /* another thread answered it than the one that read it */
@@ -39,6 +41,9 @@ struct flight {
     uint64_t cause_turn;        /* the number of the turn in which it was a cause last, */
     uint64_t read_turn;         /* and of that in which bytes of the request were read last */
     int64_t covered_until_ns;   /* x.upstream_ns is of up to then */
+    int64_t awaited_ns;         /* of its waits for descriptors those for linked upstream exchanges, */
+    int64_t awaited_until_ns;   /* which are of up to then, by timesheet_waited_ns */
+    bool revocable;             /* its links may be withdrawn */
     struct round *turn;          /* turn.h: of the thread that read the request; NULL: not known, or over */
     struct link_call *calls;    /* link.h: as client its own, as server those that wait for its end */
 };

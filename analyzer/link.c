@@ -64,6 +64,8 @@ struct link_call {
     uint64_t turn; /* in which it began */
     struct link_candidates candidates;
     int8_t chosen; /* of the candidates; -1: none yet */
+    int64_t waited_ns[LINK_CANDIDATES_MAX][2]; /* by candidate: how long it had waited for descriptors (timesheet.h) when
+                                                * this began, and when bytes of its response were read last */
     bool confirmed, doubted;
     bool moved;   /* another thread read the response */
     bool adopted; /* in the list of its request, and held */
@@ -78,6 +80,7 @@ struct link_table {
     int64_t now_ns;
     uint64_t now_desc;
     bool known; /* what the event read is: a request or a response */
+    bool eof;   /* or nothing */
     bool short_of_memory;
 };
 
@@ -240,7 +243,7 @@ static void settle(struct link_table *l, struct flight *parent)
 {
     const struct round_process *p = parent->turn ? parent->turn->process : NULL;
     uint32_t proc = p && p->threads > 1 ? p->serial : 0; /* with one thread nothing can be withdrawn */
-    int64_t interval[LINK_CALLS_MAX][2];
+    int64_t interval[LINK_CALLS_MAX][2], waited[LINK_CALLS_MAX][2];
     unsigned linked = 0;
 
     while (parent->calls) {
@@ -253,6 +256,7 @@ static void settle(struct link_table *l, struct flight *parent)
         } else {
             f->x.link = LINK_linked;
             f->x.parent = parent->serial;
+            memcpy(waited[linked], c->waited_ns[c->chosen], sizeof *waited);
             interval[linked][0] = f->x.in_ns;
             interval[linked++][1] = f->x.done_ns;
             if (upstream_link(l->figures, proc, parent->x.route, f->x.route, f->x.done_ns - f->x.in_ns) < 0)
@@ -264,6 +268,7 @@ static void settle(struct link_table *l, struct flight *parent)
     parent->linked_calls = 0;
     parent->x.upstream_calls += linked;
     parent->x.upstream_ns += covered(interval, linked, &parent->covered_until_ns);
+    parent->awaited_ns += covered(waited, linked, &parent->awaited_until_ns);
 }
 
 /* The exchange is over; its request, which is in flight, will decide. */
@@ -303,7 +308,10 @@ int link_event(struct link_table *l, const struct item *item)
     case EVENT_op:
     case EVENT_gap:
     case EVENT_held: round_note(&l->rounds, item); return 0;
-    case EVENT_io: l->now_desc = e->u.io.desc; break;
+    case EVENT_io:
+        l->now_desc = e->u.io.desc;
+        l->eof = e->u.io.bytes == 0;
+        break;
     case EVENT_desc_open:
     case EVENT_wait:
     case EVENT_sock:
@@ -524,6 +532,26 @@ static void find_candidates(struct link_table *l, struct link_candidates *c, con
     c->weak |= (opened || t->replies) && t->open > c->count;
 }
 
+/* at: 0: it begins, 1: its response. */
+static void note_waits(struct link_call *c, unsigned at)
+{
+    for (unsigned i = 0; i < c->candidates.count; i++) {
+        const struct flight *f = flight_alive(c->candidates.of[i]);
+        if (f)
+            c->waited_ns[i][at] = timesheet_waited_ns(f);
+    }
+}
+
+/* Its connection was opened for nobody else. */
+static void note_opening(struct link_call *c, const struct link_connection *o)
+{
+    const struct flight *opener = o->openers.count == 1 && !o->openers.weak ? flight_alive(o->openers.of[0]) : NULL;
+    int i = opener ? candidate_index(&c->candidates, opener) : -1;
+
+    if (i >= 0)
+        c->waited_ns[i][0] = o->waited_ns;
+}
+
 int link_begin(struct link_table *l, struct flight *f, struct link_connection *o)
 {
     if (!f->x.upstream)
@@ -534,6 +562,9 @@ int link_begin(struct link_table *l, struct flight *f, struct link_connection *o
     if (!c)
         return -1;
     find_candidates(l, &c->candidates, o);
+    note_waits(c, 0);
+    if (!o->used && o->begun_ns)
+        note_opening(c, o);
     if (!o->used) { /* where connecting went on in the background it was done by now, at the latest */
         f->x.connect_ns = !o->begun_ns ? -1 : (o->connected_ns ? o->connected_ns : f->x.in_ns) - o->begun_ns;
         f->x.first = true;
@@ -570,6 +601,8 @@ static void reply(struct link_table *l, struct flight *f)
     t->last = (struct flight_ref){0};
     if (!t->last_reply)
         return;
+    if (!l->eof) /* its exchange ends with the last bytes */
+        note_waits(c, 1);
     struct flight *parent = call_parent(c);
     if (parent)
         round_cause(t, parent);
@@ -596,6 +629,8 @@ void link_connect(struct link_table *l, struct link_connection *c, int64_t begun
         return;
     }
     find_candidates(l, &c->openers, c);
+    if (c->openers.count == 1 && flight_alive(c->openers.of[0]))
+        c->waited_ns = timesheet_waited_ns(c->openers.of[0].flight);
     c->begun_ns = begun_ns;
     c->connected_ns = result == 0 ? l->now_ns : 0;
     c->turn = l->now->number;
@@ -609,7 +644,10 @@ static void request_over(struct link_table *l, struct flight *f)
         settle(l, f);
     if (f->turn) {
         uint32_t proc = f->turn->process->threads > 1 ? f->turn->process->serial : 0;
-        if (f->x.upstream_calls && f->complete && upstream_request(l->figures, proc, f->x.route, f->x.upstream_ns) < 0)
+        f->revocable = proc != 0;
+        if (f->turn->process->hands_over) /* what was linked before is withdrawn already */
+            f->awaited_ns = 0;
+        else if (f->x.upstream_calls && f->complete && upstream_request(l->figures, proc, f->x.route, f->x.upstream_ns) < 0)
             l->short_of_memory = true;
         round_request_over(f->turn);
     }

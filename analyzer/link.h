@@ -6,6 +6,8 @@
  * An upstream exchange is given out (exchange_next) when its link is decided: when the request ends that may have
  * caused it, or when the thread begins a new turn. It has x.link and x.parent then, and its parent x.upstream_calls
  * and x.upstream_ns.
+ * Of the parent's waits for descriptors those that lie within linked exchanges, or within connecting for them, are
+ * upstream in its split: each exchange keeps how long its candidates had waited when it began and when it ended.
  *
  * Memory: a record for each upstream exchange that is in flight or not decided, at most LINK_CALLS_MAX of these for
  * each request in flight; and turn.h's.
@@ -34,7 +36,8 @@ struct link_candidates {
 struct link_connection {
     int64_t begun_ns, connected_ns; /* connect() was called; it is known to have succeeded. 0: not known */
     uint64_t turn;                  /* in which it was called, */
-    struct link_candidates openers; /* and why */
+    struct link_candidates openers; /* and why; */
+    int64_t waited_ns;              /* how long the only one of them had waited for descriptors */
     bool used;    /* a request was written to it */
     bool blocked; /* the last write was not taken whole: what comes next may have waited */
 };

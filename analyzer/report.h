@@ -162,6 +162,8 @@ struct report_rpc {
     char *route;
     bool upstream; /* the host called */
     uint64_t calls, notifications, errors, unanswered;
+    uint64_t batched; /* of the calls and notifications */
+    struct report_times batch; /* of the exchanges that answered such calls */
 };
 
 /* Streams, those opened most often first; JSON-RPC methods, those called most often first (report_streams.c). */

@@ -99,7 +99,8 @@ static bool put_rpc(cJSON *list, const struct report_rpc *r)
 
     return put(list, NULL, out) && put_text(out, "route", r->route) && put(out, "upstream", cJSON_CreateBool(r->upstream)) &&
            put_count(out, "calls", r->calls) && put_count(out, "notifications", r->notifications) &&
-           put_count(out, "errors", r->errors) && put_count(out, "unanswered", r->unanswered);
+           put_count(out, "errors", r->errors) && put_count(out, "unanswered", r->unanswered) &&
+           put_count(out, "batched", r->batched) && put_times(out, "batch_ms", &r->batch);
 }
 
 int report_json_streams(cJSON *root, const struct report_streams *s)

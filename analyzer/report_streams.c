@@ -87,7 +87,7 @@ static int build_rpcs(struct report_streams *out, const struct rpc_table *in, co
         const struct route *route = route_at(routes, i);
         struct report_rpc *r = &out->rpc[out->rpcs];
         *r = (struct report_rpc){strdup(route->name), route->upstream, row->calls, row->notifications, row->errors,
-                                 row->unanswered + row->pending};
+                                 row->unanswered + row->pending, row->batched, times_of(row->batch_ns)};
         if (!r->route)
             return -1;
         out->rpcs++;

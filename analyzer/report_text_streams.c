@@ -91,6 +91,19 @@ static void rest(const struct page *p, size_t n)
         fprintf(p->out, "and %zu more: see --json\n", n - SHOWN);
 }
 
+/* Of calls that came with others in one request. */
+static void batched(FILE *out, const struct report_rpc *r)
+{
+    char n[UNITS_MAX];
+
+    if (!r->batched)
+        return;
+    fprintf(out, "    %s in batches", units_count(n, (double)r->batched));
+    if (isfinite(r->batch.max))
+        times(out, ", which took", &r->batch, true);
+    putc('\n', out);
+}
+
 static void rpcs(const struct page *p, const struct report_streams *s)
 {
     char text[4][UNITS_MAX];
@@ -105,6 +118,7 @@ static void rpcs(const struct page *p, const struct report_streams *s)
         fprintf(p->out, "%s%8s%10s%9s%12s\n", r->upstream ? "*" : " ", units_number(text[0], (double)r->calls),
                 units_number(text[1], (double)r->notifications), units_number(text[2], (double)r->errors),
                 units_number(text[3], (double)r->unanswered));
+        batched(p->out, r);
     }
     if (made)
         fputs("*: made by the recorded process; all others were made to it.\n", p->out);

@@ -543,7 +543,7 @@ void route_add(struct route_table *t, const struct exchange *x)
     if (x->has_dispatch)
         add_dispatch(r, x);
     if (r->splits && !x->guess && !x->one_way)
-        splits_add(r->splits, &x->split, x->total_ns);
+        splits_add(r->splits, &x->split, x->total_ns, x->revocable_ns);
     add_bytes(&r->request_bytes_sum, &r->request_bytes_max, x->request_bytes);
     add_bytes(&r->response_bytes_sum, &r->response_bytes_max, x->response_bytes);
     r->alloc_count += x->alloc_count;

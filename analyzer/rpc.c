@@ -2,6 +2,8 @@
 /*
  * The key of a call is its id and direction: below 10^18 the id itself, else 62 bits of the recorder's hash, with bits on top of
  * them that say which.
+ *
+ * Which calls of a batch took how long is not in the trace, as they are answered by one message: each has the time of the batch.
  */
 #include "rpc.h"
 
@@ -36,6 +38,8 @@ struct rpc_row *rpc_row(struct rpc_table *t, int32_t route)
 
 void rpc_table_reset(struct rpc_table *t)
 {
+    for (size_t i = 0; i < t->rows; i++)
+        hist_free(t->row[i].batch_ns);
     free(t->row);
     t->row = NULL;
     t->rows = 0;
@@ -125,7 +129,7 @@ void rpc_give_up(struct rpc_table *t, struct rpc_calls *calls)
 /* --- HTTP --- */
 
 /* One of several in a body: the exchange is the batch's. */
-static int batch_request(struct rpc_table *t, struct rpc_calls **calls, struct flight *f, const struct mark *mark)
+static int batch_request(struct rpc_table *t, struct flight *f, const struct mark *mark)
 {
     struct rpc_message m = {mark->kind, mark->id_kind, mark->id, ROUTE_NONE};
 
@@ -137,21 +141,43 @@ static int batch_request(struct rpc_table *t, struct rpc_calls **calls, struct f
         return -1;
     row->notifications += mark->kind == MARK_NOTIFY;
     row->calls += mark->kind == MARK_CALL;
+    row->batched++;
     if (mark->kind == MARK_NOTIFY)
         return 0;
-    if (!*calls)
-        *calls = calloc(1, sizeof **calls);
-    return *calls ? rpc_called(t, *calls, &m, 0, NULL) : -1;
+    if (!f->batch)
+        f->batch = calloc(1, sizeof *f->batch);
+    return f->batch ? rpc_called(t, f->batch, &m, 0, NULL) : -1;
 }
 
-int rpc_http_request(struct rpc_table *t, struct rpc_calls **calls, struct flight *f, const struct mark *mark)
+/* A reply in a batch. */
+static int batch_response(struct rpc_table *t, struct rpc_calls *calls, const struct rpc_message *m)
+{
+    const struct rpc_call *call = has_id(m) ? keymap_get(&calls->by_id, key_of(m, 0)) : NULL;
+    int32_t route = call ? call->route : ROUTE_NONE;
+    struct flight *none;
+
+    if (!rpc_replied(t, calls, m, 1, &none) || calls->answers == RPC_PENDING_MAX)
+        return 0;
+    if (calls->answers == calls->room) {
+        size_t room = calls->room ? 2 * calls->room : 8;
+        int32_t *grown = realloc(calls->answered, room * sizeof *grown);
+        if (!grown)
+            return -1;
+        calls->answered = grown;
+        calls->room = room;
+    }
+    calls->answered[calls->answers++] = route;
+    return 0;
+}
+
+int rpc_http_request(struct rpc_table *t, struct flight *f, const struct mark *mark)
 {
     int failed = 0;
 
     if ((mark->kind != MARK_CALL && mark->kind != MARK_NOTIFY) || f->x.route < 0)
         return 0;
     if (mark->batch) {
-        failed = batch_request(t, calls, f, mark);
+        failed = batch_request(t, f, mark);
     } else if (!f->rpc) {
         f->x.route = route_within(t->routes, f->x.route, mark->method, mark->method_bytes);
         struct rpc_row *row = rpc_row(t, f->x.route);
@@ -167,28 +193,39 @@ int rpc_http_request(struct rpc_table *t, struct rpc_calls **calls, struct fligh
     return failed;
 }
 
-void rpc_http_response(struct rpc_table *t, struct rpc_calls *calls, struct flight *f, const struct mark *mark)
+int rpc_http_response(struct rpc_table *t, struct flight *f, const struct mark *mark)
 {
     struct rpc_message m = {mark->kind, mark->id_kind, mark->id, ROUTE_NONE};
-    struct flight *none;
 
     if (mark->kind != MARK_REPLY && mark->kind != MARK_ERROR)
-        return;
+        return 0;
     f->x.error |= mark->kind == MARK_ERROR;
-    if (calls) {
-        rpc_replied(t, calls, &m, 1, &none);
-        return;
-    }
+    if (f->batch)
+        return batch_response(t, f->batch, &m);
     struct rpc_row *row = f->rpc ? rpc_row(t, f->x.route) : NULL;
     if (row)
         row->errors += mark->kind == MARK_ERROR;
+    return 0;
 }
 
-void rpc_http_over(struct rpc_table *t, struct rpc_calls **calls)
+int rpc_http_over(struct rpc_table *t, struct flight *f)
 {
-    if (!*calls)
-        return;
-    rpc_give_up(t, *calls);
-    free(*calls);
-    *calls = NULL;
+    struct rpc_calls *calls = f->batch;
+    bool failed = false;
+
+    if (!calls)
+        return 0;
+    for (size_t i = 0; f->complete && i < calls->answers; i++) {
+        struct rpc_row *row = rpc_row(t, calls->answered[i]);
+        if (row && !row->batch_ns)
+            row->batch_ns = hist_new();
+        failed |= !row || !row->batch_ns;
+        if (!failed)
+            hist_add(row->batch_ns, f->x.done_ns - f->x.in_ns);
+    }
+    rpc_give_up(t, calls);
+    free(calls->answered);
+    free(calls);
+    f->batch = NULL;
+    return failed ? -1 : 0;
 }

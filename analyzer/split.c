@@ -19,6 +19,19 @@ int64_t split_sum(const struct split *s)
     return sum;
 }
 
+int64_t split_move(struct split *s, enum split_kind from, enum split_kind to, int64_t ns)
+{
+    int64_t has = split_ns(s, from), moved = ns < has ? ns : has;
+
+    if (moved <= 0)
+        return 0;
+    s->ns[from] -= moved;
+    if (moved == has)
+        s->used &= ~(1u << from);
+    split_add(s, to, moved);
+    return moved;
+}
+
 void split_settle(struct split *s, int64_t sum_ns)
 {
     int64_t missing = sum_ns - split_sum(s);

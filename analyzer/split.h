@@ -11,7 +11,8 @@
 
 /* queue: in the kernel, before the first read. receive: until the request's last byte was read. compute: its thread
  * ran, as far as is known for it. busy: its thread was at other work. descriptors to child: waits of its thread, as
- * WAITS in event.h. disk: calls on files. upstream: calls on connections that the host opened. io: other calls that
+ * WAITS in event.h. disk: calls on files. upstream: calls on connections that the host
+ * opened, and waits for descriptors while an upstream exchange of its own was under way. io: other calls that
  * read or write. send: writing the response, and waiting until there is room for more of it. unseen: it was with no
  * thread that is known, or nobody knows for whom its thread ran. */
 #define SPLIT_KINDS(S)                                                                                                 \
@@ -56,6 +57,9 @@ static inline void split_take(struct split *to, struct split *from)
 }
 
 int64_t split_sum(const struct split *s);
+
+/* What was one kind is another, at most as much as there is of it: so much. */
+int64_t split_move(struct split *s, enum split_kind from, enum split_kind to, int64_t ns);
 
 /* Makes the sum what it should be: what is missing was not seen; what is too much is taken off the last kinds. */
 void split_settle(struct split *s, int64_t sum_ns);

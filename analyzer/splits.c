@@ -32,7 +32,7 @@ static int64_t step_begin(unsigned step)
     return (int64_t)(step - shift * STEP_FIRST) << shift;
 }
 
-void splits_add(struct splits *s, const struct split *split, int64_t total_ns)
+void splits_add(struct splits *s, const struct split *split, int64_t total_ns, int64_t revocable_ns)
 {
     struct splits_sum **step = &s->step[step_of(total_ns)];
 
@@ -41,9 +41,22 @@ void splits_add(struct splits *s, const struct split *split, int64_t total_ns)
     if (!*step)
         return;
     (*step)->count++;
+    (*step)->revocable_ns += (double)revocable_ns;
     for (uint32_t left = split->used; left; left &= left - 1) {
         int kind = __builtin_ctz(left);
         (*step)->ns[kind] += (double)split->ns[kind];
+    }
+}
+
+void splits_revoke(struct splits *s)
+{
+    for (unsigned i = 0; i < SPLITS_STEPS; i++) {
+        struct splits_sum *step = s->step[i];
+        if (!step)
+            continue;
+        step->ns[SPLIT_upstream] -= step->revocable_ns;
+        step->ns[SPLIT_descriptors] += step->revocable_ns;
+        step->revocable_ns = 0;
     }
 }
 
@@ -52,6 +65,7 @@ static void sum_up(struct splits_sum *to, const struct splits_sum *step)
     if (!step)
         return;
     to->count += step->count;
+    to->revocable_ns += step->revocable_ns;
     for (unsigned kind = 0; kind < SPLIT_COUNT; kind++)
         to->ns[kind] += step->ns[kind];
 }

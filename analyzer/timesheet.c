@@ -47,7 +47,7 @@ static void add_positive(struct split *s, enum split_kind kind, int64_t ns)
 
 static enum split_kind awaited(const struct timesheet_entry *e)
 {
-    return e->full ? SPLIT_send : e->calls ? SPLIT_upstream : SPLIT_descriptors;
+    return e->full ? SPLIT_send : SPLIT_descriptors;
 }
 
 /* Books what its thread did without it, up to where the thread is booked. */
@@ -93,6 +93,7 @@ static void adopt(struct timesheet *t, struct flight *f)
     struct timesheet_entry *e = &f->time;
 
     detach(f);
+    e->handed_over |= e->received;
     confirm(f, t->cursor_ns > e->booked_ns ? t->cursor_ns : e->booked_ns, false);
     e->since = t->sums;
     attach(t, f);
@@ -244,11 +245,17 @@ void timesheet_full(struct flight *f)
     f->time.full = true;
 }
 
-void timesheet_upstream(struct flight *f, int change)
+int64_t timesheet_waited_ns(const struct flight *f)
 {
-    if (f->time.sheet)
-        catch_up(&f->time);
-    f->time.calls += (uint32_t)change;
+    const struct timesheet_entry *e = &f->time;
+    int64_t ns = split_ns(&f->x.split, SPLIT_descriptors);
+
+    if (!e->received || e->closed) /* what is pending will not be taken */
+        return ns;
+    ns += split_ns(&e->pending, SPLIT_descriptors);
+    if (e->sheet && e->sheet->cursor_ns > e->pending_ns && awaited(e) == SPLIT_descriptors)
+        ns += e->sheet->sums.waits_ns - e->since.waits_ns;
+    return ns;
 }
 
 void timesheet_close(struct flight *f)

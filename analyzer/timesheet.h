@@ -50,7 +50,7 @@ struct timesheet_entry {
     bool received;  /* the time until `ready` is booked */
     bool answering; /* a write of its response was seen */
     bool full;      /* its last write did not take all: waits for descriptors are for room */
-    uint32_t calls; /* upstream calls under way: waits for descriptors are for their answers */
+    bool handed_over; /* some of its waits were pending when another thread went on with it, and are not in its split */
     bool closed;    /* its split is complete */
 };
 
@@ -79,8 +79,9 @@ void timesheet_write(struct timesheet *t, struct timesheet_call *c, struct times
 /* There was no room for more of its response. */
 void timesheet_full(struct flight *f);
 
-/* An upstream call for the exchange begins (1) or is answered (-1). */
-void timesheet_upstream(struct flight *f, int change);
+/* How long it has waited for descriptors: what its split has of that if it ends now. Of one that is not handed over it
+ * never shrinks, so two of its values stand for the waits between them. */
+int64_t timesheet_waited_ns(const struct flight *f);
 
 /* The exchange is complete or given up: no more is booked, and its split is what it was at its response's last byte. */
 void timesheet_close(struct flight *f);

@@ -101,6 +101,22 @@ static int row_add(struct upstream_table *t, uint32_t proc, int32_t route, int32
     return 0;
 }
 
+static struct upstream_route *route_get(struct upstream_table *t, int32_t route)
+{
+    if (route < 0)
+        return NULL;
+    if ((size_t)route >= t->routes) {
+        size_t n = (size_t)route + 64;
+        struct upstream_route *grown = realloc(t->route, n * sizeof *grown);
+        if (!grown)
+            return NULL;
+        memset(grown + t->routes, 0, (n - t->routes) * sizeof *grown);
+        t->route = grown;
+        t->routes = n;
+    }
+    return &t->route[route];
+}
+
 int upstream_link(struct upstream_table *t, uint32_t proc, int32_t route, int32_t upstream_route, int64_t ns)
 {
     t->states[LINK_linked]++;
@@ -111,6 +127,12 @@ void upstream_unlinked(struct upstream_table *t, enum link_state why) { t->state
 
 int upstream_request(struct upstream_table *t, uint32_t proc, int32_t route, int64_t covered_ns)
 {
+    struct upstream_route *r = proc ? route_get(t, route) : NULL;
+
+    if (proc && route >= 0 && !r)
+        return -1;
+    if (r)
+        r->proc = r->proc && r->proc != proc ? UPSTREAM_SEVERAL : proc;
     return row_add(t, proc, route, ALL, 1, covered_ns);
 }
 
@@ -128,25 +150,11 @@ void upstream_withdraw(struct upstream_table *t, uint32_t proc)
         p->calls = 0;
         p->sum_ns = 0;
     }
+    for (size_t i = 0; i < t->routes; i++)
+        t->route[i].withdrawn |= t->route[i].proc == proc || t->route[i].proc == UPSTREAM_SEVERAL;
 }
 
 /* --- routes --- */
-
-static struct upstream_route *route_get(struct upstream_table *t, int32_t route)
-{
-    if (route < 0)
-        return NULL;
-    if ((size_t)route >= t->routes) {
-        size_t n = (size_t)route + 64;
-        struct upstream_route *grown = realloc(t->route, n * sizeof *grown);
-        if (!grown)
-            return NULL;
-        memset(grown + t->routes, 0, (n - t->routes) * sizeof *grown);
-        t->route = grown;
-        t->routes = n;
-    }
-    return &t->route[route];
-}
 
 int upstream_first(struct upstream_table *t, int32_t upstream_route, int64_t connect_ns)
 {
@@ -243,6 +251,7 @@ static int routes_fold(struct upstream_table *t, const struct route_table *route
             return -1;
         struct upstream_route *to = &t->route[into], *from = &t->route[i];
         to->first += from->first;
+        to->withdrawn |= from->withdrawn;
         if (!to->connect_ns) {
             to->connect_ns = from->connect_ns;
         } else if (from->connect_ns) {

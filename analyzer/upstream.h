@@ -16,6 +16,7 @@
 #include "route.h"
 
 #define UPSTREAM_PAIRS_MAX 1000
+#define UPSTREAM_SEVERAL UINT32_MAX
 #define UPSTREAM_OTHER (-3) /* the route of what is beyond; both of a pair */
 
 /* What became of the link of an upstream exchange: name, and why for people. */
@@ -47,6 +48,8 @@ struct upstream_pair {
 struct upstream_route {
     uint64_t requests;
     double covered_ns; /* time in which at least one of a request's calls was under way, summed over requests */
+    uint32_t proc;     /* whose links it has that may be withdrawn; 0: nobody's, UPSTREAM_SEVERAL */
+    bool withdrawn;    /* some were, or may have been: what its exchanges have that is revocable is revoked */
     uint64_t first;    /* upstream exchanges that were the first on their connection */
     struct hist *connect_ns; /* NULL: none was measured */
 };

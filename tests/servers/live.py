@@ -2,7 +2,9 @@
 """Server-sent events, WebSocket and JSON-RPC 2.0 in one server of Python's asyncio: python3 tests/servers/live.py TRUTH
 
   GET  /events?count=N&ms=M   N events, M milliseconds apart, chunked; with HTTP/1.0 until the connection is closed
-  GET  /ws                    WebSocket: answers JSON-RPC calls, echoes anything else
+  GET  /feed                  events as they are published, until /end
+  POST /publish?count=N       N events to each who has asked for /feed; POST /end ends these
+  GET  /ws                    WebSocket: answers JSON-RPC calls, those of a batch one by one, echoes anything else
   POST /rpc                   JSON-RPC, batches too
 JSON-RPC methods: echo (gives its params), slow (after 50 ms), fail (an error), and over WebSocket also: callback (calls `ask` of the
 client twice, with ids that are a number and a text, and replies when both are answered), pings (three, one after the other's pong).
@@ -89,8 +91,7 @@ class Socket:
         if reply:
             self.send_text(json.dumps(reply))
 
-    def take_json(self, text):
-        message = json.loads(text)
+    def take_json(self, message):
         if 'method' not in message:
             truth['rpc replies'] += 1
             self.waiting.pop(message['id']).set_result(None)
@@ -103,7 +104,10 @@ class Socket:
         truth['ws in messages'] += 1
         truth['ws in bytes'] += len(text.encode())
         if text.startswith('{'):
-            self.take_json(text)
+            self.take_json(json.loads(text))
+        elif text.startswith('['): # each is answered by a message of its own
+            for message in json.loads(text):
+                self.take_json(message)
         else:
             self.send_text(text)
 
@@ -144,6 +148,37 @@ async def events(writer, version, query):
     return chunked
 
 
+class Feed:
+    """Who wants to hear what is published."""
+
+    def __init__(self):
+        self.writers = {}
+
+    async def listen(self, writer):
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n')
+        self.writers[writer] = asyncio.get_running_loop().create_future()
+        truth['sse opened'] += 1
+        truth['sse most open'] = max(truth['sse most open'], len(self.writers))
+        await self.writers[writer]
+        writer.write(b'0\r\n\r\n')
+
+    async def publish(self, count):
+        for i in range(count):
+            text = f'id: {i}\ndata: {SERVER_SECRET}\n\n'.encode()
+            for writer in self.writers:
+                writer.write(b'%x\r\n%s\r\n' % (len(text), text))
+                truth['sse events'] += 1
+            await asyncio.gather(*(writer.drain() for writer in self.writers))
+
+    def end(self):
+        for ended in self.writers.values():
+            ended.set_result(None)
+        self.writers.clear()
+
+
+feed = Feed()
+
+
 def rpc(body):
     truth['http posts'] += 1
     calls = json.loads(body)
@@ -170,10 +205,17 @@ async def request(reader, writer):
     url = urlsplit(target)
     if url.path == '/events':
         return await events(writer, version, parse_qs(url.query))
+    if url.path == '/feed':
+        await feed.listen(writer)
+        return True
+    if url.path == '/publish':
+        await feed.publish(int(parse_qs(url.query)['count'][0]))
+    elif url.path == '/end':
+        feed.end()
     if url.path == '/ws':
         await upgrade(reader, writer, headers)
         return False
-    text = rpc(await reader.readexactly(int(headers['content-length']))) if method == 'POST' else None
+    text = rpc(await reader.readexactly(int(headers['content-length']))) if 'content-length' in headers else None
     if text is None:
         writer.write(b'HTTP/1.1 204 No Content\r\n\r\n')
     else:

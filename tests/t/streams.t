@@ -16,6 +16,7 @@ SECRET = 'xZqClientSaysInConfidence'
 SERVER_SECRET = 'xZqServerSaysInConfidence'
 EVENT_STREAMS, EVENTS, EVENT_MS = 150, 8, 20
 SOCKETS, ROUNDS = 12, 10
+BATCHES = 5 + 2
 CHUNKED_HEAD = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n'
 MASK = b'\x5a\x01\xc3\x7e'
 tap = Tap()
@@ -97,6 +98,11 @@ async def web_socket(port):
         writer.write(frame(1, json.dumps(call('echo')).encode()))
         writer.write(frame(1, f'plain text: {SECRET}'.encode()))
         await asyncio.gather(ask('slow', 3 * i), ask('echo', f'{SECRET}{i}'), ask('fail', 3 * i + 1))
+    both = [call('slow', 900), call('echo', 901)]
+    waiting.update((one['id'], asyncio.get_running_loop().create_future()) for one in both)
+    replies = list(waiting.values())
+    writer.write(frame(1, json.dumps(both).encode()))
+    await asyncio.gather(*replies)
     await ask('callback', 1000)
     await ask('pings', 1001)
     writer.write(frame(8, b'\x03\xe8'))
@@ -117,6 +123,11 @@ async def posts(port):
         head = await reader.readuntil(b'\r\n\r\n')
         if b'Content-Length' in head:
             await reader.readexactly(int(head.split(b'Content-Length: ')[1].split(b'\r\n')[0]))
+    text = json.dumps(batch).encode()
+    writer.write((b'POST /rpc HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' % (len(text), text)) * 2)
+    for _ in range(2): # the second is read before the first one is answered
+        head = await reader.readuntil(b'\r\n\r\n')
+        await reader.readexactly(int(head.split(b'Content-Length: ')[1].split(b'\r\n')[0]))
     writer.close()
 
 
@@ -179,13 +190,20 @@ for method in ('echo', 'slow', 'fail', 'callback', 'pings'):
 tap.equal(rpc('ask', True)['calls'], truth['rpc ask made'], 'calls that the server made')
 asked = next(r for r in told['upstream_routes'] if r['route'] == 'ask')
 tap.equal((asked['requests'], asked['protocol']), (truth['rpc replies'], 'json-rpc'), 'and their replies')
-tap.equal(route_of(told, 'slow')['requests'], SOCKETS * ROUNDS, 'a call over WebSocket is an exchange')
+tap.equal(route_of(told, 'slow')['requests'], SOCKETS * (ROUNDS + 1), 'a call over WebSocket is an exchange, also in a batch')
 tap.ok(route_of(told, 'slow')['latency_ms']['min'] >= 49, 'with the latency of its reply', route_of(told, 'slow')['latency_ms'])
+tap.ok(route_of(told, 'echo')['latency_ms']['min'] < route_of(told, 'slow')['latency_ms']['min'], 'with times of its own')
 tap.equal(route_of(told, 'fail')['errors'], SOCKETS * ROUNDS, 'an error reply is an error')
 single, failing, batch = (route_of(told, f'POST /rpc {name}') for name in ('echo', 'fail', '[batch]'))
 tap.equal((single['requests'], single['errors'], single['protocol']), (15, 0, 'json-rpc'), 'a call over HTTP has its method for a route')
 tap.equal((failing['requests'], failing['errors']), (5, 5), 'and its error')
-tap.equal((batch['requests'], batch['errors']), (5, 5), 'a batch is one exchange')
+tap.equal((batch['requests'], batch['errors']), (BATCHES, BATCHES), 'a batch is one exchange')
+for method, each in (('echo', 2), ('fail', 1), ('slow', 1)):
+    tap.equal(rpc(method)['batched'], each * BATCHES, f'{method}: so many came in batches')
+    for what in ('min', 'p50', 'max'):
+        tap.equal(rpc(method)['batch_ms'][what], batch['latency_ms'][what], f'{method}: with the time of their batch, {what}')
+tap.equal((rpc('POST /rpc echo')['batched'], rpc('POST /rpc echo')['batch_ms']), (0, None), 'and none of those that came alone')
+tap.ok(f'{BATCHES} in batches, which took p50' in text, 'the text says so', text)
 tap.equal(route_of(told, 'POST /json')['requests'], 3, 'JSON that is no JSON-RPC is a request as any other')
 tap.ok(route_of(told, 'POST /rpc') is None, 'and all else has a method')
 tap.ok('STREAMS' in text and 'JSON-RPC' in text and max(map(len, text.splitlines())) <= 80, 'the text report', text)

@@ -242,7 +242,40 @@ if run(['/usr/bin/python3', '-c', 'import aiohttp']).returncode == 0:
 else:
     tap.skip('aiohttp', 'not installed')
 
-# --- a handshake that fails, and one that goes on where another left off ---
+# --- a handshake that fails, and one that goes on where another left off; how long those that are whole take, by both sides' clocks ---
+
+HANDSHAKES = 8
+ASK = """import os, socket, ssl, sys, time
+context = ssl.create_default_context(cafile=sys.argv[2])
+for _ in range(int(sys.argv[3])):
+    s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 60)
+    s.settimeout(None)  # one call for the handshake
+    wrapped = context.wrap_socket(s, server_hostname='127.0.0.1', do_handshake_on_connect=False)
+    cpu_ns, begin_ns = time.thread_time_ns(), time.monotonic_ns()
+    wrapped.do_handshake()
+    took_ns, cpu_ns = time.monotonic_ns() - begin_ns, time.thread_time_ns() - cpu_ns
+    print('handshake', took_ns, cpu_ns, os.getpid(), flush=True)
+    wrapped.sendall(b'GET /b HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n')
+    while wrapped.recv(65536):
+        pass
+    wrapped.close()
+"""
+
+
+def check_handshakes(name, trace, printed):
+    """Against lines of its own clock, which was read around each: never more, and little less."""
+    own = [tuple(map(int, line.split()[1:])) for line in printed.splitlines() if line.startswith('handshake ')]
+    seen = [e for e in dump(trace) if e.name == 'tls' and (e.fields['result'], e.fields['resumed']) == ('0', '0')]
+    own.sort(key=lambda row: row[2])  # a server has a thread for each
+    seen.sort(key=lambda e: e.tid)
+    rows = [((e.int('duration'), took), (e.int('cpu_ns'), cpu)) for e, (took, cpu, _) in zip(seen, own)]
+    tap.ok(len(seen) == len(own) == HANDSHAKES, f'{name}: each handshake is there', (len(seen), own))
+    for what, of_it in (('time', [row[0] for row in rows]), ('CPU', [row[1] for row in rows])):
+        off = sorted(true - got for got, true in of_it)
+        true = sorted(true for _, true in of_it)[len(rows) // 2]
+        tap.ok(off[0] >= -5000 and off[len(off) // 2] <= max(0.05 * true, 100_000),
+               f"{name}: a handshake's {what} is what it measured itself", of_it)
+
 
 with Server(['/usr/bin/python3', f'{ROOT}/tests/servers/tls_sync.py', CERTIFICATE, KEY], ready=r'listening on 127\.0\.0\.1:(\d+)',
             env=NO_LOSS) as server:
@@ -255,12 +288,19 @@ with Server(['/usr/bin/python3', f'{ROOT}/tests/servers/tls_sync.py', CERTIFICAT
                 while not wrapped.recv(65536).endswith(b'/a'):
                     pass
                 sessions.append(wrapped.session)
+    whole = run_shimmed(['/usr/bin/python3', '-c', ASK, str(server.port), CERTIFICATE, str(HANDSHAKES - 1)], env=NO_LOSS)
+    tap.equal(whole.returncode, 0, 'handshakes: a client of python3')
+    server.stop()
+own = [line for line in server.stdout().splitlines() if line.startswith('handshake')]
+check_handshakes('server', server.trace, '\n'.join(own[:1] + own[2:]))
+HANDSHAKES -= 1
+check_handshakes('client', whole.trace, whole.stdout)
 result = report(server.trace)
 both_sides = result['tls']['handshakes']
-tap.equal((both_sides['server']['done'], both_sides['server']['resumed'], both_sides['server']['failed']), (2, 1, 1),
-          'handshakes: two done, one of them resumed, one failed')
-tap.equal(both_sides['versions']['1.3'], 2, 'handshakes: their version')
-tap.equal(served(result), 2, 'handshakes: and what followed')
+tap.equal((both_sides['server']['done'], both_sides['server']['resumed'], both_sides['server']['failed']), (2 + HANDSHAKES, 1, 1),
+          'handshakes: all are done, one of them resumed, one failed')
+tap.equal(both_sides['versions']['1.3'], 2 + HANDSHAKES, 'handshakes: their version')
+tap.equal(served(result), 2 + HANDSHAKES, 'handshakes: and what followed')
 
 # --- hosts with a TLS library of their own, or several, or none ---
 

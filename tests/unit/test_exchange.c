@@ -815,7 +815,16 @@ static void test_random(void **state)
                                      EVENT_desc_close, EVENT_desc_dup, EVENT_sock, EVENT_thread_exit, EVENT_fork,
                                      EVENT_process,    EVENT_process_end, EVENT_op, EVENT_thread_end};
     static const char *const texts[] = {GET("/1"), OK2, "*1\r\n$4\r\nPING\r\n", "+PONG\r\n", "x"};
+    struct error error;
+    struct trace_builder b; /* of a trace whose ticks are nanoseconds */
     (void)state;
+
+    trace_builder_start(&b, TRACE_CLOCK_RAW_NS);
+    trace_builder_end(&b);
+    struct reader *reader = reader_open(trace_builder_save(&b), &error);
+    assert_non_null(reader);
+    struct merge *clock_ns = merge_open(reader, &error);
+    assert_non_null(clock_ns);
     srand(5);
     for (unsigned round = 0; round < 300; round++) {
         struct route_table *routes = route_table_new();
@@ -831,29 +840,31 @@ static void test_random(void **state)
                 data[used - 1] |= 0x80, data[used++] = (uint8_t)(n >> 5);
             data[used++] = (uint8_t)n;
             memcpy(data + used, text, n);
-            struct item item = {.time_ns = rand(), .proc = (uint32_t)rand() % 4, .thread = (uint32_t)rand() % 4,
+            struct item item = {.time_ns = round % 2 ? (int64_t)i * 500 : rand(), .proc = (uint32_t)rand() % 4, .thread = (uint32_t)rand() % 4,
                                 .pid = (uint32_t)rand() % 4,
                                 .event = {.type = types[(size_t)rand() % (sizeof types / sizeof *types)], .data = data,
                                           .data_bytes = (uint32_t)(used + n)}};
+            uint64_t duration = rand() % 50 ? (uint64_t)rand() % 1000 : UINT64_MAX >> rand() % 60;
             for (unsigned f = 0; f < EVENT_FIELDS; f++)
                 item.event.u.field[f] = rand() % 50 ? (uint64_t)rand() % 6 : UINT64_MAX - (uint64_t)rand() % 3;
             if (item.event.type == EVENT_io) {
-                item.event.u.io.duration = 0;
+                item.event.u.io.duration = duration;
                 item.event.u.io.flags = IO_STREAM;
                 item.event.u.io.dir = (uint64_t)rand() % 2;
                 item.event.u.io.bytes = n;
             }
             if (item.event.type == EVENT_wait)
-                item.event.u.wait.duration = 0;
+                item.event.u.wait.duration = duration;
             if (item.event.type == EVENT_desc_open)
-                item.event.u.desc_open.duration = 0;
+                item.event.u.desc_open.duration = duration;
             if (item.event.type == EVENT_sock)
-                item.event.u.sock.duration = 0;
-            assert_int_equal(exchange_feed(table, NULL, &item, &route), 0);
+                item.event.u.sock.duration = duration;
+            assert_int_equal(exchange_feed(table, clock_ns, &item, &route), 0);
             while (exchange_next(table, &x)) {
                 int64_t queue = x.has_rx && x.in_ns > x.rx_ns ? x.in_ns - x.rx_ns : 0;
                 if (!x.guess && !x.one_way) /* of those nobody knows what was done */
                     assert_int_equal(split_sum(&x.split), x.upstream ? 0 : (x.done_ns > x.in_ns ? x.done_ns - x.in_ns : 0) + queue);
+                assert_true(x.revocable_ns >= 0 && x.revocable_ns <= split_ns(&x.split, SPLIT_upstream));
                 route_add(routes, &x);
             }
         }
@@ -861,6 +872,9 @@ static void test_random(void **state)
         exchange_table_free(table);
         route_table_free(routes);
     }
+    merge_close(clock_ns);
+    reader_close(reader);
+    trace_builder_free(&b);
 }
 
 int main(void)

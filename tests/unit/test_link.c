@@ -11,6 +11,8 @@
 
 #include "exchange.h"
 #include "merge.h"
+#include "splits.h"
+#include "trace_builder.h"
 #include "upstream.h"
 
 enum { OP_ACCEPT = 1, OP_CONNECT, OP_POLL, OP_OTHER };
@@ -30,6 +32,10 @@ static struct {
     size_t count;
 } t;
 
+#define WAIT_NS 600 /* each wait; the other calls take no time */
+
+static struct merge *clock_ns; /* of a trace in which ticks are nanoseconds */
+
 static void collect(void)
 {
     while (exchange_next(t.table, &t.done[t.count]))
@@ -43,7 +49,7 @@ static void feed(struct event e)
 
     t.now_ns += 1000;
     item.event.time = (uint64_t)item.time_ns;
-    assert_int_equal(exchange_feed(t.table, NULL, &item, &route), 0);
+    assert_int_equal(exchange_feed(t.table, clock_ns, &item, &route), 0);
     collect();
 }
 
@@ -62,7 +68,8 @@ static void on_request(void *context, uint64_t id, bool upstream, const struct w
 
 static void waits(int64_t timeout_ns, int64_t ready)
 {
-    feed((struct event){.type = EVENT_wait, .u.wait = {.op = OP_OTHER, .fd = 3, .ready = (uint64_t)ready, .timeout = (uint64_t)timeout_ns}});
+    feed((struct event){.type = EVENT_wait, .u.wait = {.op = OP_OTHER, .fd = 3, .ready = (uint64_t)ready, .timeout = (uint64_t)timeout_ns,
+                                                   .duration = WAIT_NS}});
 }
 
 /* As a loop does that knows when its next timer is due: in some seconds. */
@@ -188,6 +195,16 @@ static const struct exchange *inbound(unsigned id)
     return NULL;
 }
 
+/* The waits in the split of /in/id: so many for its upstream calls, so many for anything. */
+static void assert_waits(unsigned id, int for_upstream, int for_anything)
+{
+    const struct exchange *x = inbound(id);
+
+    assert_int_equal(split_ns(&x->split, SPLIT_upstream), for_upstream * WAIT_NS);
+    assert_int_equal(split_ns(&x->split, SPLIT_descriptors), for_anything * WAIT_NS);
+    assert_int_equal(split_sum(&x->split), x->total_ns);
+}
+
 #define CHECK(id, state)                                                                                               \
     do {                                                                                                               \
         end();                                                                                                         \
@@ -252,6 +269,46 @@ static void test_overlap(void **state)
     end();
     assert_int_equal(inbound(1)->upstream_calls, 2);
     assert_int_equal(inbound(1)->upstream_ns, 5000);
+    assert_waits(1, 2, 0);
+    done();
+}
+
+/* What it waits for after its calls is anything, and so is what one waits for that has none. */
+static void test_waits(void **state)
+{
+    (void)state;
+    begin(true);
+    connections(2);
+    turn(2);
+    in(0, 1);
+    in(1, 2); /* of two, which one asks? The answer tells. */
+    up(0, 1);
+    turn(0);
+    turn(1);
+    reply(0);
+    answer(0);
+    turn(0);
+    answer(1);
+    end();
+    assert_int_equal(state_of(1), LINK_linked);
+    assert_waits(1, 2, 0);
+    assert_waits(2, 0, 3);
+    done();
+    begin(true);
+    connections(1);
+    turn(1);
+    in(0, 1);
+    for (unsigned call = 0; call < 2; call++) {
+        up(0, 1);
+        turn(1);
+        reply(0);
+    }
+    bytes(10, 1, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+    turn(0);
+    bytes(10, 1, "ok");
+    end();
+    assert_waits(1, 2, 1);
+    assert_int_equal(inbound(1)->revocable_ns, 0); /* the process has one thread */
     done();
 }
 
@@ -277,6 +334,8 @@ static void test_opened(void **state)
     end();
     assert_int_equal(state_of(1), LINK_linked);
     assert_int_equal(state_of(2), LINK_linked);
+    assert_waits(1, 2, 0); /* the first for connecting */
+    assert_waits(2, 2, 0);
     done();
 }
 
@@ -357,7 +416,10 @@ static void test_batch(void **state)
     reply(1);
     answer(0);
     answer(1);
-    CHECK(1, ambiguous);
+    end();
+    assert_int_equal(state_of(1), LINK_ambiguous);
+    assert_waits(1, 0, 1); /* no link, no claim */
+    done();
 }
 
 /* The loop's timer has come due in the turn: its job asks, not the request. */
@@ -585,6 +647,143 @@ static void test_queue(void **state)
     done();
 }
 
+/* A loop at random, and an account of each wait: it is for upstream where it lies within a linked call. */
+#define CLIENTS 3
+#define CALLS 6
+
+static struct {
+    unsigned request[CLIENTS];           /* 0: none */
+    unsigned pending[CLIENTS], left[CLIENTS]; /* its calls under way, and those still to be made */
+    int caller[CALLS];                   /* client; -1: nobody's */
+    int64_t wait_end_ns[400];
+    size_t waits;
+} loop;
+
+static bool within(int64_t end_ns, const struct exchange *x)
+{
+    return end_ns - WAIT_NS >= x->in_ns && end_ns <= x->done_ns;
+}
+
+static void assert_account(const struct exchange *x)
+{
+    int64_t awaited_ns = 0, all_ns = 0;
+
+    for (size_t i = 0; i < loop.waits; i++) {
+        bool linked = false;
+        for (size_t k = 0; k < t.count; k++)
+            linked |= t.done[k].parent == x->id && within(loop.wait_end_ns[i], &t.done[k]);
+        all_ns += within(loop.wait_end_ns[i], x) ? WAIT_NS : 0;
+        awaited_ns += linked ? WAIT_NS : 0;
+    }
+    assert_int_equal(split_ns(&x->split, SPLIT_upstream), awaited_ns);
+    assert_int_equal(split_ns(&x->split, SPLIT_descriptors), all_ns - awaited_ns);
+    assert_int_equal(split_sum(&x->split), x->total_ns);
+}
+
+/* The client's request is the loop's only concern: it makes calls, or answers. */
+static void go_on(unsigned c)
+{
+    for (unsigned u = 0; u < CALLS && loop.left[c] && rand() % 4; u++)
+        if (loop.caller[u] < 0) {
+            up(u, loop.request[c]);
+            loop.caller[u] = (int)c;
+            loop.pending[c]++;
+            loop.left[c]--;
+        }
+    if (loop.pending[c])
+        return;
+    answer(c);
+    loop.request[c] = 0;
+}
+
+static void random_turn(unsigned *id)
+{
+    unsigned c = (unsigned)rand() % CLIENTS, u = (unsigned)rand() % CALLS;
+
+    loop.wait_end_ns[loop.waits++] = t.now_ns;
+    if (loop.caller[u] >= 0) {
+        turn(1);
+        reply(u);
+        c = (unsigned)loop.caller[u];
+        loop.caller[u] = -1;
+        loop.pending[c]--;
+        go_on(c);
+    } else if (!loop.request[c]) {
+        turn(1);
+        in(c, loop.request[c] = (*id)++);
+        loop.left[c] = (unsigned)rand() % 5;
+        go_on(c);
+    } else {
+        turn(0);
+    }
+}
+
+static void test_account(void **state)
+{
+    unsigned linked = 0, others = 0, id;
+    (void)state;
+
+    srand(3);
+    for (unsigned round = 0; round < 150; round++) {
+        begin(true);
+        connections(CALLS);
+        memset(&loop, 0, sizeof loop);
+        for (unsigned u = 0; u < CALLS; u++)
+            loop.caller[u] = -1;
+        id = 1;
+        for (unsigned i = 0; i < 150 && t.count < 200 && id < 60; i++)
+            random_turn(&id);
+        end();
+        for (size_t i = 0; i < t.count; i++) {
+            linked += t.done[i].upstream && t.done[i].link == LINK_linked;
+            others += t.done[i].upstream && t.done[i].link != LINK_linked;
+            if (!t.done[i].upstream && strtoul(t.name[t.done[i].id] + 4, NULL, 10) < 900)
+                assert_account(&t.done[i]);
+        }
+        done();
+    }
+    assert_true(linked > 1000 && others > 1000);
+}
+
+/* Loops of two threads, each for its own requests; then one answers what the other had read. What was said of the waits of
+ * earlier requests was said of an order that the process does not keep. */
+static void test_revoked(void **state)
+{
+    struct splits_sum before, after;
+    (void)state;
+
+    begin(true);
+    t.thread = 2;
+    in(1, 900);
+    answer(1);
+    t.thread = 1;
+    connections(1);
+    turn(1);
+    in(0, 1);
+    up(0, 1);
+    waits(-1, 1);
+    reply(0);
+    answer(0);
+    turn(0);
+    assert_waits(1, 1, 0);
+    assert_int_equal(inbound(1)->revocable_ns, WAIT_NS);
+    int32_t route = inbound(1)->route;
+    assert_false(upstream_route_at(exchange_upstream(t.table), route).withdrawn);
+    for (size_t i = 0; i < t.count; i++)
+        route_add(t.routes, &t.done[i]);
+    before = splits_all(route_at(t.routes, (size_t)route)->splits);
+    in(0, 2);
+    t.thread = 2;
+    answer(0);
+    end();
+    assert_true(upstream_route_at(exchange_upstream(t.table), route).withdrawn);
+    splits_revoke(route_at(t.routes, (size_t)route)->splits);
+    after = splits_all(route_at(t.routes, (size_t)route)->splits);
+    assert_true(before.ns[SPLIT_upstream] == WAIT_NS && after.ns[SPLIT_upstream] == 0);
+    assert_true(after.ns[SPLIT_descriptors] == before.ns[SPLIT_descriptors] + WAIT_NS);
+    done();
+}
+
 /* A thread that waited for a condition may have been given other work: the answer tells. */
 static void test_condition(void **state)
 {
@@ -676,6 +875,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thread_per_request), cmocka_unit_test(test_loop), cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_waits), cmocka_unit_test(test_account), cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_opened), cmocka_unit_test(test_backward), cmocka_unit_test(test_orderly),
         cmocka_unit_test(test_nothing_read), cmocka_unit_test(test_batch), cmocka_unit_test(test_timer),
         cmocka_unit_test(test_timer_two_responses),
@@ -685,5 +885,17 @@ int main(void)
         cmocka_unit_test(test_queue), cmocka_unit_test(test_condition), cmocka_unit_test(test_synchronous),
         cmocka_unit_test(test_lost_events), cmocka_unit_test(test_bounds),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    struct trace_builder b;
+    struct error e;
+
+    trace_builder_start(&b, TRACE_CLOCK_RAW_NS);
+    trace_builder_end(&b);
+    struct reader *reader = reader_open(trace_builder_save(&b), &e);
+    clock_ns = reader ? merge_open(reader, &e) : NULL;
+    int failed = clock_ns ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+    if (clock_ns)
+        merge_close(clock_ns);
+    reader_close(reader);
+    trace_builder_free(&b);
+    return failed;
 }

@@ -151,16 +151,16 @@ static void test_handed_over(void **state)
     assert_split(f, SPLIT_compute, 10 + 10 + 5 + 2, SPLIT_unseen, 70, SPLIT_send, 10 + 15 + 3, SPLIT_COUNT);
 }
 
-static void test_full_and_upstream(void **state)
+static void test_full(void **state)
 {
     struct timesheet t = {0};
     struct flight a, *f = begun(&a, 100, true);
     (void)state;
 
     read_by(&t, 95, 100, NOBODY, f);
-    timesheet_upstream(f, 1);
+    assert_int_equal(timesheet_waited_ns(f), 0);
     waited(&t, 100, 130, only(&f));
-    timesheet_upstream(f, -1);
+    assert_int_equal(timesheet_waited_ns(f), 30);
     waited(&t, 130, 140, NOBODY);
     written(&t, 140, 150, f, true, false);
     waited(&t, 150, 180, only(&f));
@@ -169,7 +169,8 @@ static void test_full_and_upstream(void **state)
     timesheet_full(f); /* a write that failed says so, too */
     waited(&t, 200, 210, NOBODY);
     written(&t, 210, 212, f, false, true);
-    assert_split(f, SPLIT_upstream, 30, SPLIT_descriptors, 10 + 15, SPLIT_send, 10 + 30 + 5 + 10 + 2, SPLIT_COUNT);
+    assert_int_equal(timesheet_waited_ns(f), 30 + 10 + 15);
+    assert_split(f, SPLIT_descriptors, 30 + 10 + 15, SPLIT_send, 10 + 30 + 5 + 10 + 2, SPLIT_COUNT);
 }
 
 /* A response that ends with its connection is known to be complete only later. */
@@ -231,7 +232,8 @@ struct plain {
     int thread; /* -1: none */
     int64_t split[SPLIT_COUNT], pending[SPLIT_COUNT];
     bool answering, full, live;
-    unsigned calls;
+    bool handed_over;
+    int64_t waited; /* so long at the last event */
 };
 
 static struct {
@@ -279,6 +281,7 @@ static void plain_adopt(size_t i, int thread)
     int64_t booked = w.flights[i].x.in_ns + plain_sum(p), until = w.cursor[thread] > booked ? w.cursor[thread] : booked;
 
     memset(p->pending, 0, sizeof p->pending);
+    p->handed_over |= p->thread >= 0;
     p->split[SPLIT_unseen] += until - booked;
     p->thread = thread;
 }
@@ -307,7 +310,7 @@ static void plain_event(int thread, const struct timesheet_call *c, struct times
         p->pending[theirs || sole ? SPLIT_compute : somebody ? SPLIT_busy : SPLIT_unseen] += start - booked;
         if (theirs && c->ends && !write && !p->answering)
             plain_confirm(p);
-        enum split_kind awaited = p->full ? SPLIT_send : p->calls ? SPLIT_upstream : SPLIT_descriptors;
+        enum split_kind awaited = p->full ? SPLIT_send : SPLIT_descriptors;
         enum split_kind kind = c->waits ? awaited : write && holds(touched, i) ? SPLIT_send
                                : theirs || sole ? (touched.count ? SPLIT_busy : c->kind)
                                : somebody || touched.count ? SPLIT_busy : SPLIT_unseen;
@@ -333,6 +336,12 @@ static void compare(void)
             continue;
         for (int k = 0; k < SPLIT_COUNT; k++)
             assert_int_equal(split_ns(&f->x.split, (enum split_kind)k), w.plain[i].split[k]);
+        int64_t waited = w.plain[i].split[SPLIT_descriptors] + w.plain[i].pending[SPLIT_descriptors];
+        if (!f->time.closed)
+            assert_int_equal(timesheet_waited_ns(f), waited);
+        assert_int_equal(f->time.handed_over, w.plain[i].handed_over);
+        assert_true(w.plain[i].handed_over || waited >= w.plain[i].waited);
+        w.plain[i].waited = waited;
         if (f->time.sheet) /* nothing is missing, and nothing is there twice */
             assert_int_equal(split_sum(&f->x.split), f->time.booked_ns - f->x.in_ns);
         if (f->time.sheet)
@@ -376,7 +385,7 @@ static void random_event(void)
     c.end_ns = w.now;
     c.start_ns = w.now - rand() % 10;
     c.start_ns = c.start_ns > w.cursor[thread] ? c.start_ns : w.cursor[thread];
-    switch (rand() % 6) {
+    switch (rand() % 5) {
     case 0:
         c.waits = c.ends = true;
         plain_event(thread, &c, batch, NOBODY, false);
@@ -417,16 +426,6 @@ static void random_event(void)
             forget(f);
         }
         break;
-    case 4:
-        f = any(true);
-        if (f && (rand() % 2 || !f->time.calls)) {
-            w.plain[index_of(f)].calls++;
-            timesheet_upstream(f, 1);
-        } else if (f) {
-            w.plain[index_of(f)].calls--;
-            timesheet_upstream(f, -1);
-        }
-        break;
     default:
         plain_event(thread, &c, batch, NOBODY, false);
         timesheet_book(t, &c, batch, NOBODY);
@@ -461,7 +460,7 @@ static void test_splits(void **state)
         split_add(&split, SPLIT_compute, 1000);
         if (i % 50 == 0)
             split_add(&split, SPLIT_lock, 9000);
-        splits_add(s, &split, split_sum(&split));
+        splits_add(s, &split, split_sum(&split), i % 50 == 0 ? 10 : 0);
     }
     struct splits_sum all = splits_all(s), slowest = splits_slowest(s, 0.01, &from_ns);
     assert_int_equal(all.count, 1000);
@@ -469,9 +468,13 @@ static void test_splits(void **state)
     assert_int_equal(slowest.count, 20);
     assert_true(slowest.ns[SPLIT_compute] == 20000 && slowest.ns[SPLIT_lock] == 180000);
     assert_true(from_ns <= 10000 && from_ns > 7500);
-    splits_add(s, &(struct split){.used = 1, .ns = {INT64_MAX}}, INT64_MAX);
+    splits_add(s, &(struct split){.used = 1, .ns = {INT64_MAX}}, INT64_MAX, 0);
     assert_int_equal(splits_slowest(s, 0.0001, &from_ns).count, 1);
     assert_true(from_ns > INT64_MAX / 4 * 3);
+    splits_revoke(s);
+    splits_revoke(s); /* what is revoked can be no more */
+    all = splits_all(s);
+    assert_true(all.ns[SPLIT_descriptors] == 200 && all.ns[SPLIT_upstream] == -200 && all.revocable_ns == 0);
     splits_free(s);
 }
 
@@ -499,7 +502,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thread_of_its_own), cmocka_unit_test(test_alone),  cmocka_unit_test(test_event_loop),
-        cmocka_unit_test(test_handed_over),       cmocka_unit_test(test_full_and_upstream),
+        cmocka_unit_test(test_handed_over),       cmocka_unit_test(test_full),
         cmocka_unit_test(test_ends_with_the_connection), cmocka_unit_test(test_thread_ends),
         cmocka_unit_test(test_lost),
         cmocka_unit_test(test_random),            cmocka_unit_test(test_splits), cmocka_unit_test(test_slowest),
