@@ -283,6 +283,8 @@ struct arena_record {
  * read or write with a number that does not fit is an ordinary record.
  */
 #define ARENA_IO 0xfffe
+#define ARENA_IO_OP_BITS 12
+#define ARENA_IO_FLAG_BITS 12
 struct arena_io {
     uint32_t desc;
     int32_t fd;
@@ -290,9 +292,9 @@ struct arena_io {
     uint32_t asked;
     uint64_t offset;
     uint32_t duration;
-    uint16_t op;
-    uint8_t flags; /* IO_* of event.h */
-    uint8_t has;   /* ARENA_IO_* */
+    uint32_t op : ARENA_IO_OP_BITS;
+    uint32_t flags : ARENA_IO_FLAG_BITS; /* IO_* of event.h */
+    uint32_t has : 8;                    /* ARENA_IO_* */
 };
 #define ARENA_IO_WORDS (ARENA_RECORD_WORDS + sizeof(struct arena_io) / 8)
 #define ARENA_IO_OUT 1u    /* dir is 1 */
@@ -308,7 +310,8 @@ static inline void arena_io_put(uint64_t word[4], uint32_t desc, int32_t fd, int
     word[2] = offset;
     word[3] = duration | (uint64_t)what << 32;
 }
-#define ARENA_IO_WHAT(op, flags, has) ((uint32_t)(op) | (uint32_t)(flags) << 16 | (uint32_t)(has) << 24)
+#define ARENA_IO_WHAT(op, flags, has)                                                                                      \
+    ((uint32_t)(op) | (uint32_t)(flags) << ARENA_IO_OP_BITS | (uint32_t)(has) << (ARENA_IO_OP_BITS + ARENA_IO_FLAG_BITS))
 
 /* Fields: the first block of the thread's next ring, and how many blocks. */
 #define ARENA_SWITCH 0xffff

@@ -13,6 +13,7 @@
 
 #include "body.h"
 #include "ledger.h"
+#include "ops.h"
 #include "ring.h"
 #include "rxtime.h"
 #include "tls.h"
@@ -124,10 +125,12 @@ static __attribute__((noinline, cold)) uint8_t *put_wide(const struct io_call *c
     return (uint8_t *)(field + IO_FIELDS);
 }
 
-/* Whether a number needs more than 31 bits, or flags, of which those of TLS are the highest, more than 8. A failure (-1) does not. */
+_Static_assert(OP_COUNT <= 1 << ARENA_IO_OP_BITS && IO_TLS < 1 << ARENA_IO_FLAG_BITS, "they fit into a short record");
+
+/* Whether a number needs more than 31 bits. A failure (-1) does not. */
 HOT bool is_wide(const struct io_done *done, const struct io_found *f)
 {
-    return (done->asked | f->duration | (uint64_t)(done->result + 1) | (uint64_t)f->flags << 23) >> 31 != 0;
+    return (done->asked | f->duration | (uint64_t)(done->result + 1)) >> 31 != 0;
 }
 
 HOT uint8_t *put_short(const struct io_call *c, const struct io_done *done, const struct io_found *f, bool ledger)
