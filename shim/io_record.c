@@ -214,16 +214,18 @@ void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t resu
 HOT bool is_usual(const struct io_call *c, ssize_t result)
 {
     return result > 0 && is_still_there(c) && desc_is_stream(atomic_load_explicit(&c->desc->kind, memory_order_relaxed)) &&
-           !(c->t->tls.frame | c->stamp_ns);
+           !c->t->tls.frame;
 }
 
-HOT void record_usual(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked)
+HOT void record_usual(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked, bool timed)
 {
     static const struct iovec somewhere;
     struct io_done done = {op, dir, result, asked, 0, 0, &somewhere, 1};
     struct io_found f = {.end = clock_ticks(), .flags = IO_STREAM, .rx_ns = EVENT_UNKNOWN};
 
     f.duration = f.end - c->start;
+    if (timed)
+        f.rx_ns = rxtime_ago(c->stamp_ns);
     move_on(&f, c, &done, dir);
     if (__builtin_expect(f.captured > BODY_LARGE, 0))
         f.captured = without_body(c, &done, &f, &(struct iovec){(void *)(uintptr_t)buffer, asked}, 1);
@@ -235,18 +237,25 @@ HOT void record_usual(struct io_call *c, unsigned op, unsigned dir, ssize_t resu
     finish(c, f.end);
 }
 
+static __attribute__((noinline)) void record_timed(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
+{
+    record_usual(c, op, IO_IN, result, buffer, asked, true);
+}
+
 void io_record_in(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
 {
-    if (__builtin_expect(is_usual(c, result), 1))
-        record_usual(c, op, IO_IN, result, buffer, asked);
-    else
+    if (__builtin_expect(!is_usual(c, result), 0))
         io_record_buffer(c, op, IO_IN, result, buffer, asked, 0);
+    else if (__builtin_expect(c->stamp_ns != 0, 0))
+        record_timed(c, op, result, buffer, asked);
+    else
+        record_usual(c, op, IO_IN, result, buffer, asked, false);
 }
 
 void io_record_out(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
 {
-    if (__builtin_expect(is_usual(c, result), 1))
-        record_usual(c, op, IO_OUT, result, buffer, asked);
-    else
+    if (__builtin_expect(!is_usual(c, result), 0))
         io_record_buffer(c, op, IO_OUT, result, buffer, asked, 0);
+    else
+        record_usual(c, op, IO_OUT, result, buffer, asked, false);
 }
