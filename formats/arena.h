@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 9
+#define ARENA_LAYOUT 10
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
@@ -192,7 +192,7 @@ struct arena_thread {
     /* producer */
     _Alignas(64) _Atomic uint64_t head; /* bytes published since the slot's first use; place is head % ring_bytes */
     uint64_t reserved;                  /* bytes handed out; equal to head when no record is being written */
-    uint64_t tail_seen;                 /* an old value of tail: what the thread knows to be free */
+    uint64_t room_end;                  /* records may be put up to there in one piece, for all the thread knows (ring.c) */
     uint64_t ring_bytes;                /* a power of two */
     uint8_t *ring;                      /* where its ring is in its own process; the recorder computes its own */
     uint32_t depth;                     /* records being written: a signal handler may nest inside one */
@@ -201,8 +201,10 @@ struct arena_thread {
     uint32_t in_shim;                   /* inside the shim's own work: take no stack */
     uint32_t cost_turn;                 /* counts hook calls, to time a thinned share */
 
-    /* producer, seldom but for the first */
+    /* producer, seldom but for the first two */
     _Alignas(64) uint64_t depth_frame;  /* the frame that began the outermost record */
+    uint64_t filling_at;                /* when this was published, more than half of the ring may be full */
+    uint64_t tail_seen;                 /* an old value of tail */
     uint64_t shim_frame;                /* the frame that set in_shim */
     uint64_t nested, nested_at;         /* records begun inside another while head stood at nested_at */
     uint64_t ring_start;                /* the position at which the present ring began */
@@ -218,9 +220,12 @@ struct arena_thread {
 
     /* producer: I/O */
     _Alignas(64) struct arena_tls tls;
+    uint64_t last_io; /* where its last short record of a read or write begins: a handler in between makes it wrong */
     uint64_t received_bytes; /* by its last read of a stream; 0: a TLS session was tied to that */
-    uint32_t received_desc;
-    int32_t received_fd;
+    struct arena_received {
+        uint32_t desc;
+        int32_t fd;
+    } received;
 
     /* producer, rare */
     _Alignas(64) uint64_t lost_events;
@@ -278,6 +283,8 @@ struct arena_record {
  * read or write with a number that does not fit is an ordinary record.
  */
 #define ARENA_IO 0xfffe
+#define ARENA_IO_OP_BITS 12
+#define ARENA_IO_FLAG_BITS 12
 struct arena_io {
     uint32_t desc;
     int32_t fd;
@@ -285,14 +292,26 @@ struct arena_io {
     uint32_t asked;
     uint64_t offset;
     uint32_t duration;
-    uint16_t op;
-    uint8_t flags; /* IO_* of event.h */
-    uint8_t has;   /* ARENA_IO_* */
+    uint32_t op : ARENA_IO_OP_BITS;
+    uint32_t flags : ARENA_IO_FLAG_BITS; /* IO_* of event.h */
+    uint32_t has : 8;                    /* ARENA_IO_* */
 };
 #define ARENA_IO_WORDS (ARENA_RECORD_WORDS + sizeof(struct arena_io) / 8)
 #define ARENA_IO_OUT 1u    /* dir is 1 */
 #define ARENA_IO_LEDGER 2u /* in the order of events.def */
 #define ARENA_IO_RX 4u
+
+/* Writes a struct arena_io as four words, which are few stores. what: its op, flags and has. */
+static inline void arena_io_put(uint64_t word[4], uint32_t desc, int32_t fd, int32_t bytes, uint32_t asked, uint64_t offset,
+                                uint32_t duration, uint32_t what)
+{
+    word[0] = desc | (uint64_t)(uint32_t)fd << 32;
+    word[1] = (uint32_t)bytes | (uint64_t)asked << 32;
+    word[2] = offset;
+    word[3] = duration | (uint64_t)what << 32;
+}
+#define ARENA_IO_WHAT(op, flags, has)                                                                                      \
+    ((uint32_t)(op) | (uint32_t)(flags) << ARENA_IO_OP_BITS | (uint32_t)(has) << (ARENA_IO_OP_BITS + ARENA_IO_FLAG_BITS))
 
 /* Fields: the first block of the thread's next ring, and how many blocks. */
 #define ARENA_SWITCH 0xffff

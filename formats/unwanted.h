@@ -12,6 +12,7 @@
 #define PERFSHIM_UNWANTED_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define UNWANTED_WORDS 8192
@@ -43,6 +44,16 @@ static inline uint64_t unwanted_end(const _Atomic uint64_t *words, uint32_t desc
     if (word >> UNWANTED_END_BITS != key / UNWANTED_WORDS)
         return 0;
     return (word & most) == most ? UNWANTED_FOR_GOOD : (word & most) * UNWANTED_UNIT;
+}
+
+/* Whether all up to this byte of the stream is unwanted. An end that was set for good is beyond any offset as a number, too. */
+static inline bool unwanted_is(const _Atomic uint64_t *words, uint32_t desc, unsigned dir, uint64_t up_to)
+{
+    uint64_t key = unwanted_key(desc, dir);
+    uint64_t units = atomic_load_explicit(&words[key % UNWANTED_WORDS], memory_order_relaxed) ^
+                     key / UNWANTED_WORDS << UNWANTED_END_BITS;
+
+    return units < UINT64_C(1) << UNWANTED_END_BITS && units * UNWANTED_UNIT >= up_to;
 }
 
 #endif

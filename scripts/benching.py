@@ -19,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 os.environ.setdefault('TEST_TIMEOUT_S', '7200')  # of the whole benchmark
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'lib'))
 from harness import O, PERFANALYZE, run, shim_environment, wait_until, work_dir, wrk  # noqa: E402
-from servers import recorders, start_nginx, start_redis, start_uvicorn  # noqa: E402
+from servers import free_port, recorders, start_nginx, start_redis, start_uvicorn  # noqa: E402
 
 TICKS_PER_S = os.sysconf('SC_CLK_TCK')
 
@@ -37,19 +37,34 @@ def load_redis(port, seconds, pipeline):
     return benchmark(int(requests / took * seconds / 2))
 
 
-def load_wrk(port, seconds, path, connections):
-    url = f'http://127.0.0.1:{port}{path}'
+def load_wrk(port, seconds, path, connections, scheme='http'):
+    url = f'{scheme}://127.0.0.1:{port}{path}'
     text = wrk(url, seconds=seconds, connections=connections, threads=1)['text']
     requests, took, unit = re.search(r'(\d+) requests in ([0-9.]+)(s|m)', text).groups()
     return int(requests), float(took) * (60 if unit == 'm' else 1)
 
 
+def start_small_file(**options):
+    return start_nginx({'file.txt': b'x' * 1024}, workers=1, log=False, **options)
+
+
+def start_small_file_tls(**options):
+    """Its port is the one for TLS."""
+    certificate, key = (os.path.join(work_dir(), name) for name in ('cert.pem', 'key.pem'))
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', certificate, '-days', '2',
+                    '-subj', '/CN=localhost'], check=True, capture_output=True)
+    port = free_port()
+    server = start_small_file(server=f'listen 127.0.0.1:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};',
+                              **options)
+    server.port = port
+    return server
+
+
 WORKLOADS = {
     'redis': ('redis-benchmark -c 50', start_redis, lambda port, s: load_redis(port, s, 1)),
     'redis-pipelined': ('redis-benchmark -c 50 -P 16', start_redis, lambda port, s: load_redis(port, s, 16)),
-    'nginx': ('nginx 1 KB file, wrk -t1 -c50',
-              lambda **options: start_nginx({'file.txt': b'x' * 1024}, workers=1, log=False, **options),
-              lambda port, s: load_wrk(port, s, '/file.txt', 50)),
+    'nginx': ('nginx 1 KB file, wrk -t1 -c50', start_small_file, lambda port, s: load_wrk(port, s, '/file.txt', 50)),
+    'nginx-tls': ('the same over TLS', start_small_file_tls, lambda port, s: load_wrk(port, s, '/file.txt', 50, 'https')),
     'uvicorn': ('uvicorn + FastAPI, wrk -t1 -c20', start_uvicorn, lambda port, s: load_wrk(port, s, '/users/7', 20)),
 }
 

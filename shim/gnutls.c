@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list is made at the first call, and again after something was loaded or unloaded. As in openssl.c, one that is in use is never
- * changed, and calls that a library preloaded behind us has go there. */
+/* The list is made at the first call, and again after something was loaded or unloaded. As in openssl.c, calls that a library
+ * preloaded behind us has go there. */
 #include "gnutls.h"
 
-#include <stdatomic.h>
-#include <string.h>
-
-#include "raw.h"
+#include "libraries.h"
 #include "symbol.h"
 
 #define LIBRARIES 4
@@ -16,10 +13,6 @@ struct list {
     uint32_t count;
     struct gnutls library[LIBRARIES];
 };
-
-static struct list first_list;
-static struct list *_Atomic current; /* NULL: to be looked for */
-static struct list *_Atomic latest;  /* the same, or what it was before */
 
 static ssize_t no_recv(void *session, void *data, size_t n) { return (void)session, (void)data, (void)n, E_INVALID_SESSION; }
 static ssize_t no_send(void *session, const void *data, size_t n)
@@ -69,27 +62,10 @@ static bool is_any_s(const struct list *list, const void *function)
     return false;
 }
 
-/* Nearly all processes make one list alone, and that without a system call. */
-static struct list *list_new(void)
+static void list_fill(void *list)
 {
-    static _Atomic bool used;
+    struct list *made = list;
 
-    return atomic_exchange(&used, true) ? raw_reserve(sizeof first_list) : &first_list;
-}
-
-static void list_drop(struct list *list)
-{
-    if (list != &first_list)
-        raw2(SYS_munmap, (long)list, (long)sizeof *list);
-}
-
-/* NULL: memory is short. */
-static struct list *look(void)
-{
-    struct list *made = list_new(), *last = atomic_load(&latest);
-
-    if (!made)
-        return NULL;
     real_each_object(take_library, made);
     for (uint32_t i = 0; i < made->count; i++) {
 #define F(name)                                                                                                        \
@@ -98,13 +74,10 @@ static struct list *look(void)
         GNUTLS_HOOKED(F)
 #undef F
     }
-    if ((last && memcmp(last, made, sizeof *made) == 0) || !atomic_compare_exchange_strong(&latest, &last, made))
-        list_drop(made);
-    else
-        last = made;
-    atomic_store_explicit(&current, last, memory_order_release);
-    return last;
 }
+
+static struct list first_list;
+static struct libraries libraries = {.bytes = sizeof first_list, .first = &first_list, .fill = list_fill};
 
 struct caller {
     const void *address;
@@ -137,13 +110,13 @@ static const struct gnutls *linked_with(const struct list *list, const void *add
 
 const struct gnutls *gnutls_of(const void *caller)
 {
-    const struct list *list = atomic_load_explicit(&current, memory_order_acquire);
+    const struct list *list = libraries_known(&libraries);
 
     if (__builtin_expect(!list, 0))
-        list = look();
+        list = libraries_look(&libraries);
     if (!list || !list->count)
         return &none;
     return __builtin_expect(list->count == 1, 1) ? &list->library[0] : linked_with(list, caller);
 }
 
-void gnutls_changed(void) { atomic_store_explicit(&current, NULL, memory_order_release); }
+void gnutls_changed(void) { libraries_changed(&libraries); }

@@ -27,7 +27,7 @@ ssize_t read(int fd, void *buffer, size_t n)
     if (!rxtime_read(&c, buffer, n, 0, &result))
         result = real.read(fd, buffer, n);
 
-    io_leave_buffer(&c, OP_read, IO_IN, result, buffer, n, 0);
+    io_leave_in(&c, OP_read, result, buffer, n);
     return result;
 }
 
@@ -39,7 +39,7 @@ ssize_t __read_chk(int fd, void *buffer, size_t n, size_t buffer_bytes)
     if (n > buffer_bytes || !rxtime_read(&c, buffer, n, 0, &result))
         result = real.__read_chk(fd, buffer, n, buffer_bytes);
 
-    io_leave_buffer(&c, OP___read_chk, IO_IN, result, buffer, n, 0);
+    io_leave_in(&c, OP___read_chk, result, buffer, n);
     return result;
 }
 
@@ -48,7 +48,7 @@ ssize_t write(int fd, const void *buffer, size_t n)
     struct io_call c = io_enter(fd);
     ssize_t result = real.write(fd, buffer, n);
 
-    io_leave_buffer(&c, OP_write, IO_OUT, result, buffer, n, 0);
+    io_leave_out(&c, OP_write, result, buffer, n);
     return result;
 }
 
@@ -63,23 +63,19 @@ static unsigned send_flags(int flags) { return flags & MSG_OOB ? IO_OOB : 0; }
  * then is nobody's business. Nor are urgent bytes. */
 static bool is_in_buffer(int flags) { return !(flags & (MSG_TRUNC | MSG_OOB)); }
 
-void io_leave_received(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+void io_leave_received_flags(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
 {
     unsigned io_flags = recv_flags(flags) | (flags & MSG_TRUNC && result > 0 && (size_t)result > n ? IO_TRUNC : 0);
 
     if (is_in_buffer(flags))
-        io_leave_buffer(c, op, IO_IN, result, buffer, n, io_flags);
+        io_record_buffer(c, op, IO_IN, result, buffer, n, io_flags);
     else
-        io_leave(c, &(struct io_done){.op = op, .dir = IO_IN, .result = result, .asked = n, .flags = io_flags});
+        io_record(c, &(struct io_done){.op = op, .dir = IO_IN, .result = result, .asked = n, .flags = io_flags});
 }
 
-void io_leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+void io_leave_sent_flags(struct io_call *c, unsigned op, ssize_t result, size_t n, int flags)
 {
-    if (is_in_buffer(flags))
-        io_leave_buffer(c, op, IO_OUT, result, buffer, n, 0);
-    else
-        io_leave(c, &(struct io_done){
-                        .op = op, .dir = IO_OUT, .result = result, .asked = n, .flags = send_flags(flags)});
+    io_record(c, &(struct io_done){.op = op, .dir = IO_OUT, .result = result, .asked = n, .flags = send_flags(flags)});
 }
 
 ssize_t recv(int fd, void *buffer, size_t n, int flags)

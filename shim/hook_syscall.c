@@ -143,17 +143,23 @@ static long closes_range(const struct numbered_call *c)
 
 /* --- reads and writes --- */
 
-static long moves_buffer(const struct numbered_call *c, unsigned dir)
+static long reads(const struct numbered_call *c)
 {
     struct io_call io = io_enter((int)c->a[0]);
     long result = make(c);
 
-    io_leave_buffer(&io, OP_syscall, dir, result, (const void *)c->a[1], (size_t)c->a[2], 0);
+    io_leave_in(&io, OP_syscall, result, (const void *)c->a[1], (size_t)c->a[2]);
     return result;
 }
 
-static long reads(const struct numbered_call *c) { return moves_buffer(c, IO_IN); }
-static long writes(const struct numbered_call *c) { return moves_buffer(c, IO_OUT); }
+static long writes(const struct numbered_call *c)
+{
+    struct io_call io = io_enter((int)c->a[0]);
+    long result = make(c);
+
+    io_leave_out(&io, OP_syscall, result, (const void *)c->a[1], (size_t)c->a[2]);
+    return result;
+}
 
 static long receives(const struct numbered_call *c)
 {

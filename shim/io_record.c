@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "body.h"
 #include "ledger.h"
+#include "ops.h"
 #include "ring.h"
 #include "rxtime.h"
 #include "tls.h"
@@ -55,27 +57,43 @@ HOT bool is_in_stream(const struct io_done *done, uint32_t kind)
            !(done->flags & IO_OOB && done->dir == IO_IN);
 }
 
-/* Where in which stream the bytes were. */
+/* Bytes went through a stream, or its plaintext: where in it they were, and whether anybody wants them. */
+HOT void move_on(struct io_found *f, const struct io_call *c, const struct io_done *done, unsigned stream)
+{
+    f->offset = desc_advance(c->desc, stream, (uint64_t)done->result);
+    if (!(f->flags & IO_CIPHER) && !unwanted_is(shim.unwanted, c->id, stream, f->offset + (uint64_t)done->result))
+        f->captured = captured_of(done);
+    if (stream == IO_IN)
+        tls_note_received(c, done);
+}
+
+/* Of much: what is to be copied of it. */
+HOT unsigned without_body(const struct io_call *c, const struct io_done *done, const struct io_found *f, const struct iovec *parts,
+                          size_t part_count)
+{
+    struct body_call call = {c->id, done->dir | (f->flags & IO_PLAIN ? DESC_PLAIN : 0), f->offset, (uint64_t)done->result, parts,
+                             part_count};
+
+    return body_trim(c->t, shim.unwanted, &call, f->captured);
+}
+
+/* Closed meanwhile, and perhaps used again: what we moved belongs to no stream that we know. */
+HOT bool is_still_there(const struct io_call *c)
+{
+    return c->desc && atomic_load_explicit(&c->desc->id, memory_order_relaxed) == c->id;
+}
+
 HOT void find_place(struct io_found *f, const struct io_call *c, const struct io_done *done)
 {
-    struct desc *d = c->desc;
-
-    /* closed meanwhile, and perhaps used again: what we moved belongs to no stream that we know */
-    if (!d || __builtin_expect(atomic_load_explicit(&d->id, memory_order_relaxed) != c->id, 0))
+    if (!is_still_there(c))
         return;
-    uint32_t kind = atomic_load_explicit(&d->kind, memory_order_relaxed);
+    uint32_t kind = atomic_load_explicit(&c->desc->kind, memory_order_relaxed);
     if (is_in_stream(done, kind)) {
-        unsigned stream = done->dir | (f->flags & IO_PLAIN ? DESC_PLAIN : 0);
         f->flags |= IO_STREAM;
-        if (__builtin_expect(c->t->tls.frame != 0, 0))
+        if (c->t->tls.frame != 0)
             f->flags |= tls_met((struct io_call *)c, done);
-        if (done->result > 0 && !(f->flags & IO_PEEK)) {
-            f->offset = desc_advance(d, stream, (uint64_t)done->result);
-            if (!(f->flags & IO_CIPHER) && f->offset + (uint64_t)done->result > unwanted_end(shim.unwanted, c->id, stream))
-                f->captured = captured_of(done);
-            if (stream == IO_IN)
-                tls_note_received(c, done);
-        }
+        if (done->result > 0 && !(f->flags & IO_PEEK))
+            move_on(f, c, done, done->dir | (f->flags & IO_PLAIN ? DESC_PLAIN : 0));
     } else if (kind == KIND_udp) {
         f->flags |= IO_DGRAM;
     }
@@ -107,31 +125,26 @@ static __attribute__((noinline, cold)) uint8_t *put_wide(const struct io_call *c
     return (uint8_t *)(field + IO_FIELDS);
 }
 
-/* Whether a number needs more than 31 bits, or flags, of which those of TLS are the highest, more than 8. A failure (-1) does not. */
+_Static_assert(OP_COUNT <= 1 << ARENA_IO_OP_BITS && IO_TLS < 1 << ARENA_IO_FLAG_BITS, "they fit into a short record");
+
+/* Whether a number needs more than 31 bits. A failure (-1) does not. */
 HOT bool is_wide(const struct io_done *done, const struct io_found *f)
 {
-    return (done->asked | f->duration | (uint64_t)(done->result + 1) | (uint64_t)f->flags << 23) >> 31 != 0;
+    return (done->asked | f->duration | (uint64_t)(done->result + 1)) >> 31 != 0;
 }
 
 HOT uint8_t *put_short(const struct io_call *c, const struct io_done *done, const struct io_found *f, bool ledger)
 {
     bool rx = f->rx_ns != EVENT_UNKNOWN;
     unsigned words = (unsigned)ARENA_IO_WORDS + 2 * ledger + rx + (f->captured + 7) / 8;
+    unsigned has = (done->dir ? ARENA_IO_OUT : 0) | (ledger ? ARENA_IO_LEDGER : 0) | (rx ? ARENA_IO_RX : 0);
     uint64_t *field = record_begin_words(c->t, ARENA_IO, words, f->captured, f->end);
 
     if (!field)
         return NULL;
-    *(struct arena_io *)field = (struct arena_io){
-        .desc = c->id,
-        .fd = c->fd,
-        .bytes = (int32_t)result_of(done),
-        .asked = (uint32_t)done->asked,
-        .offset = f->offset,
-        .duration = (uint32_t)f->duration,
-        .op = (uint16_t)done->op,
-        .flags = (uint8_t)f->flags,
-        .has = (uint8_t)((done->dir ? ARENA_IO_OUT : 0) | (ledger ? ARENA_IO_LEDGER : 0) | (rx ? ARENA_IO_RX : 0)),
-    };
+    arena_io_put(field, c->id, c->fd, (int32_t)result_of(done), (uint32_t)done->asked, f->offset, (uint32_t)f->duration,
+                 ARENA_IO_WHAT(done->op, f->flags, has));
+    c->t->last_io = c->t->reserved - 8ull * words;
     field += sizeof(struct arena_io) / 8;
     if (ledger) {
         ledger_take_small_change(c->t, (uint32_t *)field);
@@ -151,24 +164,17 @@ static __attribute__((noinline, cold)) void end_cost(struct io_call *c, uint64_t
     c->cost = 0;
 }
 
-/* Begins the record and writes all but its payload: gives where that goes, and in *captured and *end its size and the call's end. */
-HOT uint8_t *begin(struct io_call *c, const struct io_done *done, unsigned *captured, uint64_t *end)
+/* Begins the record and writes all but its payload: gives where that goes. */
+HOT uint8_t *put(const struct io_call *c, const struct io_done *done, const struct io_found *f)
 {
-    struct io_found f = {.end = clock_ticks(), .offset = done->offset, .flags = done->flags, .rx_ns = EVENT_UNKNOWN};
-
-    f.duration = f.end - c->start;
-    if (__builtin_expect(c->stamp_ns != 0, 0))
-        f.rx_ns = rxtime_ago(c->stamp_ns);
-    find_place(&f, c, done);
-    *captured = f.captured;
-    *end = f.end;
     bool ledger = ledger_has_changed(c->t);
-    if (__builtin_expect(is_wide(done, &f) || (ledger && !ledger_change_is_small(c->t)), 0)) {
+
+    if (__builtin_expect(is_wide(done, f) || (ledger && !ledger_change_is_small(c->t)), 0)) {
         struct io_done its_done = *done; /* copies, so that the originals need not be in memory */
-        struct io_found its_f = f;
+        struct io_found its_f = *f;
         return put_wide(c, &its_done, &its_f);
     }
-    return put_short(c, done, &f, ledger);
+    return ledger ? put_short(c, done, f, true) : put_short(c, done, f, false); /* twice, each without the other's questions */
 }
 
 HOT void finish(struct io_call *c, uint64_t end)
@@ -180,35 +186,76 @@ HOT void finish(struct io_call *c, uint64_t end)
 
 void io_record(struct io_call *c, const struct io_done *done)
 {
-    unsigned captured;
-    uint64_t end;
-    uint8_t *payload = begin(c, done, &captured, &end);
+    struct io_found f = {.end = clock_ticks(), .offset = done->offset, .flags = done->flags, .rx_ns = EVENT_UNKNOWN};
 
+    f.duration = f.end - c->start;
+    if (c->stamp_ns)
+        f.rx_ns = rxtime_ago(c->stamp_ns);
+    find_place(&f, c, done);
+    if (f.captured > BODY_LARGE)
+        f.captured = without_body(c, done, &f, done->parts, done->part_count);
+    uint8_t *payload = put(c, done, &f);
     if (!payload)
         return;
-    gather(payload, captured, done->parts, done->part_count);
-    finish(c, end);
+    gather(payload, f.captured, done->parts, done->part_count);
+    finish(c, f.end);
 }
 
 void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked,
                       unsigned flags)
 {
+    struct iovec part = {(void *)(uintptr_t)buffer, asked};
+
+    io_record(c, &(struct io_done){op, dir, result, asked, flags, 0, &part, 1});
+}
+
+/* --- the usual call: it moved bytes of a stream, by one buffer, and there is nothing else to be said of it --- */
+
+HOT bool is_usual(const struct io_call *c, ssize_t result)
+{
+    return result > 0 && is_still_there(c) && desc_is_stream(atomic_load_explicit(&c->desc->kind, memory_order_relaxed)) &&
+           !c->t->tls.frame;
+}
+
+HOT void record_usual(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked, bool timed)
+{
     static const struct iovec somewhere;
+    struct io_done done = {op, dir, result, asked, 0, 0, &somewhere, 1};
+    struct io_found f = {.end = clock_ticks(), .flags = IO_STREAM, .rx_ns = EVENT_UNKNOWN};
 
-    if (__builtin_expect(c->t->tls.frame != 0, 0)) { /* inside a TLS library: which wants to see the bytes */
-        struct iovec part = {(void *)(uintptr_t)buffer, asked};
-        io_record(c, &(struct io_done){.op = op, .dir = dir, .result = result, .asked = asked, .flags = flags, .parts = &part,
-                                       .part_count = 1});
-        return;
-    }
-    struct io_done done = {.op = op, .dir = dir, .result = result, .asked = asked, .flags = flags, .parts = &somewhere};
-    unsigned captured;
-    uint64_t end;
-    uint8_t *payload = begin(c, &done, &captured, &end);
-
+    f.duration = f.end - c->start;
+    if (timed)
+        f.rx_ns = rxtime_ago(c->stamp_ns);
+    move_on(&f, c, &done, dir);
+    if (__builtin_expect(f.captured > BODY_LARGE, 0))
+        f.captured = without_body(c, &done, &f, &(struct iovec){(void *)(uintptr_t)buffer, asked}, 1);
+    uint8_t *payload = put(c, &done, &f);
     if (!payload)
         return;
-    if (captured)
-        memcpy(payload, buffer, captured);
-    finish(c, end);
+    if (f.captured)
+        memcpy(payload, buffer, f.captured);
+    finish(c, f.end);
+}
+
+static __attribute__((noinline)) void record_timed(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
+{
+    record_usual(c, op, IO_IN, result, buffer, asked, true);
+}
+
+void io_record_in(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
+{
+    if (__builtin_expect(!is_usual(c, result), 0))
+        io_record_buffer(c, op, IO_IN, result, buffer, asked, 0);
+    else if (__builtin_expect(c->stamp_ns != 0, 0))
+        record_timed(c, op, result, buffer, asked);
+    else
+        record_usual(c, op, IO_IN, result, buffer, asked, false);
+}
+
+void io_record_out(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
+{
+    if (__builtin_expect(!is_usual(c, result), 0))
+        io_record_buffer(c, op, IO_OUT, result, buffer, asked, 0);
+    else
+        record_usual(c, op, IO_OUT, result, buffer, asked, false);
 }

@@ -53,10 +53,11 @@ static inline bool ledger_change_is_small(const struct arena_thread *t)
 
 static inline uint32_t ledger_take_small(uint64_t now, uint64_t *reported)
 {
-    uint64_t change = now - *reported, taken = change < UINT32_MAX ? change : UINT32_MAX;
+    uint64_t before = *reported;
+    uint32_t taken = (uint32_t)(now - before);
 
-    *reported += taken;
-    return (uint32_t)taken;
+    *reported = before + taken;
+    return taken;
 }
 
 /* As ledger_take_change, of a small one. Should a signal handler have made it larger, the rest remains for the next. */

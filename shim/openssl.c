@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The list of libraries is made when a session is met that is of none that is known, so at the first call, and again after
- * something was unloaded. A list that is in use is never changed: another takes its place, and the old one stays where it is, of which
- * there are as many as libraries that came or went. Nothing waits for the dynamic linker's big lock, which a thread may hold
- * that waits for ours.
+ * something was unloaded.
  *
  * A library that is preloaded behind us, or linked in front of libssl, may have calls of the same names: then the host's call was
  * meant for those, as the dynamic linker would have had it.
  */
 #include "openssl.h"
 
-#include <stdatomic.h>
-#include <string.h>
-
-#include "raw.h"
+#include "libraries.h"
 #include "real.h"
 #include "symbol.h"
 
@@ -24,10 +19,6 @@ struct list {
     uint32_t count;
     struct openssl library[LIBRARIES];
 };
-
-static struct list first_list;
-static struct list *_Atomic current; /* NULL: to be looked for */
-static struct list *_Atomic latest;  /* the same, or what it was before */
 
 /* --- no library: all calls fail --- */
 
@@ -128,39 +119,19 @@ static bool is_whole(const struct openssl *o)
     return whole;
 }
 
-/* Nearly all processes make one list alone, and that without a system call. */
-static struct list *list_new(void)
+static void list_fill(void *list)
 {
-    static _Atomic bool used;
+    struct list *made = list;
 
-    return atomic_exchange(&used, true) ? raw_reserve(sizeof first_list) : &first_list;
-}
-
-static void list_drop(struct list *list)
-{
-    if (list != &first_list)
-        raw2(SYS_munmap, (long)list, (long)sizeof *list);
-}
-
-/* NULL: memory is short. */
-static struct list *look(void)
-{
-    struct list *made = list_new(), *last = atomic_load(&latest);
-
-    if (!made)
-        return NULL;
     real_each_object(take_library, made);
     real_each_object(take_crypto, made);
     put_others_first(made);
     for (uint32_t i = 0; i < made->count; i++)
         made->library[i].whole = is_whole(&made->library[i]);
-    if ((last && memcmp(last, made, sizeof *made) == 0) || !atomic_compare_exchange_strong(&latest, &last, made))
-        list_drop(made);
-    else
-        last = made;
-    atomic_store_explicit(&current, last, memory_order_release);
-    return last;
 }
+
+static struct list first_list;
+static struct libraries libraries = {.bytes = sizeof first_list, .first = &first_list, .fill = list_fill};
 
 static const struct openssl *maker(const struct list *list, const void *ssl)
 {
@@ -175,17 +146,17 @@ static const struct openssl *maker(const struct list *list, const void *ssl)
 
 const struct openssl *openssl_of(const void *ssl)
 {
-    const struct list *list = atomic_load_explicit(&current, memory_order_acquire);
+    const struct list *list = libraries_known(&libraries);
     const struct openssl *found = list && ssl ? maker(list, ssl) : NULL;
 
     if (__builtin_expect(found != NULL, 1))
         return found;
     if (!list || ssl)
-        list = look();
+        list = libraries_look(&libraries);
     found = list && ssl ? maker(list, ssl) : NULL;
     if (!found && list && (list->count == 1 || (list->count && !ssl)))
         found = &list->library[0];
     return found ? found : &none;
 }
 
-void openssl_unloaded(void) { atomic_store_explicit(&current, NULL, memory_order_release); }
+void openssl_unloaded(void) { libraries_changed(&libraries); }

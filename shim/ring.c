@@ -4,7 +4,10 @@
  *
  * A ring that fills faster than the recorder comes by is changed for one four times as long, up to the longest that the run
  * allows: quiet threads keep a single block. The switch is written behind everything published, so that the recorder meets it
- * in its place. While it goes on, tail_seen is set such that a signal handler finds no room, comes here, and is turned away.
+ * in its place. While it goes on, room_end is 0: a signal handler finds no room, comes here, and is turned away.
+ *
+ * room_end is the nearer of two ends, that of the room and that of the ring's memory. It is stored after what it depends on was
+ * read, so a handler in between may leave it too low, but never too high: what handlers move, they move on.
  */
 #include "ring.h"
 
@@ -31,6 +34,20 @@ static uint32_t run_of(const struct arena_thread *t) { return (uint32_t)(t->ring
 /* Longer rings come out of the first three quarters of the pool, so that those cannot starve new threads of their first. */
 static uint32_t blocks_to_grow_by(void) { return shim.arena->blocks / 256 * 192; }
 
+static void see_tail(struct arena_thread *t, uint64_t tail)
+{
+    t->tail_seen = tail;
+    t->filling_at = tail + t->ring_bytes / 2;
+}
+
+static void open_room(struct arena_thread *t)
+{
+    uint64_t memory_end = (*(const volatile uint64_t *)&t->reserved | (t->ring_bytes - 1)) + 1;
+    uint64_t free_end = t->tail_seen + t->ring_bytes - RING_RESERVE;
+
+    *(volatile uint64_t *)&t->room_end = memory_end < free_end ? memory_end : free_end;
+}
+
 static uint8_t *block_at(uint32_t block) { return shim.blocks + (uint64_t)block * shim.arena->block_bytes; }
 
 bool ring_first(struct arena_thread *t)
@@ -44,7 +61,8 @@ bool ring_first(struct arena_thread *t)
     t->ring = block_at(block);
     t->ring_bytes = shim.arena->block_bytes;
     t->reserved = t->ring_start = atomic_load_explicit(&t->head, memory_order_relaxed);
-    t->tail_seen = t->reserved;
+    see_tail(t, t->reserved);
+    open_room(t);
     return true;
 }
 
@@ -89,7 +107,7 @@ static bool ring_grow(struct arena_thread *t, uint64_t need)
     if (block == POOL_NONE)
         return false;
     t->growing = 1;
-    t->tail_seen = t->reserved - 2 * t->ring_bytes;
+    *(volatile uint64_t *)&t->room_end = 0;
     atomic_signal_fence(memory_order_seq_cst);
     uint64_t begin = write_switch(t, t->reserved, block, run);
     t->ring = block_at(block);
@@ -97,20 +115,41 @@ static bool ring_grow(struct arena_thread *t, uint64_t need)
     t->ring_start = t->reserved = begin;
     atomic_store_explicit(&t->head, begin, memory_order_release);
     atomic_signal_fence(memory_order_seq_cst);
-    t->tail_seen = begin;
+    see_tail(t, begin);
+    open_room(t);
     t->growing = 0;
     return true;
 }
 
 /* --- room --- */
 
+/* What would have to be left empty up to the end of the ring's memory. */
+static uint64_t filler_before(const struct arena_thread *t, uint64_t bytes)
+{
+    uint64_t to_end = t->ring_bytes - (t->reserved & (t->ring_bytes - 1));
+
+    return to_end < bytes ? to_end : 0;
+}
+
+static bool has_room(const struct arena_thread *t, uint64_t bytes)
+{
+    return t->reserved + filler_before(t, bytes) + bytes + RING_RESERVE - t->tail_seen <= t->ring_bytes;
+}
+
+static bool is_crowded(const struct arena_thread *t) { return t->reserved - t->tail_seen > t->ring_bytes / 2; }
+
 /* What lies before ring_start is in another ring and takes no room in this one. */
-static bool look_for_room(struct arena_thread *t, uint64_t bytes)
+static void look_at_tail(struct arena_thread *t)
 {
     uint64_t tail = atomic_load_explicit(&t->tail, memory_order_acquire);
 
-    t->tail_seen = (int64_t)(tail - t->ring_start) > 0 ? tail : t->ring_start;
-    return t->reserved + bytes + RING_RESERVE - t->tail_seen <= t->ring_bytes;
+    see_tail(t, (int64_t)(tail - t->ring_start) > 0 ? tail : t->ring_start);
+}
+
+static bool look_for_room(struct arena_thread *t, uint64_t bytes)
+{
+    look_at_tail(t);
+    return has_room(t, bytes);
 }
 
 /* Waits a little, in a way that the host's seccomp filter cannot mind. */
@@ -143,37 +182,51 @@ static bool wait_for_room(struct arena_thread *t, uint64_t bytes)
     return room || look_for_room(t, bytes);
 }
 
+/* There is room: lets the thread know. Should a handler have come in between, it may turn out later that there is none yet. */
+static void take_room(struct arena_thread *t, uint64_t bytes)
+{
+    uint64_t start = t->reserved, filler = filler_before(t, bytes);
+
+    if (filler && ring_move(&t->reserved, start, start + filler))
+        write_filler(t->ring + (start & (t->ring_bytes - 1)), filler);
+    open_room(t);
+}
+
 bool ring_make_room(struct arena_thread *t, uint64_t bytes)
 {
     if (t->growing) {
         t->lost_events++;
         return false;
     }
-    bool room = look_for_room(t, bytes), crowded = t->reserved - t->tail_seen > t->ring_bytes / 2;
-    if ((!room || crowded) && ring_grow(t, bytes))
+    bool room = has_room(t, bytes), crowded = is_crowded(t);
+    if (!room || crowded) {
+        room = look_for_room(t, bytes);
+        crowded = is_crowded(t);
+    }
+    if ((!room || crowded) && ring_grow(t, filler_before(t, bytes) + bytes))
         return true;
     if (crowded)
         ring_wake_recorder();
-    if (room) {
+    if (!room && !t->lossy) {
+        room = filler_before(t, bytes) + bytes + RING_RESERVE <= t->ring_bytes && wait_for_room(t, bytes);
+        t->lossy = !room;
+    } else if (room) {
         t->lossy = 0;
-        return true;
     }
-    if (!t->lossy) {
-        if (bytes + RING_RESERVE <= t->ring_bytes && wait_for_room(t, bytes))
-            return true;
-        t->lossy = 1;
-    }
-    t->lost_events++;
-    return false;
+    if (room)
+        take_room(t, bytes);
+    else
+        t->lost_events++;
+    return room;
 }
 
 void ring_filling(struct arena_thread *t, uint64_t end)
 {
-    look_for_room(t, 0);
+    look_at_tail(t);
     if (end - t->tail_seen <= t->ring_bytes / 2)
         return;
     if (run_of(t) < shim.arena->ring_run)
-        t->tail_seen = end - t->ring_bytes; /* the next record comes to ring_make_room, and grows */
+        *(volatile uint64_t *)&t->room_end = 0; /* the next record comes to ring_make_room, and grows */
     else
         ring_wake_recorder();
 }

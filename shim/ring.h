@@ -26,11 +26,11 @@
 /* Gives the slot its first ring; false if the pool is used up. Its positions go on where the slot's last owner left them. */
 bool ring_first(struct arena_thread *t);
 
-/* Makes room for a record that needs `bytes`, the filler in front of it included: by a look at the tail, a longer ring, or
- * waiting. False if it was in vain: the record is counted as lost. */
+/* Makes room for a record of `bytes` at the place that is reserved next: by a look at the tail, by filler up to the ring's end, by a
+ * longer ring, or by waiting. False if it was in vain: the record is counted as lost. */
 bool ring_make_room(struct arena_thread *t, uint64_t bytes);
 
-/* More than half of the ring is full: wakes the recorder, or arranges that the next record takes a longer ring. */
+/* More than half of the ring may be full: looks, and wakes the recorder or arranges that the next record takes a longer ring. */
 void ring_filling(struct arena_thread *t, uint64_t end);
 
 /* A record was begun although another was not finished: the frame of the new one is `frame`. */
@@ -51,8 +51,8 @@ static inline bool ring_move(uint64_t *word, uint64_t old, uint64_t new)
     return moved;
 }
 
-/* Where the records of a reservation go. Read in this order: a handler that changes the ring moves `reserved` too, so that
- * the move that follows fails. */
+/* Where the next record goes. Read in this order: a handler that changes the ring moves `reserved` too, so that the move that
+ * follows fails. */
 struct ring_place {
     uint64_t start, bytes;
     uint8_t *ring;
@@ -74,34 +74,24 @@ static inline uint64_t *record_begin_words(struct arena_thread *t, unsigned type
     uint64_t bytes = 8 * (uint64_t)words;
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
     struct ring_place p;
-    uint64_t at, filler;
 
     if (__builtin_expect(t->depth != 0, 0))
         ring_nested(t, frame);
     t->depth_frame = t->depth == 0 ? frame : t->depth_frame;
     if (__builtin_expect(++t->depth == 1, 1))
         t->depth_frame = frame; /* again: a handler may have come in between and left its own */
-    for (;;) {
+    do {
         p = ring_place(t);
-        at = p.start & (p.bytes - 1);
-        filler = __builtin_expect(p.bytes - at < bytes, 0) ? p.bytes - at : 0;
-        if (__builtin_expect(p.start + filler + bytes + RING_RESERVE - t->tail_seen > p.bytes, 0)) {
-            if (ring_make_room(t, filler + bytes))
-                continue;
-            t->depth--;
-            return NULL;
+        while (__builtin_expect(p.start + bytes > *(const volatile uint64_t *)&t->room_end, 0)) {
+            if (!ring_make_room(t, bytes)) {
+                t->depth--;
+                return NULL;
+            }
+            p = ring_place(t);
         }
-        if (__builtin_expect(ring_move(&t->reserved, p.start, p.start + filler + bytes), 1))
-            break;
-    }
+    } while (__builtin_expect(!ring_move(&t->reserved, p.start, p.start + bytes), 0));
 
-    struct arena_record *r = (struct arena_record *)(void *)(p.ring + at);
-    if (__builtin_expect(filler != 0, 0)) {
-        r->type = 0;
-        r->words = (uint16_t)(filler / 8);
-        r->detail = 0;
-        r = (struct arena_record *)(void *)p.ring;
-    }
+    struct arena_record *r = (struct arena_record *)(void *)(p.ring + (p.start & (p.bytes - 1)));
     *(uint64_t *)(void *)r = ARENA_HEAD(type, words, detail);
     r->time = time;
     return r->field;
@@ -127,7 +117,7 @@ static inline void record_commit(struct arena_thread *t)
         end = *(volatile uint64_t *)&t->reserved;
         atomic_store_explicit(&t->head, end, memory_order_release);
     } while (*(volatile uint64_t *)&t->reserved != end);
-    if (__builtin_expect(end - t->tail_seen > t->ring_bytes / 2, 0))
+    if (__builtin_expect(end > t->filling_at, 0))
         ring_filling(t, end);
 }
 

@@ -24,7 +24,7 @@ struct shim_state {
     struct arena_thread *threads;
     struct arena_proc *procs, *proc; /* proc: this process's slot */
     _Atomic uint64_t *pool; /* the bitmap of blocks (pool.h) */
-    const _Atomic uint64_t *unwanted; /* unwanted.h */
+    _Atomic uint64_t *unwanted; /* unwanted.h */
     uint8_t *blocks;
     uint32_t heap_mode; /* enum arena_heap_mode */
     uint32_t clock_cost_ticks;

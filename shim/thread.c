@@ -58,7 +58,7 @@ static void slot_init(struct arena_thread *t)
     t->depth = t->in_shim = t->growing = t->lossy = t->paused = t->cost_turn = 0;
     t->ledger = t->reported = (struct arena_ledger){0, 0, 0, 0};
     t->tls = (struct arena_tls){0};
-    t->received_bytes = 0;
+    t->received_bytes = t->last_io = 0;
     t->lost_events = 0;
     t->stalled_ticks = t->cost_heap_ticks = t->cost_detail_ticks = t->cost_io_ticks = 0;
     t->stack_checks = t->stack_mismatches = 0;

@@ -151,12 +151,12 @@ static void record_plain(struct tls_call *c, unsigned op, unsigned dir, ssize_t 
 void tls_tie_received(struct tls_call *c, size_t waiting, unsigned op)
 {
     struct arena_thread *t = c->io.t;
-    struct desc *d = waiting && waiting == t->received_bytes ? desc_find(t->received_fd) : NULL;
+    struct desc *d = waiting && waiting == t->received_bytes ? desc_find(t->received.fd) : NULL;
 
-    if (!d || atomic_load_explicit(&d->id, memory_order_relaxed) != t->received_desc)
+    if (!d || atomic_load_explicit(&d->id, memory_order_relaxed) != t->received.desc)
         return;
     t->received_bytes = 0;
-    tie(c, t->received_fd, d, t->received_desc, TLS_TIE_receive);
+    tie(c, t->received.fd, d, t->received.desc, TLS_TIE_receive);
     c->io.start = clock_ticks();
     record_plain(c, op, IO_IN, 0, NULL, 0);
 }

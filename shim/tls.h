@@ -86,8 +86,7 @@ unsigned tls_met(struct io_call *c, const struct io_done *done);
 static inline void tls_note_received(const struct io_call *c, const struct io_done *done)
 {
     c->t->received_bytes = (uint64_t)done->result;
-    c->t->received_desc = c->id;
-    c->t->received_fd = c->fd;
+    c->t->received = (struct arena_received){c->id, c->fd};
 }
 
 #endif

@@ -17,12 +17,11 @@
 #include "bound.h"
 #include "guard.h"
 #include "ops.h"
+#include "pace.h"
 #include "raw.h"
 #include "recorder.h"
 #include "reserve.h"
 
-#define SLEEP_NS 25000000
-#define SLEEP_LEAST_NS 500000
 #define WATCH_NS 25000000
 #define GAUGE_NS 1000000000
 #define HURRY_BUSY 0.2 /* share of a processor from which the server needs it more than the file its size */
@@ -192,21 +191,6 @@ static void serve_flush(struct recorder *r, struct drain *d)
     raw_futex_wake(&r->arena->flush_done);
 }
 
-/*
- * A thread whose ring is half full wakes us: by a system call of its own, and the kernel likes to run whom it wakes beside it, in its
- * place. So we sleep only so long that rings will be about a third full, and are there before that.
- */
-static uint64_t next_sleep_ns(const struct recorder *r, uint64_t last_ns)
-{
-    uint64_t ring_bytes = (uint64_t)r->ring_run * r->block_bytes;
-
-    if (r->waiting_bytes > ring_bytes / 8 * 3)
-        return last_ns / 2 > SLEEP_LEAST_NS ? last_ns / 2 : SLEEP_LEAST_NS;
-    if (r->waiting_bytes < ring_bytes / 4)
-        return last_ns + last_ns / 4 < SLEEP_NS ? last_ns + last_ns / 4 : SLEEP_NS;
-    return last_ns;
-}
-
 static void sleep_until_needed(struct arena_header *a, uint64_t ns)
 {
     uint32_t wake = atomic_load(&a->wake);
@@ -220,7 +204,7 @@ static void run(struct recorder *r, struct drain *d, struct guard *g)
 {
     uint64_t watched_ns = 0, gauged_ns = now_raw_ns(), flushed_ns = gauged_ns;
     const uint64_t started_ns = gauged_ns;
-    uint64_t sleep_ns = SLEEP_NS;
+    uint64_t sleep_ns = PACE_MOST_NS;
 
     for (;;) {
         uint64_t now_ns = now_raw_ns();
@@ -252,7 +236,7 @@ static void run(struct recorder *r, struct drain *d, struct guard *g)
         }
         if (r->bound && bound_step(r->bound, now_ns))
             continue;
-        sleep_ns = next_sleep_ns(r, sleep_ns);
+        sleep_ns = pace_next_ns(r->waiting_bytes, (uint64_t)r->ring_run * r->block_bytes, sleep_ns);
         sleep_until_needed(r->arena, sleep_ns);
     }
 }

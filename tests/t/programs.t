@@ -181,6 +181,14 @@ def stream_gaps(events):
 gaps, moved = stream_gaps(dump(run_shimmed([f'{O}/tests/programs/io_mix']).trace))
 tap.ok(moved > 1000 and not gaps, 'io_mix: in every stream, bytes follow on bytes', gaps or moved)
 
+program = run_shimmed([f'{O}/tests/programs/io_limits'], {'PERFSHIM_MAX_STALL': '30000'})
+events = [event for event in dump(program.trace) if event.name == 'io']
+marks = [i for i, event in enumerate(events) if event.fields['fd'] == MARK_FD]
+limits = events[marks[0] + 1:marks[1]] if len(marks) == 2 else []
+tap.equal([' '.join(map(str, (e.fields['op'], *map(e.int, ('fd', 'bytes', 'asked', 'offset', 'alloc_bytes', 'free_bytes')))))
+           for e in limits], program.stdout.splitlines(), 'io_limits: numbers that are too large for the short record, or just fit')
+tap.ok(limits and 2.2e9 < limits[-1].int('duration') < 100e9, 'io_limits: a call that takes long', limits and limits[-1].line)
+
 
 def waits(trace):
     """The waits of the program's own threads for anything but descriptors: [(call, event)]."""
