@@ -7,7 +7,7 @@
  *
  * Most events are allocations and frees, which mean nothing to most tables: after a thread's first they are only counted, and
  * the counts handed on before the next event of another kind. The heap takes them on a thread of its own (heapfeed.h), which
- * nothing waits for until the end; a third kind of thread decompresses (ahead.h).
+ * nothing waits for until the end; the stream of events is made by a third (lookahead.h), for which others decompress (ahead.h).
  */
 #include "analysis.h"
 
@@ -229,12 +229,12 @@ static struct analysis *analysis_new(struct reader *r, const struct routefile *r
 static int read_all(struct pass *p, struct error *e)
 {
     struct progress progress;
-    struct item item;
+    const struct item *item;
     int got, failed = 0;
 
     progress_start(&progress);
-    while ((got = merge_next(p->merge, &item, e)) == 1 && !failed) {
-        failed = feed(p, &item);
+    while ((got = merge_read(p->merge, &item, e)) == 1 && !failed) {
+        failed = feed(p, item);
         if (p->analysis->events % EVENTS_PER_LOOK == 0)
             progress_share(&progress, merge_progress(p->merge));
     }
@@ -246,7 +246,7 @@ static int read_all(struct pass *p, struct error *e)
 
 static int run(struct analysis *a, struct reader *r, unsigned threads, struct error *e)
 {
-    struct pass p = {.analysis = a, .merge = merge_open_ahead(r, threads > 2 ? threads - 2 : threads > 1, e)};
+    struct pass p = {.analysis = a, .merge = merge_open_ahead(r, threads - 1, e)};
     p.heapfeed = p.merge ? heapfeed_open(a->heap, threads > 1) : NULL;
     int failed = !p.heapfeed || read_all(&p, e);
 
