@@ -109,7 +109,7 @@ static void description_release(struct conn_table *t, uint32_t desc)
 
 /* --- numbers --- */
 
-static struct number *number_at(struct conn_proc *p, uint64_t fd)
+static __attribute__((noinline)) struct number *number_make(struct conn_proc *p, uint64_t fd)
 {
     uint32_t page = (uint32_t)(fd / PAGE_NUMBERS);
 
@@ -129,11 +129,19 @@ static struct number *number_at(struct conn_proc *p, uint64_t fd)
 }
 
 /* NULL: nothing was ever seen of it. */
-static struct number *number_known(const struct conn_proc *p, uint64_t fd)
+static inline struct number *number_known(const struct conn_proc *p, uint64_t fd)
 {
     uint64_t page = fd / PAGE_NUMBERS;
 
     return page < p->page_count && p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
+}
+
+/* NULL: it is too high, or memory is short. */
+static inline struct number *number_at(struct conn_proc *p, uint64_t fd)
+{
+    struct number *n = number_known(p, fd);
+
+    return n ? n : number_make(p, fd);
 }
 
 static void number_clear(struct conn_table *t, struct conn_proc *p, struct number *n)

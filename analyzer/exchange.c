@@ -856,7 +856,7 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
 
 int exchange_next(struct exchange_table *x, struct exchange *out)
 {
-    if (!flight_next(&x->pool, out))
+    if (!x->pool.first || !flight_next(&x->pool, out))
         return 0;
     if (!out->upstream)
         descsite_worked(x->descsites, out->done_ns);

@@ -46,11 +46,7 @@ static void merge_pairs(struct series *s)
     s->width_ns *= 2;
 }
 
-/* As fmin and fmax of C: a number rather than none. */
-static inline double lesser(double a, double b) { return b < a || isnan(a) ? b : a; }
-static inline double greater(double a, double b) { return b > a || isnan(a) ? b : a; }
-
-int series_set(struct series *s, int64_t time_ns, double value)
+int series_set_new(struct series *s, int64_t time_ns, double value)
 {
     if (series_empty(s)) {
         if (grow(s, 1))
@@ -62,7 +58,7 @@ int series_set(struct series *s, int64_t time_ns, double value)
         s->peak = value;
         return 0;
     }
-    s->peak = greater(s->peak, value);
+    s->peak = fmax(s->peak, value);
     uint64_t since = time_ns > s->start_ns ? (uint64_t)time_ns - (uint64_t)s->start_ns : 0;
     while (since / SERIES_BUCKETS >= (uint64_t)s->width_ns)
         merge_pairs(s);
@@ -77,12 +73,10 @@ int series_set(struct series *s, int64_t time_ns, double value)
     }
     struct series_bucket *b = &s->bucket[s->count - 1];
     b->last = value;
-    b->min = lesser(b->min, value);
-    b->max = greater(b->max, value);
+    b->min = fmin(b->min, value);
+    b->max = fmax(b->max, value);
     return 0;
 }
-
-int64_t series_end_ns(const struct series *s) { return s->start_ns + (int64_t)s->count * s->width_ns; }
 
 static size_t index_at(const struct series *s, int64_t time_ns)
 {
