@@ -81,16 +81,16 @@ struct pass {
 static int take_exchanges(struct pass *p)
 {
     struct analysis *a = p->analysis;
-    struct exchange x;
-    while (exchange_next(a->exchanges, &x)) {
-        route_add(a->routes, &x);
-        if (x.guess)
+
+    for (const struct exchange *x; (x = exchange_take(a->exchanges));) {
+        route_add(a->routes, x);
+        if (x->guess)
             continue;
-        if (heapfeed_exchange(p->heapfeed, &x))
+        if (heapfeed_exchange(p->heapfeed, x))
             return -1;
-        if (!x.upstream && !x.one_way && !x.waits)
-            slowest_add(&a->slowest, &x);
-        if (!x.upstream && footprint_exchange(&a->footprint, x.in_ns, x.done_ns))
+        if (!x->upstream && !x->one_way && !x->waits)
+            slowest_add(&a->slowest, x);
+        if (!x->upstream && footprint_exchange(&a->footprint, x->in_ns, x->done_ns))
             return -1;
     }
     return 0;

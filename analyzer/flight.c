@@ -78,17 +78,25 @@ void flight_drop(struct flight_pool *p, struct flight *f)
     }
 }
 
-bool flight_next(struct flight_pool *p, struct exchange *out)
+const struct exchange *flight_take(struct flight_pool *p)
 {
     struct flight *f = p->first;
 
     if (!f)
-        return false;
+        return NULL;
     p->first = f->next;
     if (!p->first)
         p->last = NULL;
-    *out = f->x;
     f->next = p->unused;
     p->unused = f;
-    return true;
+    return &f->x;
+}
+
+bool flight_next(struct flight_pool *p, struct exchange *out)
+{
+    const struct exchange *next = flight_take(p);
+
+    if (next)
+        *out = *next;
+    return next != NULL;
 }
