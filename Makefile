@@ -219,7 +219,7 @@ check-hosts:
 ## bench: throughput ratios, cost of a call, bytes per request, analyzer speed (scripts/bench, scripts/bench-io)
 bench:
 	$(Q)scripts/deps build test
-	$(Q)$(MAKE) $(PARTS) programs-built
+	$(Q)$(MAKE) $(PARTS) programs-built $(O)/tests/test_many
 	$(Q)O=$(abspath $(O)) scripts/bench
 	$(Q)O=$(abspath $(O)) scripts/bench-io
 

@@ -5,9 +5,9 @@
  *
  * Descriptors are sampled about two thousand times a run: asking for them is a walk over the processes.
  *
- * Most events are allocations and frees, which mean nothing to most tables: after a thread's first they are only counted, and
- * the counts handed on before the next event of another kind. The heap takes them on a thread of its own (heapfeed.h), which
- * nothing waits for until the end; a third kind of thread decompresses (ahead.h).
+ * Most events are a thread's, of which the table of processes wants to know only that there were some: after its first they are
+ * counted, and the counts handed on before the next event of another kind. Allocations and frees mean nothing to most tables. The heap takes them on a thread of its own (heapfeed.h), which
+ * nothing waits for until the end; the stream of events is made by a third (lookahead.h), for which others decompress (ahead.h).
  */
 #include "analysis.h"
 
@@ -74,54 +74,69 @@ struct pass {
     struct merge *merge;
     struct heapfeed *heapfeed;
     uint64_t seen[SEEN_THREADS]; /* threads, and their processes, of which all tables know; by thread */
-    uint32_t proc;               /* whose heap events are counted here since the last event of another kind, */
-    uint64_t heap_events;        /* how many they are, */
-    int64_t heap_ns;             /* and when the last one was */
+    uint32_t proc;               /* whose events are only counted here as long as there is no more to them, */
+    uint64_t counted;            /* how many they are, */
+    int64_t counted_ns;          /* and when the last one was */
 };
 
 static int take_exchanges(struct pass *p)
 {
     struct analysis *a = p->analysis;
-    struct exchange x;
-    while (exchange_next(a->exchanges, &x)) {
-        route_add(a->routes, &x);
-        if (x.guess)
+
+    for (const struct exchange *x; (x = exchange_take(a->exchanges));) {
+        route_add(a->routes, x);
+        if (x->guess)
             continue;
-        if (heapfeed_exchange(p->heapfeed, &x))
+        if (heapfeed_exchange(p->heapfeed, x))
             return -1;
-        if (!x.upstream && !x.one_way && !x.waits)
-            slowest_add(&a->slowest, &x);
-        if (!x.upstream && footprint_exchange(&a->footprint, x.in_ns, x.done_ns))
+        if (!x->upstream && !x->one_way && !x->waits)
+            slowest_add(&a->slowest, x);
+        if (!x->upstream && footprint_exchange(&a->footprint, x->in_ns, x->done_ns))
             return -1;
     }
     return 0;
 }
 
-static void settle_heap_events(struct pass *p)
+static void settle_counted(struct pass *p)
 {
-    if (!p->heap_events)
+    if (!p->counted)
         return;
-    process_table_count(p->analysis->processes, p->proc, p->heap_events, p->heap_ns);
-    footprint_pass(&p->analysis->footprint, p->proc, p->heap_ns);
-    p->heap_events = 0;
+    process_table_count(p->analysis->processes, p->proc, p->counted, p->counted_ns);
+    footprint_pass(&p->analysis->footprint, p->proc, p->counted_ns);
+    p->counted = 0;
+}
+
+static uint64_t who(const struct item *item) { return (uint64_t)item->proc << 32 | item->thread; }
+static uint64_t *seen(struct pass *p, const struct item *item) { return &p->seen[item->thread % SEEN_THREADS]; }
+
+/* Counts a thread's event, if all that the processes' table wants to know of it is that it was. */
+static inline bool count(struct pass *p, const struct item *item)
+{
+    if (p->proc != item->proc || *seen(p, item) != who(item) || !who(item) || item->event.type == EVENT_lost)
+        return false;
+    p->counted++;
+    p->counted_ns = item->time_ns;
+    return true;
+}
+
+static int feed_processes(struct pass *p, const struct item *item)
+{
+    settle_counted(p);
+    if (process_table_feed(p->analysis->processes, p->merge, item))
+        return -1;
+    if (item->proc && item->thread) {
+        *seen(p, item) = who(item);
+        p->proc = item->proc;
+    }
+    return 0;
 }
 
 static int feed_heap_event(struct pass *p, const struct item *item)
 {
     struct analysis *a = p->analysis;
-    uint64_t *seen = &p->seen[item->thread % SEEN_THREADS], who = (uint64_t)item->proc << 32 | item->thread;
-    if (who && *seen == who && p->proc == item->proc) {
-        p->heap_events++;
-        p->heap_ns = item->time_ns;
-        return heapfeed_item(p->heapfeed, item);
-    }
-    settle_heap_events(p);
-    if (process_table_feed(a->processes, p->merge, item) || footprint_feed(&a->footprint, a->processes, item))
+
+    if (!count(p, item) && (feed_processes(p, item) || footprint_feed(&a->footprint, a->processes, item)))
         return -1;
-    if (item->proc && item->thread) {
-        *seen = who;
-        p->proc = item->proc;
-    }
     return heapfeed_item(p->heapfeed, item);
 }
 
@@ -160,7 +175,6 @@ static int feed(struct pass *p, const struct item *item)
     a->events++;
     if (item->event.type == EVENT_alloc || item->event.type == EVENT_free)
         return feed_heap_event(p, item);
-    settle_heap_events(p);
     if (ending || gauge) { /* a walk over all of them for each would take the square of their number */
         uint64_t ignored[KIND_COUNT] = {0};
         if (sample_process(a, process_find(a->processes, item->proc), item->time_ns, ending, ignored))
@@ -169,8 +183,8 @@ static int feed(struct pass *p, const struct item *item)
     if (item->time_ns >= a->next_sample_ns && (gauge || carries_ledger(&item->event)))
         if (sample_descriptors(a, item->time_ns))
             return -1;
-    if (process_table_feed(a->processes, p->merge, item) || unseen_feed(&a->unseen, item) ||
-        heapfeed_item(p->heapfeed, item) || exchange_feed(a->exchanges, p->merge, item, &stretch_route) ||
+    if ((!count(p, item) && feed_processes(p, item)) || unseen_feed(&a->unseen, item) || heapfeed_item(p->heapfeed, item) ||
+        exchange_feed(a->exchanges, p->merge, item, &stretch_route) ||
         footprint_feed(&a->footprint, a->processes, item) || sample_connections(a, item))
         return -1;
     if (carries_ledger(&item->event) && heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
@@ -198,7 +212,7 @@ static void revoke(struct analysis *a)
 static int finish(struct pass *p)
 {
     struct analysis *a = p->analysis;
-    settle_heap_events(p);
+    settle_counted(p);
     if (!footprint_quiet(&a->footprint) && sample_descriptors(a, a->footprint.last_ns))
         return -1;
     if (exchange_finish(a->exchanges) || take_exchanges(p) || route_settle(a->routes) || exchange_settle(a->exchanges))
@@ -248,12 +262,12 @@ static struct analysis *analysis_new(struct reader *r, const struct routefile *r
 static int read_all(struct pass *p, struct error *e)
 {
     struct progress progress;
-    struct item item;
+    const struct item *item;
     int got, failed = 0;
 
     progress_start(&progress);
-    while ((got = merge_next(p->merge, &item, e)) == 1 && !failed) {
-        failed = feed(p, &item);
+    while ((got = merge_read(p->merge, &item, e)) == 1 && !failed) {
+        failed = feed(p, item);
         if (p->analysis->events % EVENTS_PER_LOOK == 0)
             progress_share(&progress, merge_progress(p->merge));
     }
@@ -265,7 +279,7 @@ static int read_all(struct pass *p, struct error *e)
 
 static int run(struct analysis *a, struct reader *r, unsigned threads, struct error *e)
 {
-    struct pass p = {.analysis = a, .merge = merge_open_ahead(r, threads > 2 ? threads - 2 : threads > 1, e)};
+    struct pass p = {.analysis = a, .merge = merge_open_ahead(r, threads - 1, e)};
     p.heapfeed = p.merge ? heapfeed_open(a->heap, threads > 1) : NULL;
     int failed = !p.heapfeed || read_all(&p, e);
 

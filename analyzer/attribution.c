@@ -167,6 +167,8 @@ static int32_t share(struct flight **flights, size_t count, const struct stretch
     if (!count)
         return ROUTE_NONE;
     int32_t route = route_of_all(flights, count);
+    if (!s->alloc_count && !s->alloc_bytes)
+        return route;
     give(flights, count, (double)s->alloc_count / (double)count, (double)s->alloc_bytes / (double)count, route == ROUTE_SHARED,
          attributed_bytes);
     return route;

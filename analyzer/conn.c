@@ -53,6 +53,8 @@ struct conn_table {
     struct keymap descriptions, procs, pids; /* procs by serial, pids: the living process with that pid */
     uint64_t pending, inherited; /* see PENDING_MAX, INHERIT_MAX */
     struct conn_now now;
+    struct conn_proc *last;      /* that an item was of; NULL: ask procs */
+    struct description *unused;  /* one that is free, as files come and go one after another */
     uint8_t ops[OPS_MAX];
     struct endpoint_table endpoints;
 };
@@ -81,11 +83,11 @@ static struct description *description_make(struct conn_table *t, uint32_t desc,
 
     if (d)
         return d;
-    d = calloc(1, sizeof *d);
+    d = t->unused ? t->unused : malloc(sizeof *d);
     if (!d)
         return NULL;
-    d->desc = desc;
-    d->kind = (uint8_t)kind;
+    t->unused = NULL;
+    *d = (struct description){.desc = desc, .kind = (uint8_t)kind};
     if (keymap_put(&t->descriptions, desc, d) < 0) {
         free(d);
         return NULL;
@@ -101,12 +103,13 @@ static void description_release(struct conn_table *t, uint32_t desc)
         return;
     t->gone(t->context, d);
     keymap_remove(&t->descriptions, desc);
-    free(d);
+    free(t->unused);
+    t->unused = d;
 }
 
 /* --- numbers --- */
 
-static struct number *number_at(struct conn_proc *p, uint64_t fd)
+static __attribute__((noinline)) struct number *number_make(struct conn_proc *p, uint64_t fd)
 {
     uint32_t page = (uint32_t)(fd / PAGE_NUMBERS);
 
@@ -126,11 +129,19 @@ static struct number *number_at(struct conn_proc *p, uint64_t fd)
 }
 
 /* NULL: nothing was ever seen of it. */
-static struct number *number_known(const struct conn_proc *p, uint64_t fd)
+static inline struct number *number_known(const struct conn_proc *p, uint64_t fd)
 {
     uint64_t page = fd / PAGE_NUMBERS;
 
     return page < p->page_count && p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
+}
+
+/* NULL: it is too high, or memory is short. */
+static inline struct number *number_at(struct conn_proc *p, uint64_t fd)
+{
+    struct number *n = number_known(p, fd);
+
+    return n ? n : number_make(p, fd);
 }
 
 static void number_clear(struct conn_table *t, struct conn_proc *p, struct number *n)
@@ -177,6 +188,7 @@ static void proc_end(struct conn_table *t, struct conn_proc *p, enum descsite_en
     }
     t->now.ending = DESCSITE_CLOSED;
     t->pending -= !p->serial;
+    t->last = NULL;
     if (keymap_get(&t->pids, p->pid) == p)
         keymap_remove(&t->pids, p->pid);
     if (p->serial)
@@ -208,7 +220,7 @@ static struct conn_proc *proc_make(struct conn_table *t, uint32_t serial, uint32
     return p;
 }
 
-static struct conn_proc *proc_of(struct conn_table *t, const struct item *item)
+static struct conn_proc *proc_find(struct conn_table *t, const struct item *item)
 {
     struct conn_proc *p = keymap_get(&t->procs, item->proc);
 
@@ -222,6 +234,13 @@ static struct conn_proc *proc_of(struct conn_table *t, const struct item *item)
     p->serial = item->proc;
     t->pending--;
     return p;
+}
+
+static inline struct conn_proc *proc_of(struct conn_table *t, const struct item *item)
+{
+    if (t->last && t->last->serial == item->proc)
+        return t->last;
+    return t->last = proc_find(t, item);
 }
 
 static int page_inherit(struct conn_table *t, struct conn_proc *child, const struct number *numbers, uint32_t first)
@@ -279,6 +298,7 @@ void conn_table_free(struct conn_table *t)
             t->gone(t->context, t->descriptions.slots[i].value);
             free(t->descriptions.slots[i].value);
         }
+    free(t->unused);
     keymap_reset(&t->descriptions);
     keymap_reset(&t->procs);
     keymap_reset(&t->pids);

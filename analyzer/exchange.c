@@ -852,13 +852,22 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
     return result < 0 || x->short_of_memory ? -1 : 0;
 }
 
+const struct exchange *exchange_take(struct exchange_table *x)
+{
+    const struct exchange *next = x->pool.first ? flight_take(&x->pool) : NULL;
+
+    if (next && !next->upstream)
+        descsite_worked(x->descsites, next->done_ns);
+    return next;
+}
+
 int exchange_next(struct exchange_table *x, struct exchange *out)
 {
-    if (!flight_next(&x->pool, out))
-        return 0;
-    if (!out->upstream)
-        descsite_worked(x->descsites, out->done_ns);
-    return 1;
+    const struct exchange *next = exchange_take(x);
+
+    if (next)
+        *out = *next;
+    return next != NULL;
 }
 
 /* --- the table --- */

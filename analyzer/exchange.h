@@ -87,6 +87,8 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
 /* The next exchange that the items fed so far have finished: 1 and *out, or 0. To be called until 0 after each feed. One
  * that was answered is held back while a thread may still be cleaning up after it: until that thread's next wait. */
 int exchange_next(struct exchange_table *x, struct exchange *out);
+/* The same without a copy: lent until the next exchange_feed; NULL: none. */
+const struct exchange *exchange_take(struct exchange_table *x);
 
 /* Call once, at the end of the stream, and then exchange_next until 0: releases what is held back, and counts requests
  * that were never answered. -1 if memory is short. */

@@ -3,6 +3,7 @@
 #include "flight.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void free_list(struct flight *f)
 {
@@ -20,6 +21,17 @@ void flight_pool_reset(struct flight_pool *p)
     *p = (struct flight_pool){0};
 }
 
+/* All zeros, but what its two splits say of kinds that are not used: that means nothing. */
+static void flight_clear(struct flight *f)
+{
+    struct split *own = &f->x.split, *pending = &f->time.pending;
+    char *begin = (char *)f, *end = (char *)(f + 1);
+
+    memset(begin, 0, (size_t)((char *)own->ns - begin));
+    memset(own + 1, 0, (size_t)((char *)pending->ns - (char *)(own + 1)));
+    memset(pending + 1, 0, (size_t)(end - (char *)(pending + 1)));
+}
+
 struct flight *flight_new(struct flight_pool *p)
 {
     struct flight *f = p->unused;
@@ -28,8 +40,12 @@ struct flight *flight_new(struct flight_pool *p)
         p->unused = f->next;
     else
         f = malloc(sizeof *f);
-    if (f)
-        *f = (struct flight){.holds = 1, .serial = ++p->serial, .x.route = ROUTE_NONE};
+    if (!f)
+        return NULL;
+    flight_clear(f);
+    f->holds = 1;
+    f->serial = ++p->serial;
+    f->x.route = ROUTE_NONE;
     return f;
 }
 
@@ -68,17 +84,25 @@ void flight_drop(struct flight_pool *p, struct flight *f)
     }
 }
 
-bool flight_next(struct flight_pool *p, struct exchange *out)
+const struct exchange *flight_take(struct flight_pool *p)
 {
     struct flight *f = p->first;
 
     if (!f)
-        return false;
+        return NULL;
     p->first = f->next;
     if (!p->first)
         p->last = NULL;
-    *out = f->x;
     f->next = p->unused;
     p->unused = f;
-    return true;
+    return &f->x;
+}
+
+bool flight_next(struct flight_pool *p, struct exchange *out)
+{
+    const struct exchange *next = flight_take(p);
+
+    if (next)
+        *out = *next;
+    return next != NULL;
 }

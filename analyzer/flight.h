@@ -74,6 +74,8 @@ void flight_pool_reset(struct flight_pool *p); /* frees all that is not held */
 
 struct flight *flight_new(struct flight_pool *p); /* all zeros but one hold; NULL if memory is short */
 void flight_drop(struct flight_pool *p, struct flight *f);
-bool flight_next(struct flight_pool *p, struct exchange *out); /* the next finished one */
+/* The next finished one: lent until flight_new, or a copy of it. NULL, false: there is none. */
+const struct exchange *flight_take(struct flight_pool *p);
+bool flight_next(struct flight_pool *p, struct exchange *out);
 
 #endif

@@ -50,10 +50,8 @@ void footprint_free(struct footprint *f)
 }
 
 /* Hosts are sorted by serial, which is nearly the order in which they appear. */
-static struct footprint_host *host_of(struct footprint *f, uint32_t serial, int64_t time_ns)
+static __attribute__((noinline)) struct footprint_host *host_find(struct footprint *f, uint32_t serial, int64_t time_ns)
 {
-    if (f->near < f->count && f->host[f->near].serial == serial)
-        return &f->host[f->near];
     size_t low = 0, high = f->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -78,6 +76,13 @@ static struct footprint_host *host_of(struct footprint *f, uint32_t serial, int6
     f->count++;
     *h = (struct footprint_host){.serial = serial, .start_ns = time_ns, .end_ns = time_ns};
     return h;
+}
+
+static inline struct footprint_host *host_of(struct footprint *f, uint32_t serial, int64_t time_ns)
+{
+    if (f->near < f->count && f->host[f->near].serial == serial)
+        return &f->host[f->near];
+    return host_find(f, serial, time_ns);
 }
 
 /* A host's share of a sum becomes `value`. */

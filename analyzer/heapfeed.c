@@ -24,6 +24,7 @@ struct batch {
 struct heapfeed {
     struct heap *heap;
     bool threaded, failed; /* failed: the maker knows that memory is short */
+    bool objects;          /* the maker's: there was an allocation; before that the ends of stretches mean nothing */
     pthread_t taker;
     pthread_mutex_t mutex;
     pthread_cond_t full, room;
@@ -163,6 +164,9 @@ static bool make_row(struct heap_row *row, const struct item *item)
 
 int heapfeed_item(struct heapfeed *f, const struct item *item)
 {
+    if ((item->event.type == EVENT_io || item->event.type == EVENT_desc_open) && !is_work(&item->event))
+        return 0;
+    f->objects |= item->event.type == EVENT_alloc;
     struct batch *b = batch_now(f);
     struct heap_row *row = row_next(b);
 
@@ -177,6 +181,8 @@ int heapfeed_stretch(struct heapfeed *f, uint32_t thread, int32_t route)
 {
     struct batch *b = batch_now(f);
 
+    if (!f->objects)
+        return 0;
     *row_next(b) = (struct heap_row){.kind = HEAP_CLOSE, .thread = thread, .route = route};
     return row_made(f, b);
 }
@@ -199,7 +205,7 @@ struct heapfeed *heapfeed_open(struct heap *h, bool threaded)
     if (!f)
         return NULL;
     f->heap = h;
-    f->failed = f->closed = f->taker_failed = false;
+    f->failed = f->closed = f->taker_failed = f->objects = false;
     f->made = f->taken = 0;
     for (size_t i = 0; i < BATCHES; i++)
         f->batch[i].count = 0;

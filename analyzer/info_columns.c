@@ -16,7 +16,7 @@
 #define TABLE_LOG 13
 #define SHOWN 30
 
-enum { COLUMN_TYPES = EVENT_TYPES * (EVENT_FIELDS + 1), COLUMN_TIMES, COLUMN_COUNT };
+enum { COLUMN_TYPES = EVENT_TYPES * (EVENT_FIELDS + 1), OF_TIMES, COLUMN_COUNT };
 #define COLUMN_OF(type, field) ((type) * (EVENT_FIELDS + 1) + (field)) /* field EVENT_FIELDS: its data */
 
 struct size {
@@ -56,12 +56,14 @@ static int add(struct sizes *s, unsigned column, const uint8_t *p, const uint8_t
 
 static int add_columns(struct sizes *s, const struct column_reader *c)
 {
-    if (add(s, COLUMN_TYPES, c->types, c->types_end) || add(s, COLUMN_TIMES, c->time.p, c->time.end))
+    if (add(s, COLUMN_TYPES, c->types, c->types_end) || add(s, OF_TIMES, c->time.left.p, c->time.left.end))
         return -1;
     for (unsigned t = 0; t < EVENT_TYPES; t++) {
-        for (unsigned f = 0; f < EVENT_FIELDS; f++)
-            if (add(s, COLUMN_OF(t, f), c->field[t][f].p, c->field[t][f].end))
+        for (unsigned f = 0; f < EVENT_FIELDS; f++) {
+            struct column_cursor field = column_reader_field(c, t, f);
+            if (add(s, COLUMN_OF(t, f), field.p, field.end))
                 return -1;
+        }
         if (add(s, COLUMN_OF(t, EVENT_FIELDS), c->data[t].p, c->data[t].end))
             return -1;
     }

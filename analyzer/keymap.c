@@ -8,34 +8,12 @@
 
 #include <stdlib.h>
 
-#include "seed.h"
-
 #define FIRST_CAPACITY 64
-
-static size_t home(const struct keymap *m, uint64_t key)
-{
-    return (size_t)seed_hash(key) & (m->capacity - 1);
-}
-
-/* The slot that holds the key, or the free one where it belongs. */
-static struct keymap_slot *slot_of(const struct keymap *m, uint64_t key)
-{
-    size_t i = home(m, key);
-
-    while (m->slots[i].value && m->slots[i].key != key)
-        i = (i + 1) & (m->capacity - 1);
-    return &m->slots[i];
-}
 
 void keymap_reset(struct keymap *m)
 {
     free(m->slots);
     *m = (struct keymap){0};
-}
-
-void *keymap_get(const struct keymap *m, uint64_t key)
-{
-    return m->count ? slot_of(m, key)->value : NULL;
 }
 
 static int grow(struct keymap *m)
@@ -47,7 +25,7 @@ static int grow(struct keymap *m)
         return -1;
     for (size_t i = 0; i < m->capacity; i++)
         if (m->slots[i].value)
-            *slot_of(&grown, m->slots[i].key) = m->slots[i];
+            *keymap_slot_of(&grown, m->slots[i].key) = m->slots[i];
     free(m->slots);
     *m = grown;
     return 0;
@@ -57,7 +35,7 @@ int keymap_put(struct keymap *m, uint64_t key, void *value)
 {
     if (2 * (m->count + 1) > m->capacity && grow(m) < 0)
         return -1;
-    struct keymap_slot *slot = slot_of(m, key);
+    struct keymap_slot *slot = keymap_slot_of(m, key);
     m->count += !slot->value;
     *slot = (struct keymap_slot){key, value};
     return 0;
@@ -67,12 +45,12 @@ void keymap_remove(struct keymap *m, uint64_t key)
 {
     if (!m->count)
         return;
-    struct keymap_slot *slot = slot_of(m, key);
+    struct keymap_slot *slot = keymap_slot_of(m, key);
     if (!slot->value)
         return;
     size_t mask = m->capacity - 1, hole = (size_t)(slot - m->slots);
     for (size_t i = (hole + 1) & mask; m->slots[i].value; i = (i + 1) & mask) {
-        size_t wanted = home(m, m->slots[i].key);
+        size_t wanted = keymap_home(m, m->slots[i].key);
         if (((i - wanted) & mask) >= ((i - hole) & mask)) {
             m->slots[hole] = m->slots[i];
             hole = i;

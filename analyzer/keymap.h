@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "seed.h"
+
 struct keymap {
     struct keymap_slot {
         uint64_t key;
@@ -19,7 +21,23 @@ struct keymap {
 /* A map begins as all zeros. Its values are the caller's. */
 void keymap_reset(struct keymap *m);
 
-void *keymap_get(const struct keymap *m, uint64_t key); /* NULL: not in */
+static inline size_t keymap_home(const struct keymap *m, uint64_t key) { return (size_t)seed_hash(key) & (m->capacity - 1); }
+
+/* The slot that holds the key, or the free one where it belongs; the map is not of capacity 0. */
+static inline struct keymap_slot *keymap_slot_of(const struct keymap *m, uint64_t key)
+{
+    size_t i = keymap_home(m, key);
+
+    while (m->slots[i].value && m->slots[i].key != key)
+        i = (i + 1) & (m->capacity - 1);
+    return &m->slots[i];
+}
+
+/* NULL: not in. */
+static inline void *keymap_get(const struct keymap *m, uint64_t key)
+{
+    return m->count ? keymap_slot_of(m, key)->value : NULL;
+}
 
 /* value is not NULL. -1 if memory is short. */
 int keymap_put(struct keymap *m, uint64_t key, void *value);

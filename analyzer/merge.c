@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "cursor.h"
+#include "lookahead.h"
 
 struct entry {
     uint64_t ticks;
@@ -25,9 +26,13 @@ struct merge {
     struct entry *heap;
     size_t cursor_count, heap_count;
     bool taken; /* the event at the top is the caller's: move on first */
-    size_t near; /* the timeline's segment */
+    size_t near; /* the timeline's segment in which the top is */
     struct cursor_pool pool;
     uint64_t total_bytes; /* packed bytes of all chunks */
+    struct lookahead *lookahead; /* NULL: none; else what is above is its thread's */
+    struct looked last;          /* without it: what was given last, */
+    size_t given_near;           /* and of that, in any case */
+    uint64_t given_bytes;
 };
 
 /* --- setting up --- */
@@ -132,15 +137,22 @@ static struct merge *open_merge(struct reader *r, bool recorder_only, unsigned t
 struct merge *merge_open(struct reader *r, struct error *e) { return open_merge(r, false, 0, e); }
 struct merge *merge_open_recorder(struct reader *r, struct error *e) { return open_merge(r, true, 0, e); }
 
+static int take(void *merge, struct looked *out, struct error *e);
+
 struct merge *merge_open_ahead(struct reader *r, unsigned threads, struct error *e)
 {
-    return open_merge(r, false, threads, e);
+    struct merge *m = open_merge(r, false, threads > 1 ? threads - 1 : 0, e);
+
+    if (m && threads)
+        m->lookahead = lookahead_open(take, m);
+    return m;
 }
 
 void merge_close(struct merge *m)
 {
     if (!m)
         return;
+    lookahead_close(m->lookahead);
     for (size_t i = 0; i < m->cursor_count; i++)
         cursor_end(&m->cursors[i], &m->pool);
     ahead_close(m->pool.ahead);
@@ -180,8 +192,10 @@ static int ready(struct merge *m, struct error *e)
     return 0;
 }
 
-int merge_next(struct merge *m, struct item *out, struct error *e)
+static int take(void *merge, struct looked *out, struct error *e)
 {
+    struct merge *m = merge;
+
     if (m->taken)
         advance(m);
     while (m->heap_count > 0) {
@@ -191,28 +205,53 @@ int merge_next(struct merge *m, struct item *out, struct error *e)
             return -1;
         if (!is_ready)
             continue;
-        if (!cursor_take(top->cursor, &out->event)) {
+        if (!cursor_take(top->cursor, &out->item.event)) {
             advance(m);
             continue;
         }
         const struct trace_chunk_header *h = top->cursor->header;
-        out->time_ns = timeline_ns(reader_timeline(m->reader), top->ticks, &m->near);
-        out->proc = h->proc;
-        out->thread = h->thread;
-        out->pid = h->pid;
-        out->tid = h->tid;
+        out->item.time_ns = timeline_ns(reader_timeline(m->reader), top->ticks, &m->near);
+        out->item.proc = h->proc;
+        out->item.thread = h->thread;
+        out->item.pid = h->pid;
+        out->item.tid = h->tid;
+        out->near = m->near;
+        out->taken_bytes = m->pool.taken_bytes;
         m->taken = true;
         return 1;
     }
     return 0;
 }
 
+int merge_read(struct merge *m, const struct item **out, struct error *e)
+{
+    const struct looked *l = &m->last;
+    int got = m->lookahead ? lookahead_next(m->lookahead, &l, e) : take(m, &m->last, e);
+
+    if (got == 1) {
+        *out = &l->item;
+        m->given_near = l->near;
+        m->given_bytes = l->taken_bytes;
+    }
+    return got;
+}
+
+int merge_next(struct merge *m, struct item *out, struct error *e)
+{
+    const struct item *item;
+    int got = merge_read(m, &item, e);
+
+    if (got == 1)
+        *out = *item;
+    return got;
+}
+
 int64_t merge_ticks_to_ns(const struct merge *m, uint64_t ticks)
 {
-    return timeline_length_ns(reader_timeline(m->reader), ticks, m->near);
+    return timeline_length_ns(reader_timeline(m->reader), ticks, m->given_near);
 }
 
 double merge_progress(const struct merge *m)
 {
-    return m->total_bytes ? (double)m->pool.taken_bytes / (double)m->total_bytes : 1;
+    return m->total_bytes ? (double)m->given_bytes / (double)m->total_bytes : 1;
 }

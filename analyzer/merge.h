@@ -30,12 +30,15 @@ struct merge;
 struct merge *merge_open(struct reader *r, struct error *e);
 /* The same of what the recorder wrote alone (thread 0): small, and so fast to read in a large trace. */
 struct merge *merge_open_recorder(struct reader *r, struct error *e);
-/* All of it, decompressed ahead by so many threads (ahead.h). */
+/* All of it, made by so many threads: one of them merges (lookahead.h), the others decompress (ahead.h). As many as there can be. */
 struct merge *merge_open_ahead(struct reader *r, unsigned threads, struct error *e);
 void merge_close(struct merge *m);
 
 /* 1 and *out, 0 at the end, -1 with *e filled. Damaged chunks are left out and counted by the reader, no error. */
 int merge_next(struct merge *m, struct item *out, struct error *e);
+
+/* The same without a copy: *out is lent until the next call. */
+int merge_read(struct merge *m, const struct item **out, struct error *e);
 
 /* A length of time in ticks (io.duration and the like) as nanoseconds; EVENT_UNKNOWN gives 0. */
 int64_t merge_ticks_to_ns(const struct merge *m, uint64_t ticks);

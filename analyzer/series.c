@@ -46,7 +46,7 @@ static void merge_pairs(struct series *s)
     s->width_ns *= 2;
 }
 
-int series_set(struct series *s, int64_t time_ns, double value)
+int series_set_new(struct series *s, int64_t time_ns, double value)
 {
     if (series_empty(s)) {
         if (grow(s, 1))
@@ -77,8 +77,6 @@ int series_set(struct series *s, int64_t time_ns, double value)
     b->max = fmax(b->max, value);
     return 0;
 }
-
-int64_t series_end_ns(const struct series *s) { return s->start_ns + (int64_t)s->count * s->width_ns; }
 
 static size_t index_at(const struct series *s, int64_t time_ns)
 {

@@ -30,13 +30,26 @@ struct series {
 /* A zeroed struct series is an empty one. */
 void series_free(struct series *s);
 
-/* The quantity has this value from now on. A time before the last one given counts as that one. -1 if memory is short. */
-int series_set(struct series *s, int64_t time_ns, double value);
-
 static inline bool series_empty(const struct series *s) { return s->count == 0; }
 
 /* End of the last bucket. */
-int64_t series_end_ns(const struct series *s);
+static inline int64_t series_end_ns(const struct series *s) { return s->start_ns + (int64_t)s->count * s->width_ns; }
+
+int series_set_new(struct series *s, int64_t time_ns, double value); /* of series_set: in a bucket of its own, if need be */
+
+/* The quantity has this value, which is a number, from now on. A time before the last one given counts as that one. -1 if memory is
+ * short. */
+static inline int series_set(struct series *s, int64_t time_ns, double value)
+{
+    if (series_empty(s) || time_ns >= series_end_ns(s))
+        return series_set_new(s, time_ns, value);
+    struct series_bucket *b = &s->bucket[s->count - 1];
+    s->peak = value > s->peak ? value : s->peak;
+    b->last = value;
+    b->min = value < b->min ? value : b->min;
+    b->max = value > b->max ? value : b->max;
+    return 0;
+}
 
 /* The value at a time, to a bucket's accuracy: before the first value the first, after the last the last. NaN if empty. */
 double series_at(const struct series *s, int64_t time_ns);

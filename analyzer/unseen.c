@@ -52,7 +52,7 @@ static int add(struct unseen *u, const struct item *item)
     return 0;
 }
 
-int unseen_feed(struct unseen *u, const struct item *item)
+int unseen_feed_any(struct unseen *u, const struct item *item)
 {
     switch (item->event.type) {
     case EVENT_desc_unseen:

@@ -32,8 +32,13 @@ struct unseen {
 
 void unseen_free(struct unseen *u);
 
+int unseen_feed_any(struct unseen *u, const struct item *item); /* of unseen_feed: where there is anything to do */
+
 /* Every item of the stream. -1 if memory is short. */
-int unseen_feed(struct unseen *u, const struct item *item);
+static inline int unseen_feed(struct unseen *u, const struct item *item)
+{
+    return u->count || item->event.type == EVENT_desc_unseen ? unseen_feed_any(u, item) : 0;
+}
 
 /* How many a process has open now. */
 uint64_t unseen_open(const struct unseen *u, uint32_t proc);

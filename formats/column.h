@@ -101,15 +101,44 @@ struct column_cursor {
     const uint8_t *p, *end;
 };
 
+/* All fields of all types have a column of their own: COLUMN_io is that of io's first one. */
+enum {
+#define F(name, coding, show) +1
+#define EVENT(number, name, data, fields) COLUMN_##name, COLUMN_LAST_##name = COLUMN_##name - 1 fields,
+#include "events.def"
+#undef EVENT
+#undef F
+    COLUMNS
+};
+
+#define COLUMN_ROWS 16    /* of a type are decoded together, */
+#define COLUMN_WORDS 2048 /* and of all types at most so many numbers */
+#define COLUMN_TIMES 32
+_Static_assert(COLUMNS < COLUMN_WORDS, "there is room for a row of each type");
+
+struct column {
+    struct column_cursor left;
+    uint64_t previous;
+    bool constant;
+};
+
+/* Of a type: `count` of its rows are decoded, of which those before `next` were given; `left` are not. */
+struct column_rows {
+    uint32_t left;
+    uint16_t at; /* of `words` */
+    uint8_t room, next, count;
+};
+
 struct column_reader {
     const uint8_t *types, *types_end;
-    struct column_cursor time;
-    uint64_t last_time;
-    bool due; /* last_time is already that of the event at types, whose type is known */
-    struct column_cursor field[EVENT_TYPES][EVENT_FIELDS];
-    struct column_cursor data[EVENT_TYPES];
-    uint64_t previous[EVENT_TYPES][EVENT_FIELDS];
+    struct column time;
+    uint8_t tick, ticks_known; /* of `ticks`, in turn; the first is that of the event at types */
     uint8_t fields[EVENT_TYPES]; /* how many of the fields that we know the file has */
+    bool known[256];             /* types that we know */
+    struct column_rows rows[EVENT_TYPES];
+    struct column_cursor data[EVENT_TYPES];
+    struct column column[COLUMNS];
+    uint64_t words[COLUMN_WORDS], ticks[COLUMN_TIMES];
 };
 
 /* Opens a chunk's decompressed content, which must outlive the reader. events and first_ticks are the chunk header's.
@@ -117,8 +146,25 @@ struct column_reader {
 const char *column_reader_open(struct column_reader *r, const uint8_t *content, size_t bytes, uint32_t events,
                                uint64_t first_ticks);
 
+/* What is left of a field's column, before its first event was asked for; {NULL, NULL}: none. */
+struct column_cursor column_reader_field(const struct column_reader *r, unsigned type, unsigned field);
+
+/* Has the next times decoded; false if there are none. Only for column_reader_peek. */
+bool column_reader_times(struct column_reader *r);
+
 /* The time of the event that column_reader_next will give: 1 and *time, 0 at the end, -1 if a column is cut short. */
-int column_reader_peek(struct column_reader *r, uint64_t *time);
+static inline int column_reader_peek(struct column_reader *r, uint64_t *time)
+{
+    for (; r->types < r->types_end; r->types++, r->tick++) {
+        if (r->tick == r->ticks_known && !column_reader_times(r))
+            return -1;
+        if (r->known[*r->types]) {
+            *time = r->ticks[r->tick];
+            return 1;
+        }
+    }
+    return 0;
+}
 
 /* The next event of a known type: 1 and *e (its data points into the content), 0 at the end, -1 if a column is cut short. */
 int column_reader_next(struct column_reader *r, struct event *e);

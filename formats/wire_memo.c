@@ -25,6 +25,7 @@ struct entry {
 };
 
 struct wire_memo {
+    struct entry *last[2]; /* by side: what was found last; NULL: nothing yet */
     int credit; /* what looking was worth lately */
     uint32_t turn;
     struct entry entry[ENTRIES];
@@ -89,13 +90,24 @@ static bool learn(struct entry *e, const uint8_t *state, const uint8_t *p, size_
 
 static bool is_worth_it(struct wire_memo *memo) { return memo->credit >= 0 || memo->turn++ % TRY_EVERY == 0; }
 
+static inline bool is_it(const struct entry *e, const struct wire_proto *protocol, const uint8_t *state, enum wire_side side,
+                         bool raw, const uint8_t *p, size_t n)
+{
+    return e->bytes == n && e->side == side && e->raw == raw && e->protocol == protocol &&
+           memcmp(e->before, state, sizeof e->before) == 0 && memcmp(e->key, p, n) == 0;
+}
+
 static const struct wire_memo_head *find(struct wire_memo *memo, const struct wire_proto *protocol, const uint8_t *state,
                                          enum wire_side side, bool raw, const uint8_t *p, size_t n)
 {
-    struct entry *e = entry_of(memo, p, n);
+    struct entry *e = memo->last[side];
+    bool hit = e && is_it(e, protocol, state, side, raw, p, n);
 
-    if (e->bytes == n && e->side == side && e->raw == raw && e->protocol == protocol &&
-        memcmp(e->before, state, sizeof e->before) == 0 && memcmp(e->key, p, n) == 0) {
+    if (!hit) {
+        e = memo->last[side] = entry_of(memo, p, n);
+        hit = is_it(e, protocol, state, side, raw, p, n);
+    }
+    if (hit) {
         memo->credit += memo->credit < CREDIT_MAX;
         return &e->head;
     }

@@ -145,7 +145,7 @@ def in_turn(rounds, tools, measure):
     return results
 
 
-Analysis = collections.namedtuple('Analysis', 'report trace_bytes seconds peak_mb')
+Analysis = collections.namedtuple('Analysis', 'report trace_bytes seconds cpu_s peak_mb')
 
 
 def analyse(trace):
@@ -158,7 +158,8 @@ def analyse(trace):
         if process.returncode not in (0, 1):
             raise RuntimeError(f'perfanalyze {trace}: exit code {process.returncode}')
         out.seek(0)
-        return Analysis(json.load(out), os.path.getsize(trace), seconds, usage.ru_maxrss / 1024)
+        return Analysis(json.load(out), os.path.getsize(trace), seconds, usage.ru_utime + usage.ru_stime,
+                        usage.ru_maxrss / 1024)
 
 
 # --- printing ---

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "lookahead.h"
 #include "merge.h"
 #include "trace_builder.h"
 
@@ -300,6 +301,57 @@ static void bomb_is_bounded(void **state)
     trace_builder_free(&b);
 }
 
+/* With threads the same items come, with the same data, however much that is. */
+static void threads_change_nothing(void **state)
+{
+    enum { EVENTS = 20000 };
+    struct trace_builder b;
+    struct stream s;
+    const struct item *x, *y;
+    static char text[LOOKAHEAD_DATA_BYTES + 1000];
+
+    (void)state;
+    memset(text, 'x', sizeof text - 1);
+    trace_builder_start(&b, TRACE_CLOCK_TSC);
+    for (uint64_t i = 0; i < EVENTS; i++) {
+        uint32_t t = (uint32_t)(random_next() % 7);
+        struct event e = {.type = EVENT_io, .time = 1000 + i / 2, .u.io = {.desc = i, .bytes = i % 100}};
+        if (i % 500 == 0) {
+            struct event clock = {.type = EVENT_clock, .time = 1000 + i / 2, .u.clock = {.raw_ns = 3 * i + i % 7}};
+            trace_builder_add(&b, 0, 0, &clock);
+        }
+        trace_builder_add_text(&b, 1, 1 + t, e, text + (i % 5000 ? sizeof text - 1 - random_next() % 1000 : 0));
+    }
+    trace_builder_end(&b);
+    stream_open(&s, &b);
+    for (unsigned threads = 1; threads <= 3; threads++) {
+        struct merge *alone = merge_open(s.r, &s.e), *helped = merge_open_ahead(s.r, threads, &s.e);
+        unsigned events = 0;
+        int got;
+        for (; (got = merge_read(alone, &x, &s.e)) == 1; events++) {
+            assert_int_equal(merge_read(helped, &y, &s.e), 1);
+            assert_true(x->time_ns == y->time_ns && x->thread == y->thread && x->event.type == y->event.type);
+            assert_memory_equal(x->event.u.field, y->event.u.field, event_table[x->event.type].fields * sizeof(uint64_t));
+            assert_int_equal(x->event.data_bytes, y->event.data_bytes);
+            assert_true(!x->event.data_bytes || memcmp(x->event.data, y->event.data, x->event.data_bytes) == 0);
+            assert_true(merge_ticks_to_ns(alone, 12345) == merge_ticks_to_ns(helped, 12345));
+            assert_true(merge_progress(alone) == merge_progress(helped));
+        }
+        assert_int_equal(got, 0);
+        assert_int_equal(merge_read(helped, &y, &s.e), 0);
+        assert_int_equal(merge_read(helped, &y, &s.e), 0);
+        assert_true(events > EVENTS);
+        merge_close(alone);
+        merge_close(helped);
+        helped = merge_open_ahead(s.r, threads, &s.e); /* nobody has to read to the end */
+        for (unsigned i = 0; i < 10 * threads; i++)
+            assert_int_equal(merge_read(helped, &y, &s.e), 1);
+        merge_close(helped);
+    }
+    stream_close(&s);
+    trace_builder_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,7 +359,7 @@ int main(void)
         cmocka_unit_test(forged_times_are_held), cmocka_unit_test(rotten_chunks),
         cmocka_unit_test(recorder_only),   cmocka_unit_test(empty_trace),
         cmocka_unit_test(data_outlives_its_chunk), cmocka_unit_test(lengths_of_time),
-        cmocka_unit_test(bomb_is_bounded),
+        cmocka_unit_test(bomb_is_bounded), cmocka_unit_test(threads_change_nothing),
     };
     return cmocka_run_group_tests_name("merge", tests, NULL, NULL);
 }
