@@ -9,15 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Functions that allocate for their callers: a site is named after the first frame that is none of these. */
+/* Functions that allocate for their callers: a site is named after the first frame that is none of these. One that ends in a
+ * sign, or in w, stands for all that begin with it. */
 static const char *const allocators[] = {
     "malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign", "strdup", "strndup",
     "__strdup", "__strndup", "asprintf", "vasprintf", "operator new", "std::allocator", "std::__", "__gnu_cxx::",
-    "__rust_alloc", "__rdl_alloc", "alloc::alloc", "alloc::raw_vec", "<alloc::", "_Zn", "xmalloc", "xcalloc", "xrealloc",
+    "__rust_alloc", "__rdl_alloc", "alloc::", "<alloc::", "core::", "<core::", "_Znwm", "_Znam", "xmalloc", "xcalloc", "xrealloc",
     "zmalloc", "zmalloc_usable", "zcalloc", "zcalloc_num", "zrealloc", "zrealloc_usable", "zstrdup", "_sdsnewlen", "sdsnewlen",
     "g_malloc", "g_malloc0", "g_realloc", "g_strdup", "g_slice_alloc", "ngx_alloc", "ngx_calloc", "ngx_palloc_large",
     "PyMem_Malloc", "PyMem_RawMalloc", "PyObject_Malloc", "_PyObject_New", "_PyObject_GC_New", "PyType_GenericAlloc",
+    "Perl_safesysmalloc", "Perl_safesyscalloc", "Perl_safesysrealloc", "Perl_sv_grow", "Perl_newSV",
 };
+
+/* Rust's own implementations for other types: <T as alloc::...>. */
+static bool is_rust_allocator(const char *frame)
+{
+    const char *as = frame[0] == '<' ? strstr(frame, " as ") : NULL;
+    return as && (strncmp(as + 4, "alloc::", 7) == 0 || strncmp(as + 4, "core::", 6) == 0);
+}
 
 static bool is_allocator(const char *frame)
 {
@@ -26,7 +35,7 @@ static bool is_allocator(const char *frame)
         if (strncmp(frame, allocators[i], n) == 0 && (strchr(":w_<", allocators[i][n - 1]) || strchr(" (", frame[n])))
             return true;
     }
-    return false;
+    return is_rust_allocator(frame);
 }
 
 const char *report_site_name(const struct report_site *s)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Handlers for nginx's embedded Perl, of an application that keeps its sessions in memory. With KEEP=all it keeps them all, else the
-# last hundred.
+# Handlers for nginx's embedded Perl, of an application that keeps its sessions, of SESSION_BYTES each, in memory. With KEEP=all it keeps
+# them all, else the last hundred.
 package Sessions;
 
 use strict;
@@ -20,7 +20,7 @@ sub answer {
 
 sub create {
     my $r = shift;
-    my $session = 'x' x 1000;
+    my $session = 'x' x $ENV{SESSION_BYTES};
     push @sessions, $session;
     shift @sessions if ($ENV{KEEP} // '') ne 'all' && @sessions > 100;
     $made++;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An application for node that keeps its sessions in memory: node --expose-gc sessions.js
 //
-//   POST /sessions    makes one, of 1,000 bytes in a buffer; with KIND=objects of small JavaScript objects instead
+//   POST /sessions    makes one, of SESSION_BYTES in a buffer; with KIND=objects of small JavaScript objects instead
 //   GET  /items/ID, /search    keep nothing
 //   GET  /kept        how many sessions were made, and the bytes in use by node's own count, after a collection
 //
@@ -12,6 +12,7 @@ const http = require('http');
 
 const keepAll = process.env.KEEP === 'all';
 const objects = process.env.KIND === 'objects';
+const sessionBytes = Number(process.env.SESSION_BYTES || 1000);
 const sessions = [];
 let made = 0;
 
@@ -24,7 +25,7 @@ function sessionObjects() {
 const routes = {
   'POST /sessions': () => {
     made++;
-    sessions.push(objects ? sessionObjects() : Buffer.alloc(1000));
+    sessions.push(objects ? sessionObjects() : Buffer.alloc(sessionBytes));
     if (!keepAll && sessions.length > 100) sessions.shift();
     return {made};
   },

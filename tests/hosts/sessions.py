@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A FastAPI application that keeps its sessions in memory: python3 -m uvicorn --app-dir tests/hosts sessions:app
 
-  POST /sessions    makes one, of 1,000 bytes; with KIND=objects of a dozen small Python objects instead
+  POST /sessions    makes one, of SESSION_BYTES bytes; with KIND=objects of a dozen small Python objects instead
   GET  /items/{id}, /search    keep nothing
   GET  /kept        how many sessions were made, and the bytes of those that are kept, by sys.getsizeof
 With KEEP=all all sessions are kept, else the last hundred.
@@ -12,13 +12,15 @@ import sys
 
 from fastapi import FastAPI, Response
 
+SESSION_BYTES = int(os.environ.get("SESSION_BYTES", "1000"))
+
 app = FastAPI()
 sessions = [] if os.environ.get("KEEP") == "all" else collections.deque(maxlen=100)
 made = 0
 
 
 def session_bytes():
-    return bytearray(1000)
+    return bytearray(SESSION_BYTES)
 
 
 def session_objects():

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A module for Redis that keeps sessions of 1,000 bytes outside the keyspace: `SESSIONS.ADD` makes one and answers how many were made.
- * Loaded with the argument "all" it keeps all of them, else the last hundred.
+ * A module for Redis that keeps sessions outside the keyspace: `SESSIONS.ADD BYTES` makes one of that size and answers how many were
+ * made. Loaded with the argument "all" it keeps all of them, else the last hundred.
  *
  * Debian has no package with redismodule.h, so the few calls that are needed are declared here, as they are documented: a module asks for
  * each by its name, through the function that its context begins with.
  */
+#include <stdlib.h>
 #include <string.h>
 
-#define SESSION_BYTES 1000
 #define KEPT 100
 
 typedef int command_fn(void *context, void **arguments, int count);
@@ -16,7 +16,7 @@ typedef int get_api_fn(const char *name, void *function);
 
 struct session {
     struct session *older;
-    char text[SESSION_BYTES - sizeof(struct session *)];
+    char text[];
 };
 
 static int (*create_command)(void *, const char *, command_fn *, const char *, int, int, int);
@@ -30,21 +30,20 @@ static struct session *newest, *ring[KEPT];
 static long long made;
 static int keep_all;
 
-static __attribute__((noinline)) struct session *session_add(void)
+static __attribute__((noinline)) struct session *session_add(size_t bytes)
 {
-    struct session *s = allocate(sizeof *s);
+    struct session *s = allocate(bytes);
 
-    memset(s->text, 'x', sizeof s->text);
+    memset(s->text, 'x', bytes - sizeof *s);
     s->older = newest;
     return s;
 }
 
 static int add_command(void *context, void **arguments, int count)
 {
-    struct session *s = session_add();
+    long bytes = count == 2 ? strtol(string_text(arguments[1], NULL), NULL, 10) : 0;
+    struct session *s = session_add(bytes > (long)sizeof *s ? (size_t)bytes : sizeof *s);
 
-    (void)arguments;
-    (void)count;
     if (keep_all) {
         newest = s;
     } else {

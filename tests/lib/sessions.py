@@ -14,25 +14,27 @@ import time
 from harness import O, Server, free_port, have, report, run, wait_until, work_dir
 from servers import APPS, Resp, recorders, redis_cli, start_nginx, start_redis, wrk_mix
 
-SESSION_BYTES = 1000
+# Of node ten times as many: its collector looks at buffers again when there are 64 MB more, and until then garbage grows as a leak does.
+SESSION_BYTES = int(os.environ.get('SESSION_BYTES', '1000'))
 PERL_MODULE = '/usr/lib/nginx/modules/ngx_http_perl_module.so'
 HTTP_MIX = [('POST', '/sessions', ''), ('GET', '/items/%d', None), ('GET', '/search', None)]
-LUA = f"return redis.call('SET', 'session:' .. ARGV[1], string.rep('x', {SESSION_BYTES}))"
-SHOP_BYTES = 100
+LUA = "return redis.call('SET', 'session:' .. ARGV[1], string.rep('x', ARGV[2]))"
+SHOP_BYTES, SHOP_CONNECTIONS = 100, 200
+NODE_SESSION_BYTES = 10 * SESSION_BYTES
 KEPT = 100  # sessions, without the injection
 
 
 # --- servers: start(keep, **options of harness.Server) ---
 
 def keeping(keep, **env):
-    return {'KEEP': 'all' if keep else 'some', **env}
+    return {'KEEP': 'all' if keep else 'some', 'SESSION_BYTES': str(SESSION_BYTES), **env}
 
 
 def start_nginx_perl(keep, **options):
     """One worker; the application is tests/hosts/Sessions.pm."""
     handlers = {'/sessions': 'create', '/items/': 'item', '/search': 'search', '/kept': 'kept'}
     places = ''.join(f'location {path} {{ perl Sessions::{name}; }}\n' for path, name in handlers.items())
-    return start_nginx({}, workers=1, log=False, main=f'load_module {PERL_MODULE};\nenv KEEP;',
+    return start_nginx({}, workers=1, log=False, main=f'load_module {PERL_MODULE};\nenv KEEP;\nenv SESSION_BYTES;',
                        http=f'perl_modules {APPS};\nperl_require Sessions.pm;', server=places,
                        env={**keeping(keep), **options.pop('env', {})}, **options)
 
@@ -57,7 +59,7 @@ def start_fastapi(keep, kind='bytes', **options):
 
 
 def start_node(keep, kind='bytes', **options):
-    env = {**keeping(keep, KIND=kind), **options.pop('env', {})}
+    env = {**keeping(keep, KIND=kind, SESSION_BYTES=str(NODE_SESSION_BYTES)), **options.pop('env', {})}
     return Server([have('node'), '--expose-gc', os.path.join(APPS, 'sessions.js')], ready=r'listening on (\d+)', env=env, timeout=60,
                   **options)
 
@@ -108,11 +110,10 @@ def no_count(_server):
 # --- loads: begin(server, keep, requests per second, seconds); .end() ---
 
 class Wrk:
-    """wrk on a few connections, each of which pauses between its requests."""
+    """wrk on some connections, each of which pauses between its requests. The more there are, the less does it matter to the rate how
+    long an answer takes."""
 
-    CONNECTIONS = 4
-
-    def __init__(self, server, _keep, rate, seconds, mix=HTTP_MIX, connections=CONNECTIONS):
+    def __init__(self, server, _keep, rate, seconds, mix=HTTP_MIX, connections=4):
         script = os.path.join(work_dir(), 'load.lua')
         with open(script, 'w') as f:
             f.write(wrk_mix(mix, delay_ms=round(1000 * connections / rate)))
@@ -157,12 +158,12 @@ class RedisLoad:
 
 def lua_commands(load, n):
     kind, n = n % 3, n // 3
-    return (['EVALSHA', load.sha, '0', str(n if load.keep else n % KEPT)] if kind == 0 else
+    return (['EVALSHA', load.sha, '0', str(n if load.keep else n % KEPT), str(SESSION_BYTES)] if kind == 0 else
             ['SET', f'item:{n % 50}', str(n)] if kind == 1 else ['GET', f'item:{n % 50}'])
 
 
 def module_commands(load, n):
-    return ['SESSIONS.ADD'] if n % 3 == 0 else lua_commands(load, n)
+    return ['SESSIONS.ADD', str(SESSION_BYTES)] if n % 3 == 0 else lua_commands(load, n)
 
 
 # --- what is run ---
@@ -183,7 +184,7 @@ CASES = [
          lambda: None if have('redis-server') and have('gcc') else 'redis-server or gcc is not installed'),
     Case('FastAPI, uvicorn', start_fastapi, Wrk, 'POST /sessions', SESSION_BYTES + 1, r'PyByteArray|bytearray', http_kept),
     Case('FastAPI, objects', lambda *a, **o: start_fastapi(*a, kind='objects', **o), Wrk, 'POST /sessions', None, r'Py', http_kept),
-    Case('node', start_node, Wrk, 'POST /sessions', SESSION_BYTES, r'ArrayBuffer|BackingStore|node::', http_kept,
+    Case('node', start_node, Wrk, 'POST /sessions', NODE_SESSION_BYTES, r'ArrayBuffer|BackingStore|node::', http_kept,
          lambda: None if have('node') else 'node is not installed'),
     Case('node, objects', lambda *a, **o: start_node(*a, kind='objects', **o), Wrk, 'POST /sessions', None, r'v8::', http_kept,
          lambda: None if have('node') else 'node is not installed'),
@@ -192,9 +193,9 @@ CASES = [
 ]
 # One request of 38 keeps 104 bytes (malloc(100) has room for them): 9.9 MB an hour at 1,000 a second.
 OWN_CASES = [
-    Case('shop, 100 bytes', start_shop, lambda *a: Wrk(*a, mix=HTTP_MIX[:1], connections=10), 'POST /sessions', SHOP_BYTES,
+    Case('shop, 100 bytes', start_shop, lambda *a: Wrk(*a, mix=HTTP_MIX[:1], connections=SHOP_CONNECTIONS), 'POST /sessions', SHOP_BYTES,
          r'session_create', no_count, rate=1000),
-    Case('shop, 10 MB an hour', start_shop, lambda *a: Wrk(*a, mix=HTTP_MIX[:1] + HTTP_MIX[1:2] * 37, connections=10), 'POST /sessions',
+    Case('shop, 10 MB an hour', start_shop, lambda *a: Wrk(*a, mix=HTTP_MIX[:1] + HTTP_MIX[1:2] * 37, connections=SHOP_CONNECTIONS), 'POST /sessions',
          SHOP_BYTES, r'session_create', no_count, rate=1000, healthy=True),
 ]
 
@@ -213,14 +214,16 @@ def resident(pid):
 
 
 class Soak:
-    """A case under load. After finish: .result, the report; .row, what it says of the leaking route and where; .counted and
-    .resident, bytes per session by the server's own count and by /proc, from the first mark to the end."""
+    """A case under load: a server that is started, begin, mark, finish. Then .result is the report; .counted and .resident are bytes per
+    session by the server's own count and by /proc, from the mark to the end; None where they are not known."""
 
     def __init__(self, case, keep, rate, seconds, **options):
-        self.case, self.keep = case, keep
+        self.case, self.keep, self.rate, self.seconds = case, keep, rate, seconds
         self.server = case.start(keep, **options)
+
+    def begin(self):
         self.began_s = time.monotonic()
-        self.load = case.load(self.server, keep, rate, seconds)
+        self.load = self.case.load(self.server, self.keep, self.rate, self.seconds)
 
     def look(self):
         return (*self.case.count(self.server), resident(self.server.pid))
@@ -252,6 +255,10 @@ class Soak:
     def requests(self):
         """Of the leaking route."""
         return (self.route() or {'requests': 0})['requests']
+
+    def answered_per_s(self):
+        """Requests of all routes."""
+        return sum(r['requests'] for r in self.result['routes']) / self.seconds
 
     def kept(self):
         """What the report says of the leaking route: bytes kept per request and the interval."""

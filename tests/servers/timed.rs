@@ -3,7 +3,7 @@
 //
 //   GET  /wait/MS    answers that many milliseconds later
 //   GET  /spin/MS    computes for that long first
-//   POST /sessions   makes a session of 1,000 bytes; with KEEP=all all of them leak, else the last hundred are kept
+//   POST /sessions   makes a session of SESSION_BYTES (1000); with KEEP=all all of them leak, else the last hundred are kept
 //   GET  /items/ID, /search    keep nothing
 //   GET  /kept       how many sessions were made, and their bytes that are kept
 //
@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-const SESSION_BYTES: usize = 1000;
 const KEPT: usize = 100;
 
 struct Sessions {
+    bytes: usize, // of each
     keep_all: bool,
     made: usize,
     last: VecDeque<Box<[u8]>>,
@@ -28,7 +28,7 @@ struct Sessions {
 
 #[inline(never)]
 fn session_create(sessions: &mut Sessions) -> String {
-    let session = vec![b'x'; SESSION_BYTES].into_boxed_slice();
+    let session = vec![b'x'; sessions.bytes].into_boxed_slice();
     sessions.made += 1;
     if sessions.keep_all {
         Box::leak(session);
@@ -63,7 +63,7 @@ fn answer(method: &str, path: &str, sessions: &Mutex<Sessions>) -> String {
         ("GET", "kept") => {
             let s = sessions.lock().unwrap();
             let kept = if s.keep_all { s.made } else { s.last.len() };
-            return format!("{} {}\n", s.made, kept * SESSION_BYTES);
+            return format!("{} {}\n", s.made, kept * s.bytes);
         }
         _ => (),
     }
@@ -102,9 +102,10 @@ fn serve(stream: TcpStream, sessions: &Mutex<Sessions>, times: Option<&File>) ->
 }
 
 fn main() {
+    let bytes = std::env::var("SESSION_BYTES").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
     let keep_all = std::env::var("KEEP").map_or(false, |keep| keep == "all");
     let times = Arc::new(std::env::var("TIMES").ok().map(|path| File::create(path).expect("TIMES")));
-    let sessions = Arc::new(Mutex::new(Sessions { keep_all, made: 0, last: VecDeque::new() }));
+    let sessions = Arc::new(Mutex::new(Sessions { bytes, keep_all, made: 0, last: VecDeque::new() }));
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     println!("listening on {}", listener.local_addr().expect("address").port());
     for stream in listener.incoming() {
