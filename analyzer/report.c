@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAMED_WITHIN 3 /* frames */
+
 /* Functions that allocate for their callers: a site is named after the first frame that is none of these. One that ends in a
  * sign, or in w, stands for all that begin with it. */
 static const char *const allocators[] = {
@@ -38,11 +40,24 @@ static bool is_allocator(const char *frame)
     return is_rust_allocator(frame);
 }
 
+/* The first function around frame i that has a name, in the same file and close by: a bare address says nothing to people. i if none. */
+static size_t named_around(const struct report_site *s, size_t i)
+{
+    const struct report_frame *f = s->frame;
+    for (size_t k = i; k < s->frames && k <= i + NAMED_WITHIN; k++) {
+        if (!f[k].module || !f[i].module || strcmp(f[k].module, f[i].module) != 0)
+            break;
+        if (f[k].named)
+            return k;
+    }
+    return i;
+}
+
 const char *report_site_name(const struct report_site *s)
 {
     for (size_t i = 0; i < s->frames; i++)
         if (!is_allocator(s->frame[i].text))
-            return s->frame[i].text;
+            return s->frame[named_around(s, i)].text;
     return s->frames ? s->frame[0].text : NULL;
 }
 
