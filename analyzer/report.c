@@ -11,8 +11,8 @@
 
 #define NAMED_WITHIN 3 /* frames */
 
-/* Functions that allocate for their callers: a site is named after the first frame that is none of these. One that ends in a
- * sign, or in w, stands for all that begin with it. */
+/* Functions that allocate for their callers: a site is named after the first frame that is none of these. One that ends
+ * in a sign, or in w, stands for all that begin with it. */
 static const char *const allocators[] = {
     "malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign", "strdup", "strndup",
     "__strdup", "__strndup", "asprintf", "vasprintf", "operator new", "std::allocator", "std::__", "__gnu_cxx::",
@@ -40,7 +40,8 @@ static bool is_allocator(const char *frame)
     return is_rust_allocator(frame);
 }
 
-/* The first function around frame i that has a name, in the same file and close by: a bare address says nothing to people. i if none. */
+/* The first function around frame i that has a name, in the same file and close by: a bare address says nothing to people.
+ * i if there is none. */
 static size_t named_around(const struct report_site *s, size_t i)
 {
     const struct report_frame *f = s->frame;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A module for Redis that keeps sessions outside the keyspace: `SESSIONS.ADD BYTES` makes one of that size and answers how many were
- * made. Loaded with the argument "all" it keeps all of them, else the last hundred.
+ * A module for Redis that keeps sessions outside the keyspace: `SESSIONS.ADD BYTES` makes one of that size and answers
+ * how many were made. Loaded with the argument "all" it keeps all of them, else the last hundred.
  *
- * Debian has no package with redismodule.h, so the few calls that are needed are declared here, as they are documented: a module asks for
- * each by its name, through the function that its context begins with.
+ * Debian has no package with redismodule.h, so the few calls that are needed are declared here, as they are documented:
+ * a module asks for each by its name, through the function that its context begins with.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -7,8 +7,9 @@
 //   GET  /items/ID, /search    keep nothing
 //   GET  /kept       how many sessions were made, and their bytes that are kept
 //
-// It prints "listening on PORT". Where TIMES names a file, it gets a line "METHOD PATH NANOSECONDS" for each request: from the return of
-// the read that brought its first byte to the return of the write of its answer. The line is written behind that.
+// It prints "listening on PORT". Where TIMES names a file, it gets a line "METHOD PATH NANOSECONDS" for each request: from
+// the return of the read that brought its first byte to the return of the write of its answer. The line is written
+// behind that.
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
