@@ -203,6 +203,7 @@ CASES = [
          lambda: None if have('redis-server') and have('gcc') else 'redis-server or gcc is not installed'),
     Case('FastAPI, uvicorn', start_fastapi, Wrk, 'POST /sessions', SESSION_BYTES + 1, r'PyByteArray|bytearray', http_kept),
     Case('FastAPI, objects', start_fastapi_objects, Wrk, 'POST /sessions', None, None, http_kept),
+    # What Python keeps in free lists of its own, as dicts, goes to the route that allocated it, not to the one that takes it from there.
     Case('FastAPI, malloc', start_fastapi_malloc, Wrk, 'POST /sessions', None, r'Py', http_kept),
     Case('node', start_node, Wrk, 'POST /sessions', NODE_SESSION_BYTES, r'ArrayBuffer|BackingStore|node::', http_kept,
          lambda: None if have('node') else 'node is not installed'),
