@@ -58,7 +58,7 @@ ANALYZER_LIBS := -lzstd -lcjson -lprotobuf-c -lz -ldw -lelf -liberty -lm $(if $(
 RECORDER_LIBS := -lzstd -lm
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit check-kills check-hosts fuzz fuzz-built bench bench-heap calibrate install uninstall clean help deps demo-built tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills check-hosts check-leaks fuzz fuzz-built bench bench-heap calibrate install uninstall clean help deps demo-built tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -208,6 +208,13 @@ check-kills:
 	$(Q)scripts/deps build test
 	$(Q)$(MAKE) $(PARTS) programs-built
 	$(Q)O=$(abspath $(O)) scripts/kills $(N)
+
+## check-leaks: leaks in other people's servers, and the same servers healthy, loaded for MINUTES (scripts/check-leaks)
+MINUTES ?= 20
+check-leaks:
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) $(PARTS) programs-built
+	$(Q)O=$(abspath $(O)) scripts/check-leaks --minutes $(MINUTES)
 
 ## check-hosts: other people's test suites and compiled servers, bare and preloaded, compared (scripts/check-hosts)
 check-hosts:

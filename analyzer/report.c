@@ -9,15 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Functions that allocate for their callers: a site is named after the first frame that is none of these. */
+#define NAMED_WITHIN 3 /* frames */
+
+/* Functions that allocate for their callers: a site is named after the first frame that is none of these. One that ends
+ * in a sign, or in w, stands for all that begin with it. */
 static const char *const allocators[] = {
     "malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign", "strdup", "strndup",
     "__strdup", "__strndup", "asprintf", "vasprintf", "operator new", "std::allocator", "std::__", "__gnu_cxx::",
-    "__rust_alloc", "__rdl_alloc", "alloc::alloc", "alloc::raw_vec", "<alloc::", "_Zn", "xmalloc", "xcalloc", "xrealloc",
+    "__rust_alloc", "__rdl_alloc", "alloc::", "<alloc::", "core::", "<core::", "_Znwm", "_Znam", "xmalloc", "xcalloc", "xrealloc",
     "zmalloc", "zmalloc_usable", "zcalloc", "zcalloc_num", "zrealloc", "zrealloc_usable", "zstrdup", "_sdsnewlen", "sdsnewlen",
     "g_malloc", "g_malloc0", "g_realloc", "g_strdup", "g_slice_alloc", "ngx_alloc", "ngx_calloc", "ngx_palloc_large",
     "PyMem_Malloc", "PyMem_RawMalloc", "PyObject_Malloc", "_PyObject_New", "_PyObject_GC_New", "PyType_GenericAlloc",
+    "Perl_safesysmalloc", "Perl_safesyscalloc", "Perl_safesysrealloc", "Perl_sv_grow", "Perl_newSV",
 };
+
+/* Rust's own implementations for other types: <T as alloc::...>. */
+static bool is_rust_allocator(const char *frame)
+{
+    const char *as = frame[0] == '<' ? strstr(frame, " as ") : NULL;
+    return as && (strncmp(as + 4, "alloc::", 7) == 0 || strncmp(as + 4, "core::", 6) == 0);
+}
 
 static bool is_allocator(const char *frame)
 {
@@ -26,14 +37,28 @@ static bool is_allocator(const char *frame)
         if (strncmp(frame, allocators[i], n) == 0 && (strchr(":w_<", allocators[i][n - 1]) || strchr(" (", frame[n])))
             return true;
     }
-    return false;
+    return is_rust_allocator(frame);
+}
+
+/* The first function around frame i that has a name, in the same file and close by: a bare address says nothing to people.
+ * i if there is none. */
+static size_t named_around(const struct report_site *s, size_t i)
+{
+    const struct report_frame *f = s->frame;
+    for (size_t k = i; k < s->frames && k <= i + NAMED_WITHIN; k++) {
+        if (!f[k].module || !f[i].module || strcmp(f[k].module, f[i].module) != 0)
+            break;
+        if (f[k].named)
+            return k;
+    }
+    return i;
 }
 
 const char *report_site_name(const struct report_site *s)
 {
     for (size_t i = 0; i < s->frames; i++)
         if (!is_allocator(s->frame[i].text))
-            return s->frame[i].text;
+            return s->frame[named_around(s, i)].text;
     return s->frames ? s->frame[0].text : NULL;
 }
 

@@ -63,9 +63,9 @@ def nginx_command(files, workers=2, server='', http='', log=True, daemon=False, 
     return cmd, port, directory
 
 
-def start_nginx(files, workers=2, server='', http='', log=True, **options):
+def start_nginx(files, workers=2, server='', http='', log=True, main='', **options):
     """nginx that serves files, {name: bytes}. The result has .access_log, for nginx_log."""
-    cmd, port, directory = nginx_command(files, workers, server, http, log)
+    cmd, port, directory = nginx_command(files, workers, server, http, log, main=main)
     started = Server(cmd, port=port, **options)
     started.access_log = os.path.join(directory, 'access.log')
     started.logs = [os.path.join(directory, 'error.log')]

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""heaptrack and perfshim on the same programs: the same functions allocate most, as often."""
+"""heaptrack, massif and perfshim on the same programs: the same functions allocate most, as often; the same call stack leaks, as much."""
 
 import collections
 import json
@@ -9,16 +9,31 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import O, Tap, have, perfanalyze, run, run_shimmed, work_dir  # noqa: E402
+from harness import O, Server, Tap, have, http_requests, perfanalyze, report, run, run_shimmed, work_dir  # noqa: E402
 
 PRELOAD = '/usr/lib/heaptrack/libheaptrack_preload.so'
 INTERPRET = '/usr/lib/heaptrack/libexec/heaptrack_interpret'
 PROGRAMS = f'{O}/tests/programs'
 
+SESSIONS, LEAK_BYTES = 300, 1000  # malloc rounds 1000 up to nothing
+SHOP = [f'{PROGRAMS}/../servers/shop', '--port', '0', '--leak', str(LEAK_BYTES)]
+
 tap = Tap()
 if not (have('heaptrack_print') and os.path.exists(PRELOAD) and os.path.exists(INTERPRET)):
     tap.skip('heaptrack', 'heaptrack is not installed')
     tap.done()
+
+
+def heaptrack_environment(raw):
+    return {'LD_PRELOAD': PRELOAD, 'DUMP_HEAPTRACK_OUTPUT': raw}
+
+
+def heaptrack_print(directory, *options):
+    """What heaptrack says of `raw` in this directory."""
+    raw, data = os.path.join(directory, 'raw'), os.path.join(directory, 'data')
+    with open(raw) as source, open(data, 'w') as out:
+        out.write(run([INTERPRET], stdin=source, timeout=120).stdout)
+    return run(['heaptrack_print', '-f', data, '-T', '0', '-t', '0', '-p', '0', *options], timeout=120).stdout
 
 
 class Heaptrack:
@@ -27,11 +42,8 @@ class Heaptrack:
 
     def __init__(self, command):
         directory = work_dir()
-        raw, data = os.path.join(directory, 'raw'), os.path.join(directory, 'data')
-        self.run = run(command, env={**os.environ, 'LD_PRELOAD': PRELOAD, 'DUMP_HEAPTRACK_OUTPUT': raw}, timeout=120)
-        with open(raw) as source, open(data, 'w') as out:
-            out.write(run([INTERPRET], stdin=source, timeout=120).stdout)
-        self.text = run(['heaptrack_print', '-f', data, '-a', '1', '-p', '0', '-T', '0', '-n', '1000', '-t', '0'], timeout=120).stdout
+        self.run = run(command, env={**os.environ, **heaptrack_environment(os.path.join(directory, 'raw'))}, timeout=120)
+        self.text = heaptrack_print(directory, '-a', '1', '-n', '1000')
         self.calls = int(re.search(r'^calls to allocation functions: (\d+)', self.text, re.M).group(1))
         self.top = collections.Counter()
         for count, name in re.findall(r'^(\d+) calls to allocation functions with \S+ peak consumption from\n(.+)$', self.text, re.M):
@@ -69,4 +81,55 @@ for name, arguments, own in (('thousand', ['2'], 1), ('stack_cxx', ['0'], 0), ('
     heaptrack = Heaptrack(command)
     _, calls, _ = perfshim(command)
     tap.equal(calls, heaptrack.calls - own, f'{name}: as many allocations as heaptrack counts')
+
+
+# A server that leaks: (bytes, [function and line from the innermost on]) of its largest leak, by each of the three.
+
+
+def leak(**options):
+    """The server under a tool, with some requests that leak; it does not free that at its end."""
+    server = Server(SHOP, ready=r'listening on \S+:(\d+)', timeout=100, **options)
+    http_requests(server.port, 'POST', '/sessions', SESSIONS, timeout=60)
+    tap.equal(server.stop(timeout=100), 0, f"a leaking server ends well, {options.get('prefix', ['preloaded'])[0]}")
+    return server
+
+
+def leak_by_heaptrack():
+    directory = work_dir()
+    leak(shimmed=False, env=heaptrack_environment(os.path.join(directory, 'raw')))
+    text = heaptrack_print(directory, '-a', '0', '-l', '1', '-n', '1')
+    size, calls = re.search(r'^([0-9.]+)K leaked over (\d+) calls from$', text, re.M).groups()
+    tap.equal(int(calls), SESSIONS, 'heaptrack: as many leaked as there were requests')
+    return round(float(size) * 1000), re.findall(r'^ *(\w+)\n +at \S*?(\w+\.c:\d+)', text, re.M)
+
+
+def leak_by_massif():
+    """At the peak, which is with the last session: that one is always looked at."""
+    out = os.path.join(work_dir(), 'massif.out')
+    leak(shimmed=False, prefix=['valgrind', '--tool=massif', '--peak-inaccuracy=0.0', '--detailed-freq=1', f'--massif-out-file={out}'])
+    trees = re.split(r'^-+\n.*\n-+$', run(['ms_print', out], timeout=120).stdout, flags=re.M)
+    found = [(0, [])]
+    for tree in trees:
+        rows = re.findall(r'->[0-9.]+% \(([0-9,]+)B\) 0x\w+: (\w+) \((\w+\.c:\d+)\)', tree)
+        if rows:
+            found.append((int(rows[0][0].replace(',', '')), [row[1:] for row in rows]))
+    return max(found)
+
+
+def leak_by_perfshim():
+    result = report(leak(env={'PERFSHIM_MAX_STALL': '30000'}).trace)
+    site = result['memory']['sites'][0]
+    tap.equal(site['live_objects'], SESSIONS, 'perfshim: as many leaked as there were requests')
+    return site['live_bytes'], [(f['function'], f"{os.path.basename(f['file'])}:{f['line']}") for f in site['frames'] if f['file']]
+
+
+ours = leak_by_perfshim()
+tap.equal(ours[0], SESSIONS * LEAK_BYTES, 'perfshim: the leak, to the byte')
+for tool, ask in (('heaptrack', leak_by_heaptrack), ('massif', leak_by_massif)):
+    if tool == 'massif' and not (have('valgrind') and have('ms_print')):
+        tap.skip(tool, 'valgrind is not installed')
+        continue
+    size, frames = ask()
+    tap.equal(size, ours[0], f'{tool}: the same bytes')
+    tap.equal(frames[:5], ours[1][:5], f'{tool}: in the same five functions and lines')
 tap.done()

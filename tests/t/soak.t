@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import O, ROOT, Tap, free_port, report, route_of, wait_until, work_dir  # noqa: E402
+from harness import O, ROOT, Tap, dump, free_port, report, route_of, run, wait_until, work_dir  # noqa: E402
 from servers import nginx_command  # noqa: E402
 
 SHOP = f'{O}/tests/servers/shop'
@@ -69,8 +69,58 @@ tap.ok(len(runs) >= 2 and row and sum(runs) <= row['requests'] <= sum(runs) + 8 
 tap.ok('VERDICTS' in ran.out and 'so far: memory' in ran.err and 'RSS' in ran.err, 'the report, and what there was meanwhile', ran.err)
 tap.ok(result['trace']['duration_s'] >= 6, 'load and rest are recorded', result['trace']['duration_s'])
 
+
+
+def watch(ran):
+    """What ps says of the server's resident memory while it is soaked: [(wall clock in s, bytes)]."""
+    pid = re.search(r'pid (\d+)', ran.process.stderr.readline()).group(1)
+    seen = []
+    while ran.process.poll() is None:
+        begin_s = time.time()
+        said = run(['ps', '-o', 'rss=', '-p', pid]).stdout.strip()
+        if not said.isdigit() or int(said) == 0:
+            break  # it has ended
+        if time.time() - begin_s < 0.5:  # else nobody knows of which moment that is
+            seen.append(((begin_s + time.time()) / 2, int(said) * 1024))
+        time.sleep(0.2)
+    return seen
+
+
+def gauges(trace):
+    """The same by the trace."""
+    events = [event for event in dump(trace) if event.name in ('clock', 'gauge')]
+    clock = next(event for event in events if event.name == 'clock')
+    began_s = clock.int('wall_ns') / 1e9 - clock.time
+    return [(began_s + event.time, sum(event.int(f'rss_{kind}') for kind in ('anon', 'file', 'shared')))
+            for event in events if event.name == 'gauge']
+
+
+def at(series, moment_s):
+    """The value of a line through a series, between its points."""
+    for (t0, v0), (t1, v1) in zip(series, series[1:]):
+        if t0 <= moment_s <= t1:
+            return v0 + (v1 - v0) * (moment_s - t0) / max(t1 - t0, 1e-9)
+    return None
+
+
+def slope(points):
+    """Bytes a second, by least squares."""
+    mean_t, mean_v = (sum(column) / len(points) for column in zip(*points))
+    return sum((t - mean_t) * (v - mean_v) for t, v in points) / sum((t - mean_t) ** 2 for t, _ in points)
+
+
 port = free_port()
-Soak('--duration', '8s', '--idle', '1s', '--load', load(port, '/sessions', 8, 'POST'), server=shop(port, '--leak', '2000')).end('leak', 1)
+ran = Soak('--duration', '8s', '--idle', '1s', '--load', load(port, '/sessions', 8, 'POST'), server=shop(port, '--leak', '2000'))
+seen = watch(ran)
+ran.end('leak', 1)
+told = gauges(ran.trace)
+both = [(t, v, at(told, t)) for t, v in seen if at(told, t) is not None]
+if tap.ok(len(both) >= 5, 'leak: ps looked at it meanwhile', (seen, told)):
+    by_ps, by_trace = slope([(t, v) for t, v, _ in both]), slope([(t, v) for t, _, v in both])
+    # The kernel itself is exact to some dozens of pages for each processor.
+    room = 0.05 * by_ps + 64 * 4096 * (os.cpu_count() or 1) / (both[-1][0] - both[0][0])
+    tap.ok(by_ps > 0 and abs(by_trace - by_ps) <= room,
+           f'leak: resident memory grows by {by_trace / 1e6:.3g} MB/s, by ps {by_ps / 1e6:.3g}', both)
 
 port = free_port()
 ran = Soak('--duration', '1h', '--load', load(port, '/items/1', 3600), server=shop(port))

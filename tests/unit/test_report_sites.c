@@ -132,12 +132,49 @@ static void says_which_files_changed(void **state)
     free(text);
 }
 
+/* The name of a site whose stack is of these; "MODULE:TEXT", innermost first. One that begins with 0x has no name. */
+static const char *name_of(size_t n, char *const *texts)
+{
+    static struct report_frame frame[8];
+    struct report_site site = {.frame = frame, .frames = n};
+
+    for (size_t i = 0; i < n; i++)
+        frame[i] = (struct report_frame){.text = texts[i] + 2, .module = texts[i][0] == 'a' ? "a" : "b", .named = texts[i][2] != '0'};
+    return report_site_name(&site);
+}
+#define NAME_OF(...) name_of(sizeof(char *[]){__VA_ARGS__} / sizeof(char *), (char *[]){__VA_ARGS__})
+
+static void names_who_asked_for_memory(void **state)
+{
+    (void)state;
+    assert_string_equal(NAME_OF("a:zmalloc zmalloc.c:1", "a:keep keep.c:2", "a:main"), "keep keep.c:2");
+    assert_string_equal(NAME_OF("a:alloc::alloc::alloc alloc.rs:89", "a:<u8 as alloc::vec::SpecFromElem>::from_elem", "a:app::keep"),
+                        "app::keep");
+    assert_string_equal(NAME_OF("a:<app::Thing as core::clone::Clone>::clone", "a:app::keep"), "app::keep");
+    assert_string_equal(NAME_OF("a:<app::Thing as app::Made>::make", "a:app::keep"), "<app::Thing as app::Made>::make");
+    assert_string_equal(NAME_OF("a:malloc", "a:operator new(unsigned long)"), "malloc");
+    assert_null(name_of(0, NULL));
+}
+
+/* A bare address says nothing, but a function of another file, or far away, would say something else. */
+static void names_the_function_around(void **state)
+{
+    (void)state;
+    assert_string_equal(NAME_OF("a:0x10", "a:keep", "a:main"), "keep");
+    assert_string_equal(NAME_OF("a:malloc", "a:0x10", "a:0x20", "a:keep"), "keep");
+    assert_string_equal(NAME_OF("a:0x10", "b:keep"), "0x10");
+    assert_string_equal(NAME_OF("a:0x10", "b:0x20", "a:keep"), "0x10");
+    assert_string_equal(NAME_OF("a:0x10", "a:0x20", "a:0x30", "a:0x40", "a:main"), "0x10");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_by_each_order),
         cmocka_unit_test(marks_estimates),
         cmocka_unit_test(says_which_files_changed),
+        cmocka_unit_test(names_who_asked_for_memory),
+        cmocka_unit_test(names_the_function_around),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
