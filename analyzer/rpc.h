@@ -3,10 +3,10 @@
  * JSON-RPC 2.0: calls by their ids, and what was counted of each method.
  *
  * Over HTTP a request with one call is one exchange, whose route gets the method's name behind it ("POST /rpc thread/start"). A
- * batch is one exchange, too ("POST /rpc [batch]"): its calls are counted by method, and have the time of all of it. Over WebSocket each call that is
- * answered is an exchange, whichever side made it; its route is the method.
+ * batch is one exchange, too ("POST /rpc [batch]"): its calls are counted by method, and have the time of all of it. Over
+ * WebSocket each call that is answered is an exchange, whichever side made it; its route is the method.
  *
- * Memory is bounded by routes and calls without a reply, of which a connection may have RPC_PENDING_MAX.
+ * Memory is bounded by routes and calls without a reply, of which a WebSocket, and each batch in flight, may have RPC_PENDING_MAX.
  */
 #ifndef PERFSHIM_RPC_H
 #define PERFSHIM_RPC_H
