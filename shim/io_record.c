@@ -184,7 +184,9 @@ HOT void finish(struct io_call *c, uint64_t end)
         end_cost(c, end);
 }
 
-void io_record(struct io_call *c, const struct io_done *done)
+/* --- any call --- */
+
+static __attribute__((noinline)) void record_any(struct io_call *c, const struct io_done *done)
 {
     struct io_found f = {.end = clock_ticks(), .offset = done->offset, .flags = done->flags, .rx_ns = EVENT_UNKNOWN};
 
@@ -201,15 +203,7 @@ void io_record(struct io_call *c, const struct io_done *done)
     finish(c, f.end);
 }
 
-void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked,
-                      unsigned flags)
-{
-    struct iovec part = {(void *)(uintptr_t)buffer, asked};
-
-    io_record(c, &(struct io_done){op, dir, result, asked, flags, 0, &part, 1});
-}
-
-/* --- the usual call: it moved bytes of a stream, by one buffer, and there is nothing else to be said of it --- */
+/* --- the usual call: it moved bytes of a stream, and there is nothing else to be said of it --- */
 
 HOT bool is_usual(const struct io_call *c, ssize_t result)
 {
@@ -217,45 +211,80 @@ HOT bool is_usual(const struct io_call *c, ssize_t result)
            !c->t->tls.frame;
 }
 
-HOT void record_usual(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked, bool timed)
+/* buffer: where all of the bytes are; NULL: in the parts. */
+HOT void record_usual(struct io_call *c, const struct io_done *done, const void *buffer, bool timed)
 {
-    static const struct iovec somewhere;
-    struct io_done done = {op, dir, result, asked, 0, 0, &somewhere, 1};
     struct io_found f = {.end = clock_ticks(), .flags = IO_STREAM, .rx_ns = EVENT_UNKNOWN};
 
     f.duration = f.end - c->start;
     if (timed)
         f.rx_ns = rxtime_ago(c->stamp_ns);
-    move_on(&f, c, &done, dir);
-    if (__builtin_expect(f.captured > BODY_LARGE, 0))
-        f.captured = without_body(c, &done, &f, &(struct iovec){(void *)(uintptr_t)buffer, asked}, 1);
-    uint8_t *payload = put(c, &done, &f);
+    move_on(&f, c, done, done->dir);
+    if (__builtin_expect(f.captured > BODY_LARGE, 0)) {
+        const struct iovec whole = {(void *)(uintptr_t)buffer, done->asked};
+        f.captured = without_body(c, done, &f, buffer ? &whole : done->parts, buffer ? 1 : done->part_count);
+    }
+    uint8_t *payload = put(c, done, &f);
     if (!payload)
         return;
-    if (f.captured)
+    if (!buffer)
+        gather(payload, f.captured, done->parts, done->part_count);
+    else if (f.captured)
         memcpy(payload, buffer, f.captured);
     finish(c, f.end);
 }
 
+void io_record(struct io_call *c, const struct io_done *done)
+{
+    struct io_done usual = {done->op, done->dir, done->result, done->asked, 0, 0, done->parts, done->part_count};
+
+    if (__builtin_expect(!done->flags && !c->stamp_ns && is_usual(c, done->result), 1))
+        record_usual(c, &usual, NULL, false);
+    else
+        record_any(c, done);
+}
+
+void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked,
+                      unsigned flags)
+{
+    struct iovec part = {(void *)(uintptr_t)buffer, asked};
+
+    record_any(c, &(struct io_done){op, dir, result, asked, flags, 0, &part, 1});
+}
+
+/* There are bytes to be copied, but no part needs to be in memory. */
+HOT struct io_done in_buffer(unsigned op, unsigned dir, ssize_t result, size_t asked)
+{
+    static const struct iovec somewhere;
+
+    return (struct io_done){op, dir, result, asked, 0, 0, &somewhere, 0};
+}
+
 static __attribute__((noinline)) void record_timed(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
 {
-    record_usual(c, op, IO_IN, result, buffer, asked, true);
+    struct io_done done = in_buffer(op, IO_IN, result, asked);
+
+    record_usual(c, &done, buffer, true);
 }
 
 void io_record_in(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
 {
+    struct io_done done = in_buffer(op, IO_IN, result, asked);
+
     if (__builtin_expect(!is_usual(c, result), 0))
         io_record_buffer(c, op, IO_IN, result, buffer, asked, 0);
     else if (__builtin_expect(c->stamp_ns != 0, 0))
         record_timed(c, op, result, buffer, asked);
     else
-        record_usual(c, op, IO_IN, result, buffer, asked, false);
+        record_usual(c, &done, buffer, false);
 }
 
 void io_record_out(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
 {
+    struct io_done done = in_buffer(op, IO_OUT, result, asked);
+
     if (__builtin_expect(!is_usual(c, result), 0))
         io_record_buffer(c, op, IO_OUT, result, buffer, asked, 0);
     else
-        record_usual(c, op, IO_OUT, result, buffer, asked, false);
+        record_usual(c, &done, buffer, false);
 }
