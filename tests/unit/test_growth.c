@@ -18,6 +18,7 @@
 
 #define POINTS 200
 #define REPETITIONS 60
+#define COVERED 0.88 /* of 60, where 95 % is true, fewer are covered once in a hundred; tests/calibrate counts thousands */
 #define NOISE 0.02 /* of the amplitude, which is 1 */
 
 static uint64_t random_state;
@@ -71,7 +72,7 @@ static struct tally tally_of(shape *f, unsigned points, double truth)
         struct growth g = growth_fit(value, NULL, points, 0, 1000000000, GROWTH_FIND_WARM_UP);
         assert_true(g.known && g.low <= g.per_s && g.per_s <= g.high);
         double slope = g.per_s * points / 1e6;
-        tally.convicted += (g.low > 0 && g.steady && !g.slowing) / (double)REPETITIONS;
+        tally.convicted += (g.low99 > 0 && g.trend && g.steady && !g.slowing) / (double)REPETITIONS;
         tally.covered += (g.low * points / 1e6 <= truth && truth <= g.high * points / 1e6) / (double)REPETITIONS;
         tally.within_5_percent += (fabs(slope - truth) <= 0.05 * truth) / (double)REPETITIONS;
         tally.warmed_up += (g.warm_ns > 0) / (double)REPETITIONS;
@@ -113,11 +114,11 @@ static void test_slope_and_coverage(void **state)
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
         struct tally t = tally_of(leak, points[i], 1);
         assert_true(t.within_5_percent >= 0.98);
-        assert_true(t.covered >= 0.93);
-        assert_true(tally_of(flat, points[i], 0).covered >= 0.93);
+        assert_true(t.covered >= COVERED);
+        assert_true(tally_of(flat, points[i], 0).covered >= COVERED);
     }
-    assert_true(tally_of(leak_with_drift, POINTS, 1).covered >= 0.88); /* neighbours correlated by 0.9 */
-    assert_true(tally_of(drifting, POINTS, 0).covered >= 0.88);
+    assert_true(tally_of(leak_with_drift, POINTS, 1).covered >= COVERED); /* neighbours correlated by 0.9 */
+    assert_true(tally_of(drifting, POINTS, 0).covered >= COVERED);
     struct tally warm = tally_of(leak_with_warm_up, POINTS, 1);
     assert_true(warm.warmed_up >= 0.98 && warm.within_5_percent >= 0.85);
     assert_true(tally_of(leak, POINTS, 1).warmed_up <= 0.02); /* none is found where none is */

@@ -25,7 +25,7 @@ static struct growth growth_mb(const struct verdict_run *run, double value, doub
 {
     double seconds = (double)(run->to_ns - run->from_ns) / 1e9;
     return (struct growth){.known = true, .per_s = value * MB_PER_HOUR, .low = low * MB_PER_HOUR, .high = high * MB_PER_HOUR,
-                           .gained = value * MB_PER_HOUR * seconds, .points = 100, .from_ns = run->from_ns,
+                           .low99 = low * MB_PER_HOUR, .high99 = high * MB_PER_HOUR, .trend = value > 0, .load_end = NAN, .gained = value * MB_PER_HOUR * seconds, .points = 100, .from_ns = run->from_ns,
                            .warm_ns = run->from_ns, .to_ns = run->to_ns, .steady = value > 0};
 }
 
