@@ -38,15 +38,19 @@ static char *interval(char *out, size_t size, struct place_sum sum, char *(*unit
 
 #define LINE_MAX_BYTES 512
 
-/* Growth that may be chance is not named. */
+/* Growth that may be chance is not named; how much it can be at most is. */
 static const char *growth_text(char *out, size_t size, const struct report_site *s)
 {
     char growth[UNITS_MAX];
 
     if (s->growth_sure)
         snprintf(out, size, "growing %s/hour", units_bytes(growth, s->growth_bytes_per_s * 3600));
+    else if (isnan(s->growth_high))
+        snprintf(out, size, "too short to tell growth");
+    else if (s->growth_high > 0)
+        snprintf(out, size, "growing at most %s/hour", units_bytes(growth, s->growth_high * 3600));
     else
-        snprintf(out, size, "no growth that is certain");
+        snprintf(out, size, "not growing");
     return out;
 }
 
