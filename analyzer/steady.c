@@ -6,12 +6,18 @@
 #include <stdlib.h>
 
 #include "bootstrap.h"
+#include "line.h"
 #include "theil_sen.h"
 
 #define SLOWING_SHARE 0.5  /* second half's slope to the first's: below, it slows whatever the intervals say */
 #define SLOWING_MAYBE 0.8  /* below, it slows if the intervals are apart */
 #define STALLED_SHARE 0.5  /* the end's slope to the whole: if surely below, it has slowed down */
 #define END_POINTS_MIN 5
+#define HINGES 12          /* places at which it may have become level, from one share of the points to another */
+#define HINGE_FIRST 0.6
+#define HINGE_LAST 0.95
+#define HINGE_F 10         /* F test; of lines with noise, fewer than one in a hundred */
+#define EXACT 1e-9         /* residual of a point: a line that explains all cannot be improved on */
 #define LEAST_STEP 1.3
 #define LEAST_TRIES 40     /* 36,000 times where it began */
 #define FALL_BACK_SHARE 0.5
@@ -71,9 +77,36 @@ static struct slope part_of(const struct floor *f, unsigned from, unsigned to, d
     return (struct slope){s.value, s.value - (s.value - s.low) * widening, s.value + (s.high - s.value) * widening};
 }
 
+/* What a line leaves that is level from x = full on. */
+static double residual_of_hinge(const struct floor *f, double full, double scale)
+{
+    struct line s = {0, 0, 0, 0, 0, 0};
+
+    for (unsigned i = 0; i < f->n; i++)
+        s = line_add(s, fmin(f->x[i], full) / f->x[f->n - 1], (f->value[i] - f->value[0]) / scale);
+    return line_residual(s);
+}
+
+/* Is a line that becomes level in the last part a better one? A bounded cache of things that are all new fills in a straight line. */
+static bool is_full(const struct floor *f, double widening)
+{
+    double scale = fmax(fabs(f->value[f->n - 1] - f->value[0]), 1), line = residual_of_hinge(f, INFINITY, scale);
+
+    for (unsigned k = 0; k < HINGES; k++) {
+        unsigned at = (unsigned)(f->n * (HINGE_FIRST + (HINGE_LAST - HINGE_FIRST) * k / HINGES));
+        double hinge = residual_of_hinge(f, f->x[at], scale);
+        if (line - hinge > HINGE_F * widening * widening * hinge / f->n)
+            return line > EXACT * f->n;
+    }
+    return false;
+}
+
 bool steady_slows(const struct floor *f, double slope)
 {
     double widening = bootstrap_widening(bootstrap_correlation(f->x, f->value, f->n, slope));
+
+    if (is_full(f, widening))
+        return true;
 
     for (unsigned part = f->n / 4; part >= END_POINTS_MIN; part /= 2)
         if (part_of(f, f->n - part, f->n, widening).high < STALLED_SHARE * slope)

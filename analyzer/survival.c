@@ -5,8 +5,9 @@
  * that is live at the end is where it is censored: so objects allocated late weigh for what they tell, and no more.
  *
  * The curve's last value is what counts: it falls no more behind the oldest age at which anything was freed. In the class of that age
- * nothing that is censored counts, as it is younger. The variance is Greenwood's (1926). The interval is Wilson's for a share of as many independent objects as have that variance (Rothman, Journal of Chronic
- * Diseases 31, 1978), so it stays within 0 and 1, and says something where nothing was ever freed.
+ * nothing that is censored counts, as it is younger. The variance is Greenwood's (1926). The interval is Wilson's for a share of as
+ * many independent objects as have that variance (Rothman, Journal of Chronic Diseases 31, 1978), so it stays within 0 and 1, and
+ * says something where nothing was ever freed.
  */
 #include "survival.h"
 

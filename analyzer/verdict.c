@@ -23,6 +23,7 @@
 #define ENOUGH_LOADED_S 8       /* or this long with so many requests */
 #define ENOUGH_REQUESTS 1000
 #define LOAD_FELL 0.8           /* the last quarter's load to that of all */
+#define UNSTEADY 4              /* times the threshold: where only more would have been found, that there is less is not known */
 #define QUIET_NS 500000000      /* after the load: peers had time to close, and the server to notice */
 #define RISING_SHARE 0.25       /* of the change must fall in each half of the load */
 
@@ -191,6 +192,10 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
         conclude(v, VERDICT_INCONCLUSIVE,
                  "live heap fell by %s, but so did the load: that may hide a leak; judge a time of even load (--since, --until)",
                  units_bytes(gained, -g->gained));
+    else if (g->high99 < monitor && fmax(g->seen_per_s, g->steady_per_s) > UNSTEADY * too_much)
+        conclude(v, VERDICT_INCONCLUSIVE,
+                 "live heap changes by %s, and goes up and down so much that only a leak of %s/hour would have been found: load it "
+                 "for several of its cycles", rate.text, units_bytes(gained, v->seen_per_s * 3600));
     else if (g->high99 < monitor)
         low_growth(v, run, m, &rate);
     else if (g->low > monitor && g->slowing && g->ceiling.known && g->ceiling.beside_per_s < too_much)

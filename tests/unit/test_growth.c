@@ -174,6 +174,27 @@ static void test_falling_load_is_no_slowing(void **state)
     }
 }
 
+/* A line that is level in its last seventh is a cache that is full, which is told although there is noise. */
+static void test_full_at_the_end(void **state)
+{
+    (void)state;
+    unsigned full = 0, leaks = 0;
+    random_state = 7;
+    for (unsigned r = 0; r < 20; r++) {
+        double filling_up[POINTS], leaking[POINTS];
+        for (unsigned i = 0; i < POINTS; i++) {
+            double t = (double)i / POINTS;
+            filling_up[i] = 1e6 * (fmin(t, 0.85) + 0.05 * gauss());
+            leaking[i] = 1e6 * (t + 0.05 * gauss());
+        }
+        full += growth_fit(filling_up, NULL, POINTS, 0, 1000000000, GROWTH_FIND_WARM_UP).slowing;
+        leaks += growth_fit(leaking, NULL, POINTS, 0, 1000000000, GROWTH_FIND_WARM_UP).slowing;
+    }
+    print_message("%u of 20 are full, %u leaks\n", full, leaks);
+    assert_true(full >= 16);
+    assert_true(leaks <= 1);
+}
+
 /* The floor: what requests borrow in between is not growth. Two processes, one of which leaks. */
 static void test_sum_of_series(void **state)
 {
@@ -198,7 +219,7 @@ int main(void)
         cmocka_unit_test(test_healthy_shapes_are_not_convicted), cmocka_unit_test(test_leaks_are_convicted),
         cmocka_unit_test(test_slope_and_coverage), cmocka_unit_test(test_exact_line), cmocka_unit_test(test_constant),
         cmocka_unit_test(test_too_few_points), cmocka_unit_test(test_falling_load_is_no_slowing),
-        cmocka_unit_test(test_sum_of_series),
+        cmocka_unit_test(test_sum_of_series), cmocka_unit_test(test_full_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,16 @@ static void test_vetoes(void **state)
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
     m.live.slowing = false;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
+    m.live.trend = false;
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
+    m.live = growth_mb(&hour, -100, -120, -80);
+    m.live.steady_per_s = 300 * MB_PER_HOUR; /* only a leak of so much would have been steady: nothing can be ruled out */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
+    m.live.steady_per_s = 0;
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_NORMAL);
+    m.live.load_end = 0.5; /* the load died down, and live heap with it */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
+    m = memory_of(growth_mb(&hour, 100, 90, 110));
     m.ledger = false;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
 }
