@@ -127,10 +127,10 @@ $(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(unit_shim_obj) $(filter-
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote shim -iquote shim/recorder \
 	-iquote analyzer -iquote tests/unit $< $(filter %.o,$^) $(LDFLAGS) -o $@ $(ANALYZER_LIBS) $(UNIT_LIBS)
-$(calibrate_bin): $(O)/tests/%: tests/%.c $(filter-out %/main.o,$(analyzer_obj)) $(gen_obj) $(formats_obj) $(O)/flags
-	$(call say,TEST,$<)
+$(calibrate_bin): $(wildcard tests/calibrate/*.[ch]) $(filter-out %/main.o,$(analyzer_obj)) $(gen_obj) $(formats_obj) $(O)/flags
+	$(call say,TEST,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote analyzer $< $(filter %.o,$^) $(LDFLAGS) \
+	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) -iquote formats -iquote analyzer $(filter %.c %.o,$^) $(LDFLAGS) \
 	-o $@ $(ANALYZER_LIBS)
 $(O)/tests/%: tests/%.c $(O)/flags
 	$(call say,PROG,$<)

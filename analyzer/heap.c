@@ -488,6 +488,7 @@ static int take_live(struct heap *h, const struct item *item)
         return -1;
     if (!e->ptr)
         return 0;
+    site_at(&h->holdings.sites, site)->late = true;
     struct live_object object = {.ptr = e->ptr,
                                  .size = e->size < LIVE_SIZE_MAX ? e->size : LIVE_SIZE_MAX,
                                  .route = (uint16_t)ROUTE_NONE,
@@ -573,43 +574,58 @@ int heap_take(struct heap *h, const struct heap_row *rows, size_t n)
 
 /* --- the end --- */
 
-static int object_kept(struct heap *h, const struct heap_process *p, const struct live_object *object)
+/* live: of all sites. */
+static int object_kept(struct heap *h, const struct heap_process *p, const struct live_object *object, struct survival_live *live)
 {
     const struct site *site = site_at(&h->holdings.sites, object->site);
     struct kept_site from = {object->site, site->freed_age, site->stack};
 
+    survival_add_live(&live[object->site], p->end > object->time ? p->end - object->time : 0, site->freed_age,
+                      holdings_portion(object->size, object->shift).count);
     return kept_object(h->kept, &from, object, p->end);
 }
 
-static int process_kept(struct heap *h, const struct heap_process *p)
+static int process_kept(struct heap *h, const struct heap_process *p, struct survival_live *live)
 {
     const struct live_object *object;
 
     for (uint64_t cursor = 0; (object = live_next(&p->live, &cursor));)
-        if (object_kept(h, p, object) < 0)
+        if (object_kept(h, p, object, live) < 0)
             return -1;
     for (size_t i = 0; i < p->restored.count; i++)
-        if (object_kept(h, p, &p->restored.objects[i]) < 0)
+        if (object_kept(h, p, &p->restored.objects[i], live) < 0)
             return -1;
     return 0;
 }
 
 int heap_route_is(struct heap *h, int32_t route, int32_t other) { return kept_route_is(h->kept, route, other); }
 
-int heap_finish(struct heap *h, int64_t end_ns)
+static int processes_end(struct heap *h, int64_t end_ns, struct survival_live *live)
 {
-    site_sample(&h->holdings.sites, end_ns);
-    holdings_told_all(&h->holdings);
-    kept_begin(h->kept, end_ns);
     for (size_t i = 0; i < h->process_count; i++) {
         struct heap_process *p = h->processes[i];
         process_end(h, p, to_units(end_ns));
         h->totals.unknown_frees += p->unknown_frees;
         p->unknown_frees = 0;
-        if (process_kept(h, p) < 0)
+        if (process_kept(h, p, live) < 0)
             return -1;
     }
     return 0;
+}
+
+int heap_finish(struct heap *h, int64_t end_ns)
+{
+    struct survival_live *live = calloc(h->holdings.sites.count + 1, sizeof *live);
+
+    if (!live)
+        return -1;
+    site_sample(&h->holdings.sites, end_ns);
+    holdings_told_all(&h->holdings);
+    kept_begin(h->kept, end_ns);
+    int result = processes_end(h, end_ns, live);
+    holdings_survived(&h->holdings, live);
+    free(live);
+    return result;
 }
 
 /* --- answers --- */

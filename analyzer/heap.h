@@ -23,6 +23,7 @@
 
 #include "exchange.h"
 #include "merge.h"
+#include "survival.h"
 
 struct heap;
 
@@ -73,6 +74,9 @@ struct heap_site {
     uint64_t alloc_count, alloc_bytes; /* since the start */
     double growth_bytes_per_s; /* Theil-Sen slope of its live bytes over the run; NaN if too short to tell */
     double growth_low, growth_high; /* 95 % interval; NaN like the slope */
+    double growth_p; /* how likely a site without a trend is to rise like that; NaN like the slope */
+    struct survival survival; /* how many of its objects outlive all that are freed; NaN: the trace has no beginning */
+    int64_t freed_age_ns;     /* the oldest that a freed object was; 0: none was freed */
     /* Freed by the thread that allocated them before it allocated again; resizing is no such free. Only of objects that were not
      * drawn: of the others nobody knows. */
     uint64_t temporary_count, temporary_bytes;

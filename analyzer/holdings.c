@@ -117,6 +117,16 @@ void holdings_aged(struct holdings *h, const struct live_object *object, uint32_
 
     if (age > site->freed_age)
         site->freed_age = age;
+    survival_add(&site->freed, age, object->shift ? holdings_drawn(object->size, object->shift).count : 1);
+}
+
+void holdings_survived(struct holdings *h, const struct survival_live *live)
+{
+    for (size_t i = 0; i < h->sites.count; i++) {
+        struct site *site = site_at(&h->sites, (uint32_t)i);
+        double drawn = site->sums.alloc_count > 0 ? site->sums.count_variance / site->sums.alloc_count : 0;
+        site->survival = site->late ? (struct survival){NAN, NAN, NAN} : survival_of(&site->freed, &live[i], 1 + fmax(0, drawn));
+    }
 }
 
 /* --- sums that were told --- */
@@ -139,6 +149,7 @@ void holdings_told(struct holdings *h, uint32_t index, const struct event_site *
     s->live_variance = known(told->live_variance);
     s->alloc_variance = known(told->alloc_variance);
     site->freed_age = freed_age;
+    site->late = true;
     site->drawn |= s->alloc_variance > 0;
     h->drawn |= site->drawn;
     h->told = true;

@@ -40,6 +40,9 @@ void holdings_temporary(struct holdings *h, const struct live_object *object);
 /* Now the object was freed, and no longer lived than that. */
 void holdings_aged(struct holdings *h, const struct live_object *object, uint32_t freed);
 
+/* At the end: what survives of each site. live: the ages of its live objects, for each site. */
+void holdings_survived(struct holdings *h, const struct survival_live *live);
+
 /* A site's sums are these; freed_age in units. */
 void holdings_told(struct holdings *h, uint32_t site, const struct event_site *told, uint32_t freed_age);
 /* All sums of one time were told. */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hochberg.h"
+
 #define DEPTH_MAX 1024
 
 static uint64_t hash_code(const struct symbol_place *code, size_t depth)
@@ -43,11 +45,67 @@ static struct place *find_place(struct places *p, struct idmap *by_code, const s
         return NULL;
     }
     memcpy(own, code, depth * sizeof *own);
-    p->place[p->count] = (struct place){.code = own, .depth = depth, .growth_bytes_per_s = NAN};
+    p->place[p->count] = (struct place){.code = own, .depth = depth, .growth_bytes_per_s = NAN, .growth_low = NAN,
+                                        .growth_high = NAN, .growth_p = NAN, .survival = {NAN, NAN, NAN}};
     return &p->place[p->count++];
 }
 
 static bool is_memory(const struct heap_site *s) { return s->alloc_count || s->live_objects; }
+
+/* The sum of two slopes that are independent. The smaller of two p-values counts, times two (Bonferroni). */
+static void add_growth(struct place *place, const struct heap_site *s)
+{
+    if (isnan(s->growth_bytes_per_s))
+        return;
+    if (isnan(place->growth_bytes_per_s)) {
+        place->growth_bytes_per_s = s->growth_bytes_per_s;
+        place->growth_low = s->growth_low;
+        place->growth_high = s->growth_high;
+        place->growth_p = s->growth_p;
+        return;
+    }
+    double below = hypot(place->growth_bytes_per_s - place->growth_low, s->growth_bytes_per_s - s->growth_low);
+    double above = hypot(place->growth_high - place->growth_bytes_per_s, s->growth_high - s->growth_bytes_per_s);
+    place->growth_bytes_per_s += s->growth_bytes_per_s;
+    place->growth_low = place->growth_bytes_per_s - below;
+    place->growth_high = place->growth_bytes_per_s + above;
+    place->growth_p = fmin(1, 2 * fmin(place->growth_p, s->growth_p));
+}
+
+/* Weighted by the objects that each allocated; those of the place do not have this site's yet. */
+static void add_survival(struct place *place, const struct heap_site *s)
+{
+    double before = place->sum[PLACE_ALLOC_COUNT].value, all = before + (double)s->alloc_count;
+    struct survival *p = &place->survival;
+
+    place->freed_age_ns = s->freed_age_ns > place->freed_age_ns ? s->freed_age_ns : place->freed_age_ns;
+    if (before <= 0) {
+        *p = s->survival;
+        return;
+    }
+    double own = (double)s->alloc_count / all, rest = before / all, share = rest * p->share + own * s->survival.share;
+    double below = hypot(rest * (p->share - p->low), own * (s->survival.share - s->survival.low));
+    double above = hypot(rest * (p->high - p->share), own * (s->survival.high - s->survival.share));
+    *p = (struct survival){share, share - below, share + above};
+}
+
+/* Which places grow, of so many that were tested: the threshold for their p-values. -1 if memory is short. */
+static int find_growing(struct places *p)
+{
+    double *tested = malloc((p->count + 1) * sizeof *tested);
+    size_t n = 0;
+
+    if (!tested)
+        return -1;
+    for (size_t i = 0; i < p->count; i++)
+        if (!isnan(p->place[i].growth_p))
+            tested[n++] = p->place[i].growth_p;
+    double threshold = hochberg_threshold(tested, n, PLACES_FALSE_RATE);
+    for (size_t i = 0; i < p->count; i++)
+        p->place[i].growth_sure = p->place[i].growth_p <= threshold && p->place[i].growth_low > 0;
+    free(tested);
+    return 0;
+}
 
 static void add_site(struct places *p, struct place *place, const struct heap_site *s)
 {
@@ -61,6 +119,8 @@ static void add_site(struct places *p, struct place *place, const struct heap_si
         [PLACE_PEAK_BYTES] = {(double)s->peak_bytes, s->alloc_variance > 0 ? NAN : 0},
     };
 
+    add_survival(place, s);
+    add_growth(place, s);
     for (size_t i = 0; i < PLACE_FIGURES; i++) {
         place->sum[i].value += sum[i].value;
         place->sum[i].variance += sum[i].variance;
@@ -68,8 +128,6 @@ static void add_site(struct places *p, struct place *place, const struct heap_si
         p->total[i].variance += sum[i].variance;
     }
     place->flags |= s->flags;
-    if (!isnan(s->growth_bytes_per_s))
-        place->growth_bytes_per_s = s->growth_bytes_per_s + (isnan(place->growth_bytes_per_s) ? 0 : place->growth_bytes_per_s);
 }
 
 /* What is found of one stack is put into the map; its sums only if it is of memory. */
@@ -108,12 +166,15 @@ struct places *places_new(struct heap *h, const struct process_table *processes,
     for (size_t i = 0; !failed && i < n; i++)
         failed = !is_memory(&sites[i]) && sites[i].frame_count && add_stack(p, &by_code, processes, symbols, &sites[i]) < 0;
     idmap_reset(&by_code);
+    if (!failed) {
+        p->all = p->count;
+        p->count = of_memory;
+        failed = find_growing(p) < 0;
+    }
     if (failed) {
         places_free(p);
         return NULL;
     }
-    p->all = p->count;
-    p->count = of_memory;
     return p;
 }
 

@@ -6,6 +6,7 @@
 #ifndef PERFSHIM_PLACES_H
 #define PERFSHIM_PLACES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +37,14 @@ struct place {
     uint32_t flags; /* STACK_* */
     struct place_sum sum[PLACE_FIGURES];
     double growth_bytes_per_s; /* of the live bytes; NaN: not known */
+    double growth_low, growth_high; /* 95 % interval; NaN like the slope */
+    double growth_p; /* how likely it is to rise like that by chance; NaN like the slope */
+    bool growth_sure; /* it may be named as growing, although so many places were tested */
+    struct survival survival; /* how many of its objects outlive all that are freed; NaN: not known */
+    int64_t freed_age_ns;     /* the oldest that a freed object was */
 };
+
+#define PLACES_FALSE_RATE 0.05 /* of the places whose growth is sure, at most this share is expected not to grow */
 
 struct places {
     struct place *place;

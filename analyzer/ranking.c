@@ -26,11 +26,12 @@ static void site_growth(const struct site_table *sites, const struct site *site,
 
     memcpy(value, site->sample, n * sizeof *value);
     int64_t first_ns = site_sample_ns(sites, 0);
-    struct growth g = growth_fit(value, NULL, n, first_ns, first_ns, GROWTH_FIND_WARM_UP);
+    struct growth g = growth_sketch(value, n, first_ns, first_ns);
     if (!g.known)
         return;
     double drawn = 1.959964 * sqrt(fmax(0, site->sums.live_variance)) / ((double)(g.to_ns - g.from_ns) / 1e9);
     out->growth_bytes_per_s = g.per_s;
+    out->growth_p = g.trend_p;
     out->growth_low = g.per_s - hypot(g.per_s - g.low, drawn);
     out->growth_high = g.per_s + hypot(g.high - g.per_s, drawn);
 }
@@ -41,7 +42,8 @@ static struct heap_site site_answer(const struct holdings *h, const struct site 
         .proc = s->proc, .stack = s->stack, .frames = s->frames, .frame_count = s->frame_count, .flags = s->flags,
         .live_bytes = ranking_whole(s->sums.live_bytes), .live_objects = ranking_whole(s->sums.live_objects),
         .alloc_count = ranking_whole(s->sums.alloc_count), .alloc_bytes = ranking_whole(s->sums.alloc_bytes),
-        .growth_bytes_per_s = NAN, .growth_low = NAN, .growth_high = NAN,
+        .growth_bytes_per_s = NAN, .growth_low = NAN, .growth_high = NAN, .growth_p = NAN, .survival = s->survival,
+        .freed_age_ns = (int64_t)s->freed_age << LIVE_UNIT_SHIFT,
         .temporary_count = ranking_whole(s->sums.temporary_count), .temporary_bytes = ranking_whole(s->sums.temporary_bytes),
         .peak_bytes = ranking_whole(holdings_at_peak(h, s)), .sampled = s->drawn,
         .live_variance = fmax(0, s->sums.live_variance), .alloc_variance = s->sums.alloc_variance,

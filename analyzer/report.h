@@ -193,7 +193,10 @@ struct report_frame {
 
 struct report_site {
     struct place_sum sum[PLACE_FIGURES];
-    double growth_bytes_per_s;
+    double growth_bytes_per_s, growth_low, growth_high; /* NaN: not known; 95 % interval */
+    bool growth_sure; /* places.h */
+    struct survival survival; /* of its objects; NaN: not known */
+    int64_t freed_age_ns;     /* the oldest that a freed object was */
     struct report_frame *frame; /* innermost first */
     size_t frames;
     uint32_t flags; /* STACK_*: what is wrong with the stack */

@@ -322,6 +322,18 @@ void put_stack(struct json *j, cJSON *out, const struct report_site *s)
     put_faults(j, out, s->flags);
 }
 
+/* Its growth, and how its objects survive. */
+static void put_curves(struct json *j, cJSON *out, const struct report_site *s)
+{
+    put_number(j, out, "growth_mb_per_hour", growth_mb_per_hour(s->growth_bytes_per_s));
+    cJSON *ci = put(j, out, "growth_ci95", cJSON_CreateArray());
+    put_number(j, ci, NULL, growth_mb_per_hour(s->growth_low));
+    put_number(j, ci, NULL, growth_mb_per_hour(s->growth_high));
+    put(j, out, "growth_sure", cJSON_CreateBool(s->growth_sure));
+    put_interval(j, out, "outlives", (struct report_interval){s->survival.share, s->survival.low, s->survival.high}, 1);
+    put_number(j, out, "oldest_freed_s", s->freed_age_ns > 0 ? (double)s->freed_age_ns / 1e9 : NAN);
+}
+
 static void put_sites(struct json *j, cJSON *memory, const struct report *r)
 {
     const struct report_sites *s = &r->sites;
@@ -332,7 +344,7 @@ static void put_sites(struct json *j, cJSON *memory, const struct report *r)
         put_sums(j, out, s->site[i].sum);
         put_number(j, out, "allocations_per_s", s->site[i].sum[PLACE_ALLOC_COUNT].value / second);
         put_number(j, out, "allocated_bytes_per_s", s->site[i].sum[PLACE_ALLOC_BYTES].value / second);
-        put_number(j, out, "growth_mb_per_hour", growth_mb_per_hour(s->site[i].growth_bytes_per_s));
+        put_curves(j, out, &s->site[i]);
         put_stack(j, out, &s->site[i]);
     }
     cJSON *top = put(j, memory, "top", cJSON_CreateObject());

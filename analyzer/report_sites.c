@@ -26,12 +26,12 @@ static const enum place_figure figure_of[REPORT_ORDER_COUNT] = {
 
 double report_site_value(const struct report_site *s, enum report_order order)
 {
-    return order == REPORT_BY_growth ? s->growth_bytes_per_s : s->sum[figure_of[order]].value;
+    return order == REPORT_BY_growth ? (s->growth_sure ? s->growth_bytes_per_s : NAN) : s->sum[figure_of[order]].value;
 }
 
 static double place_value(const struct place *p, enum report_order order)
 {
-    return order == REPORT_BY_growth ? p->growth_bytes_per_s : p->sum[figure_of[order]].value;
+    return order == REPORT_BY_growth ? (p->growth_sure ? p->growth_bytes_per_s : NAN) : p->sum[figure_of[order]].value;
 }
 
 /*
@@ -77,7 +77,9 @@ int report_site_build(struct report_site *out, const struct place *place, struct
     bool failed = false;
     size_t room = place->depth;
 
-    *out = (struct report_site){.growth_bytes_per_s = place->growth_bytes_per_s, .flags = place->flags};
+    *out = (struct report_site){.growth_bytes_per_s = place->growth_bytes_per_s, .growth_low = place->growth_low,
+                                .growth_high = place->growth_high, .growth_sure = place->growth_sure, .survival = place->survival,
+                                .freed_age_ns = place->freed_age_ns, .flags = place->flags};
     memcpy(out->sum, place->sum, sizeof out->sum);
     out->frame = malloc((room + 1) * sizeof *out->frame);
     for (size_t i = 0; out->frame && !failed && i < place->depth && out->frames < REPORT_STACK; i++) {
@@ -110,6 +112,24 @@ static bool same_stack(const struct report_site *x, const struct report_site *y)
     return true;
 }
 
+/* What two with the same names have together; as in places.c, but intervals are added up, which is on the safe side. */
+static void add_curves(struct report_site *known, const struct report_site *site)
+{
+    double own = site->sum[PLACE_ALLOC_COUNT].value, all = known->sum[PLACE_ALLOC_COUNT].value + own, part = all > 0 ? own / all : 0;
+
+    known->freed_age_ns = site->freed_age_ns > known->freed_age_ns ? site->freed_age_ns : known->freed_age_ns;
+    known->survival.share += part * (site->survival.share - known->survival.share);
+    known->survival.low += part * (site->survival.low - known->survival.low);
+    known->survival.high += part * (site->survival.high - known->survival.high);
+    known->growth_sure |= site->growth_sure;
+    if (isnan(site->growth_bytes_per_s))
+        return;
+    bool first = isnan(known->growth_bytes_per_s);
+    known->growth_bytes_per_s = site->growth_bytes_per_s + (first ? 0 : known->growth_bytes_per_s);
+    known->growth_low = site->growth_low + (first ? 0 : known->growth_low);
+    known->growth_high = site->growth_high + (first ? 0 : known->growth_high);
+}
+
 /* Takes the site over. */
 static void add_site(struct report_sites *s, struct report_site *site)
 {
@@ -117,12 +137,11 @@ static void add_site(struct report_sites *s, struct report_site *site)
         struct report_site *known = &s->site[i];
         if (!same_stack(known, site))
             continue;
+        add_curves(known, site);
         for (size_t f = 0; f < PLACE_FIGURES; f++) {
             known->sum[f].value += site->sum[f].value;
             known->sum[f].variance += site->sum[f].variance;
         }
-        if (!isnan(site->growth_bytes_per_s))
-            known->growth_bytes_per_s = site->growth_bytes_per_s + (isnan(known->growth_bytes_per_s) ? 0 : known->growth_bytes_per_s);
         known->flags |= site->flags;
         report_site_clear(site);
         return;

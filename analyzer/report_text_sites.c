@@ -38,17 +38,46 @@ static char *interval(char *out, size_t size, struct place_sum sum, char *(*unit
 
 #define LINE_MAX_BYTES 512
 
+/* Growth that may be chance is not named; how much it can be at most is. */
+static const char *growth_text(char *out, size_t size, const struct report_site *s)
+{
+    char growth[UNITS_MAX];
+
+    if (s->growth_sure)
+        snprintf(out, size, "growing %s/hour", units_bytes(growth, s->growth_bytes_per_s * 3600));
+    else if (isnan(s->growth_high))
+        snprintf(out, size, "too short to tell growth");
+    else if (s->growth_high > 0)
+        snprintf(out, size, "growing at most %s/hour", units_bytes(growth, s->growth_high * 3600));
+    else
+        snprintf(out, size, "not growing");
+    return out;
+}
+
+static const char *survival_text(char *out, size_t size, const struct report_site *s)
+{
+    char share[UNITS_MAX], low[UNITS_MAX], high[UNITS_MAX];
+
+    out[0] = '\0';
+    if (!isnan(s->survival.share) && s->freed_age_ns == 0)
+        snprintf(out, size, "; none was freed");
+    else if (!isnan(s->survival.share))
+        snprintf(out, size, "; %s (%s to %s) outlive all that it frees", units_percent(share, s->survival.share),
+                 units_percent(low, s->survival.low), units_percent(high, s->survival.high));
+    return out;
+}
+
 static void line_live(char *line, const struct report *r, const struct report_site *s)
 {
-    char bytes[UNITS_MAX], objects[UNITS_MAX], allocations[UNITS_MAX], growth[UNITS_MAX], range[64];
+    char bytes[UNITS_MAX], objects[UNITS_MAX], allocations[UNITS_MAX], growth[64], range[64], survival[128];
     const struct place_sum *live = &s->sum[PLACE_LIVE_BYTES], *count = &s->sum[PLACE_LIVE_OBJECTS],
                            *all = &s->sum[PLACE_ALLOC_COUNT];
 
     (void)r;
-    snprintf(line, LINE_MAX_BYTES, "%s%s live%s, objects: %s%s of %s%s allocated, growing %s/hour", about(*live),
+    snprintf(line, LINE_MAX_BYTES, "%s%s live%s, objects: %s%s of %s%s allocated, %s%s", about(*live),
              units_bytes(bytes, live->value), interval(range, sizeof range, *live, units_bytes), about(*count),
              units_count(objects, count->value), about(*all), units_count(allocations, all->value),
-             units_bytes(growth, s->growth_bytes_per_s * 3600));
+             growth_text(growth, sizeof growth, s), survival_text(survival, sizeof survival, s));
 }
 
 static void line_rate(char *line, const struct report *r, const struct report_site *s)

@@ -14,6 +14,7 @@
 
 #include "idmap.h"
 #include "live.h"
+#include "survival.h"
 
 #define SITE_NONE ((1u << LIVE_SITE_BITS) - 1)
 #define SITE_INTERVAL_NS 15625000 /* 1/64 s: a run of half a second has 32 samples */
@@ -32,6 +33,9 @@ struct site {
     double peak_bytes; /* holdings.c */
     uint64_t peaks;
     uint32_t freed_age;    /* the oldest that a freed object of it was, in units of live.h */
+    bool late;             /* some of its objects are only known from when they were old already */
+    struct survival_ages freed; /* by age, in the same units */
+    struct survival survival;   /* at the end */
     bool drawn;            /* some of its objects were drawn */
     uint32_t frame_count, flags; /* STACK_* */
     uint32_t proc;         /* that defined the stack, or else that used it first */

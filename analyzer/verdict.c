@@ -22,6 +22,8 @@
 #define ENOUGH_S 60             /* NORMAL: judged this long, */
 #define ENOUGH_LOADED_S 8       /* or this long with so many requests */
 #define ENOUGH_REQUESTS 1000
+#define LOAD_FELL 0.8           /* the last quarter's load to that of all */
+#define UNSTEADY 4              /* times the threshold: where only more would have been found, that there is less is not known */
 #define QUIET_NS 500000000      /* after the load: peers had time to close, and the server to notice */
 #define RISING_SHARE 0.25       /* of the change must fall in each half of the load */
 
@@ -81,7 +83,7 @@ static double gain_needed(const struct verdict_memory *m, const struct growth *g
 
 static bool convicts(const struct verdict_run *run, const struct verdict_memory *m, const struct growth *g)
 {
-    return g->known && g->low > leak_limit(run) && g->steady && !g->slowing &&
+    return g->known && g->low99 > leak_limit(run) && g->trend && g->steady && !g->slowing &&
            g->gained >= gain_needed(m, g);
 }
 
@@ -106,7 +108,7 @@ static void needs_longer(struct verdict *v, const struct verdict_run *run, const
 {
     char seconds[UNITS_MAX];
     double low = monitor_limit(run), high = leak_limit(run);
-    double half_width = fmax(g->high - g->per_s, g->per_s - g->low);
+    double half_width = fmax(g->high99 - g->per_s, g->per_s - g->low99);
     double away = g->per_s < low ? low - g->per_s : g->per_s > high ? g->per_s - high : fmax(g->per_s - low, low / 10);
     double longer = pow(fmax(half_width / fmax(away, low / 10), 1.2), 2.0 / 3) * judged_s(g);
     if (g->per_s > low && g->gained > 0)
@@ -157,7 +159,7 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
 {
     char buffer[UNITS_MAX], seen[UNITS_MAX];
     const struct growth *anon = &m->anon;
-    if (anon->known && anon->low > leak_limit(run) && anon->steady && !anon->slowing &&
+    if (anon->known && anon->low99 > leak_limit(run) && anon->trend && anon->steady && !anon->slowing &&
         anon->gained > ANON_GAINED_BYTES && judged_s(anon) >= ANON_JUDGED_S)
         resident_growth(v, m);
     else if (run->lost_events || run->damaged || run->restarted)
@@ -186,7 +188,15 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
     bool between = g->per_s >= monitor && g->per_s <= too_much && g->low > 0;
 
     units_bytes(gained, g->gained);
-    if (g->high < monitor)
+    if (g->high99 < 0 && g->load_end < LOAD_FELL && g->gained < -GAINED_BYTES)
+        conclude(v, VERDICT_INCONCLUSIVE,
+                 "live heap fell by %s, but so did the load: that may hide a leak; judge a time of even load (--since, --until)",
+                 units_bytes(gained, -g->gained));
+    else if (g->high99 < monitor && fmax(g->seen_per_s, g->steady_per_s) > UNSTEADY * too_much)
+        conclude(v, VERDICT_INCONCLUSIVE,
+                 "live heap changes by %s, and goes up and down so much that only a leak of %s/hour would have been found: load it "
+                 "for several of its cycles", rate.text, units_bytes(gained, v->seen_per_s * 3600));
+    else if (g->high99 < monitor)
         low_growth(v, run, m, &rate);
     else if (g->low > monitor && g->slowing && g->ceiling.known && g->ceiling.beside_per_s < too_much)
         filling(v, g);
@@ -204,12 +214,12 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
         needs_longer(v, run, g, &rate);
 }
 
-/* A leak must be above the threshold by the interval's bound, and have gained something. */
+/* A leak must be above the threshold by the interval's bound, steady, and have gained something. */
 static double leak_seen_per_s(const struct verdict_run *run, const struct verdict_memory *m)
 {
     if (!m->ledger || !m->live.known)
         return NAN;
-    return fmax(leak_limit(run) + m->live.seen_per_s, GAINED_BYTES / judged_s(&m->live));
+    return fmax(fmax(leak_limit(run) + m->live.seen_per_s, m->live.steady_per_s), GAINED_BYTES / judged_s(&m->live));
 }
 
 struct verdict verdict_memory(const struct verdict_run *run, const struct verdict_memory *m)

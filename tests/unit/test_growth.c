@@ -18,6 +18,7 @@
 
 #define POINTS 200
 #define REPETITIONS 60
+#define COVERED 0.88 /* of 60, where 95 % is true, fewer are covered once in a hundred; tests/calibrate counts thousands */
 #define NOISE 0.02 /* of the amplitude, which is 1 */
 
 static uint64_t random_state;
@@ -71,7 +72,7 @@ static struct tally tally_of(shape *f, unsigned points, double truth)
         struct growth g = growth_fit(value, NULL, points, 0, 1000000000, GROWTH_FIND_WARM_UP);
         assert_true(g.known && g.low <= g.per_s && g.per_s <= g.high);
         double slope = g.per_s * points / 1e6;
-        tally.convicted += (g.low > 0 && g.steady && !g.slowing) / (double)REPETITIONS;
+        tally.convicted += (g.low99 > 0 && g.trend && g.steady && !g.slowing) / (double)REPETITIONS;
         tally.covered += (g.low * points / 1e6 <= truth && truth <= g.high * points / 1e6) / (double)REPETITIONS;
         tally.within_5_percent += (fabs(slope - truth) <= 0.05 * truth) / (double)REPETITIONS;
         tally.warmed_up += (g.warm_ns > 0) / (double)REPETITIONS;
@@ -113,11 +114,11 @@ static void test_slope_and_coverage(void **state)
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
         struct tally t = tally_of(leak, points[i], 1);
         assert_true(t.within_5_percent >= 0.98);
-        assert_true(t.covered >= 0.93);
-        assert_true(tally_of(flat, points[i], 0).covered >= 0.93);
+        assert_true(t.covered >= COVERED);
+        assert_true(tally_of(flat, points[i], 0).covered >= COVERED);
     }
-    assert_true(tally_of(leak_with_drift, POINTS, 1).covered >= 0.88); /* neighbours correlated by 0.9 */
-    assert_true(tally_of(drifting, POINTS, 0).covered >= 0.88);
+    assert_true(tally_of(leak_with_drift, POINTS, 1).covered >= COVERED); /* neighbours correlated by 0.9 */
+    assert_true(tally_of(drifting, POINTS, 0).covered >= COVERED);
     struct tally warm = tally_of(leak_with_warm_up, POINTS, 1);
     assert_true(warm.warmed_up >= 0.98 && warm.within_5_percent >= 0.85);
     assert_true(tally_of(leak, POINTS, 1).warmed_up <= 0.02); /* none is found where none is */
@@ -173,6 +174,27 @@ static void test_falling_load_is_no_slowing(void **state)
     }
 }
 
+/* A line that is level in its last seventh is a cache that is full, which is told although there is noise. */
+static void test_full_at_the_end(void **state)
+{
+    (void)state;
+    unsigned full = 0, leaks = 0;
+    random_state = 7;
+    for (unsigned r = 0; r < 20; r++) {
+        double filling_up[POINTS], leaking[POINTS];
+        for (unsigned i = 0; i < POINTS; i++) {
+            double t = (double)i / POINTS;
+            filling_up[i] = 1e6 * (fmin(t, 0.85) + 0.05 * gauss());
+            leaking[i] = 1e6 * (t + 0.05 * gauss());
+        }
+        full += growth_fit(filling_up, NULL, POINTS, 0, 1000000000, GROWTH_FIND_WARM_UP).slowing;
+        leaks += growth_fit(leaking, NULL, POINTS, 0, 1000000000, GROWTH_FIND_WARM_UP).slowing;
+    }
+    print_message("%u of 20 are full, %u leaks\n", full, leaks);
+    assert_true(full >= 16);
+    assert_true(leaks <= 1);
+}
+
 /* The floor: what requests borrow in between is not growth. Two processes, one of which leaks. */
 static void test_sum_of_series(void **state)
 {
@@ -197,7 +219,7 @@ int main(void)
         cmocka_unit_test(test_healthy_shapes_are_not_convicted), cmocka_unit_test(test_leaks_are_convicted),
         cmocka_unit_test(test_slope_and_coverage), cmocka_unit_test(test_exact_line), cmocka_unit_test(test_constant),
         cmocka_unit_test(test_too_few_points), cmocka_unit_test(test_falling_load_is_no_slowing),
-        cmocka_unit_test(test_sum_of_series),
+        cmocka_unit_test(test_sum_of_series), cmocka_unit_test(test_full_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

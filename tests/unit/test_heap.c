@@ -227,6 +227,25 @@ static void growth_of_a_site(void **state)
     assert_int_equal(sites[0].stack, 2);
     assert_true(fabs(sites[0].growth_bytes_per_s) < 1);
     assert_true(fabs(sites[1].growth_bytes_per_s - 64000) < 640);
+    assert_true(sites[1].growth_p < 1e-6 && sites[0].growth_p > 0.4);
+}
+
+/* 1,000 objects, one a millisecond, of which every fourth stays and the others live for 5 ms. */
+static void survival_of_a_site(void **state)
+{
+    struct heap *h = *state;
+    const struct heap_site *sites;
+
+    for (uint64_t i = 0; i < 1000; i++, now += 2 * MS) {
+        feed_alloc(1, 0x100000 + 64 * i, 64, 1);
+        if (i >= 3 && (i - 3) % 4)
+            feed_free(1, 0x100000 + 64 * (i - 3), OP_FREE);
+    }
+    assert_int_equal(finish(h, now), 0);
+    assert_int_equal(top_of(h, &sites, 1), 1);
+    assert_true(sites[0].survival.low < 0.25 && sites[0].survival.high > 0.25);
+    assert_true(sites[0].survival.high - sites[0].survival.low < 0.06);
+    assert_true(sites[0].freed_age_ns >= 6 * MS && sites[0].freed_age_ns <= 9 * MS);
 }
 
 /* --- kept --- */
@@ -603,6 +622,7 @@ int main(void)
         HEAP_TEST(shutdown_frees_are_undone),
         HEAP_TEST(a_program_that_never_waits_has_no_shutdown),
         HEAP_TEST(growth_of_a_site),
+        HEAP_TEST(survival_of_a_site),
         HEAP_TEST(exact_leak_is_found),
         HEAP_TEST(pairs_are_told_apart),
         HEAP_TEST(pairs_are_bounded),

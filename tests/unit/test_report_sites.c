@@ -27,7 +27,8 @@ static struct places make_places(void)
 
     for (size_t i = 0; i < PLACES; i++) {
         code[i] = (struct symbol_place){0, 0x10 + (i < PLACES - 1 ? i : i - 1)};
-        place[i] = (struct place){.code = &code[i], .depth = 1, .growth_bytes_per_s = i == 1 ? NAN : (double)i};
+        place[i] = (struct place){.code = &code[i], .depth = 1, .growth_bytes_per_s = i == 1 ? NAN : (double)i,
+                                  .growth_sure = true};
         place[i].sum[PLACE_LIVE_BYTES].value = live[i];
         place[i].sum[PLACE_ALLOC_BYTES].value = allocated[i];
         p.total[PLACE_LIVE_BYTES].value += live[i];

@@ -25,7 +25,7 @@ static struct growth growth_mb(const struct verdict_run *run, double value, doub
 {
     double seconds = (double)(run->to_ns - run->from_ns) / 1e9;
     return (struct growth){.known = true, .per_s = value * MB_PER_HOUR, .low = low * MB_PER_HOUR, .high = high * MB_PER_HOUR,
-                           .gained = value * MB_PER_HOUR * seconds, .points = 100, .from_ns = run->from_ns,
+                           .low99 = low * MB_PER_HOUR, .high99 = high * MB_PER_HOUR, .trend = value > 0, .load_end = NAN, .gained = value * MB_PER_HOUR * seconds, .points = 100, .from_ns = run->from_ns,
                            .warm_ns = run->from_ns, .to_ns = run->to_ns, .steady = value > 0};
 }
 
@@ -70,6 +70,16 @@ static void test_vetoes(void **state)
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
     m.live.slowing = false;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
+    m.live.trend = false;
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
+    m.live = growth_mb(&hour, -100, -120, -80);
+    m.live.steady_per_s = 300 * MB_PER_HOUR; /* only a leak of so much would have been steady: nothing can be ruled out */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
+    m.live.steady_per_s = 0;
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_NORMAL);
+    m.live.load_end = 0.5; /* the load died down, and live heap with it */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
+    m = memory_of(growth_mb(&hour, 100, 90, 110));
     m.ledger = false;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The interval of a Theil-Sen slope whose points depend on their neighbours, by a moving-block bootstrap. Draws are seeded: the same
+ * points have the same interval.
+ *
+ * How often intervals that say 95 and 99 % cover the truth is printed by `make calibrate`. With 200 points it is within 2 % of what
+ * they say for noise that is independent, heavy-tailed, or correlated by up to 0.9; below 50 points, strong correlation makes them
+ * too narrow (20 points of 0.9 are worth one), and a cycle that is no multiple of the points' distance makes them too wide.
+ */
+#ifndef PERFSHIM_BOOTSTRAP_H
+#define PERFSHIM_BOOTSTRAP_H
+
+#define BOOTSTRAP_RESAMPLES 399
+
+struct bootstrap {
+    double slope, low95, high95, low99, high99; /* NaN where no two points differ in x */
+};
+
+/* Of y over x, which does not fall. n: 4 to THEIL_SEN_POINTS_MAX. resamples: up to BOOTSTRAP_RESAMPLES; below 99 there are none, and
+ * the interval is the one of a normal distribution, widened by the residuals' correlation: a hundredth of the cost. */
+struct bootstrap bootstrap_slope(const double *x, const double *y, unsigned n, unsigned resamples);
+
+/* Lag-1 autocorrelation of what is left of y when the line with that slope is taken away. */
+double bootstrap_correlation(const double *x, const double *y, unsigned n, double slope);
+
+/* What such a correlation makes of the standard deviation of a slope. */
+double bootstrap_widening(double correlation);
+
+#endif
