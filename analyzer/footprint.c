@@ -45,6 +45,7 @@ void footprint_free(struct footprint *f)
             series_free(&f->host[i].series[k]);
     }
     free(f->host);
+    mapsite_free(&f->mapsites);
     keymap_reset(&f->by_pid);
     struct series *sum[] = {&f->live.series, &f->rss.series, &f->fds.series, &f->threads.series, &f->work};
     for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
@@ -233,12 +234,13 @@ static int mapped_changed(struct footprint_host *h, int64_t time_ns)
     return series_set(&h->series[FOOTPRINT_MAPPINGS], time_ns, (double)h->mappings.count);
 }
 
-static int unmap(struct footprint_host *h, const struct event_map *m)
+static int unmap(struct footprint *f, struct footprint_host *h, const struct event_map *m)
 {
     uint64_t before = h->mappings.bytes;
     int failed = mapping_remove(&h->mappings, m->addr, m->length);
     bool whole = before - h->mappings.bytes == m->length; /* or what to undo is not known */
 
+    mapsite_unmapped(&f->mapsites, &h->mapsites, h->serial, m->addr, m->length);
     h->unmapped = (struct mapping_range){m->addr, m->addr + (whole ? m->length : 0)};
     return failed;
 }
@@ -278,16 +280,18 @@ static int map_event(struct footprint *f, struct footprint_host *h, const char *
     if (m->flags & MAPPING_FAILED)
         return strcmp(op, "munmap") == 0 ? unmap_failed(h, m, time_ns) : 0;
     if (strncmp(op, "mmap", 4) == 0 && own)
-        failed = mapping_add(&h->mappings, m->addr, m->length);
+        failed = mapping_add(&h->mappings, m->addr, m->length) ||
+                 mapsite_made(&f->mapsites, &h->mapsites, h->serial, m->addr, m->length, m->stack);
     else if (strncmp(op, "mmap", 4) == 0)
         failed = mapping_remove(&h->mappings, m->addr, m->length);
     else if (strcmp(op, "munmap") == 0)
-        failed = unmap(h, m);
+        failed = unmap(f, h, m);
     else if (strcmp(op, "mremap") == 0 && m->old_length) {
         uint64_t before = h->mappings.bytes;
         failed = mapping_remove(&h->mappings, m->old_addr, m->old_length);
         if (!failed && h->mappings.bytes < before)
-            failed = mapping_add(&h->mappings, m->addr, m->length);
+            failed = mapping_add(&h->mappings, m->addr, m->length) ||
+                     mapsite_moved(&f->mapsites, &h->mapsites, h->serial, m->old_addr, m->addr, m->length);
     }
     return failed ? -1 : mapped_changed(h, time_ns);
 }
@@ -379,6 +383,7 @@ static int host_ended(struct footprint *f, struct footprint_host *h, int64_t tim
         f->quiet_ns = time_ns;
     h->ended = true;
     mapping_free(&h->mappings);
+    mapsite_ended(&f->mapsites, &h->mapsites, h->serial, !saw_load);
     children_free(&h->children);
     if ((f->live.known && sum_change(&f->live, &h->live, 0, time_ns)) ||
         (f->rss.known && sum_change(&f->rss, &h->rss, 0, time_ns)) ||

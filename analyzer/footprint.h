@@ -21,6 +21,7 @@
 #include "connshare.h"
 #include "keymap.h"
 #include "mapping.h"
+#include "mapsite.h"
 #include "merge.h"
 #include "process.h"
 #include "series.h"
@@ -59,6 +60,7 @@ struct footprint_host {
     struct children children;
     struct mapping_set mappings;
     struct mapping_range unmapped; /* by the last munmap, in case that it fails */
+    uint32_t mapsites;
     bool mappings_given_up; /* there were too many, too often changed */
     struct series series[FOOTPRINT_KINDS];
 };
@@ -83,6 +85,7 @@ struct footprint {
     struct footprint_host *host;
     size_t near; /* where the last one that was asked for is, or was */
     size_t count, room;
+    struct mapsite_table mapsites; /* what made the mappings */
     struct keymap by_pid; /* a number's last host: its serial plus one */
     struct footprint_sum live, rss, fds, threads;
     struct series work;      /* finished exchanges */

@@ -35,7 +35,7 @@ static void print_figures(const struct page *p, const struct verdict *v)
 
     if (!v->bytes && v->kind != VERDICT_INCONCLUSIVE)
         print_rate(p, "slope", &v->per_s, 3600, "/hour", units_number);
-    if (v->bytes && v->per_s.low > 0)
+    if (v->bytes && v->per_s.low > 0 && v->kind != VERDICT_PER_CONNECTION)
         print_rate(p, "per request answered", &v->per_request, 1, "", units_bytes);
     if (v->bytes && !isnan(v->seen_per_s)) {
         snprintf(line, sizeof line, "smallest leak that this run would show: %s/hour", units_bytes(seen, v->seen_per_s * 3600));

@@ -7,6 +7,8 @@
 #include "report.h"
 #include "report_memory.h"
 
+#define WORK_MIN 20 /* requests: fewer are no load */
+
 static struct verdict_count count_of(const struct footprint_lived *l, unsigned kind)
 {
     return (struct verdict_count){l->list[kind], l->n[kind]};
@@ -18,7 +20,7 @@ static struct verdict_run run_of(const struct report *r, const struct footprint 
 
     return (struct verdict_run){.limits = &r->options.limits, .warm_up_ns = load.warm_up_ns, .lost_events = r->lost_events,
                                 .damaged = r->truncated_bytes || r->bad_chunks, .restarted = r->detail.known_from_s > 0,
-                                .requests = f->exchanges, .from_ns = load.from_ns, .to_ns = load.to_ns,
+                                .requests = f->exchanges, .work = f->exchanges >= WORK_MIN ? &f->work : NULL, .from_ns = load.from_ns, .to_ns = load.to_ns,
                                 .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
 }
 
@@ -73,18 +75,32 @@ static void add_source(struct report *r, size_t verdict, const char *route, cons
         (struct report_source){.route = copy(route, failed), .site = copy(site, failed), .kind = kind, .share = share};
 }
 
-/* What requests are seen to keep; else the call stacks whose live bytes grow, of all that do. */
+/* Of what is left of them. */
+static void sources_of_mappings(struct report *r, size_t verdict, bool *failed)
+{
+    const struct report_memory *m = report_memory_of(r);
+
+    for (size_t i = 0; i < m->mappers; i++)
+        add_source(r, verdict, NULL, report_site_name(&m->mapper[i].site), NULL, m->mapper[i].left_bytes / m->mapped_left_bytes, failed);
+}
+
+/* What requests are seen to keep; else, and where connections keep it, the call stacks whose live bytes grow, of all that do. */
 static void sources_of_memory(struct report *r, bool *failed)
 {
     const struct report_memory *m = report_memory_of(r);
     const struct report_sites *s = &r->sites;
+    bool requests = m->keepers && r->verdict[0].kind != VERDICT_PER_CONNECTION;
     double all = 0;
 
-    for (size_t i = 0; i < m->keepers; i++)
+    if (r->verdict[0].beside_heap) {
+        sources_of_mappings(r, 0, failed);
+        return;
+    }
+    for (size_t i = 0; requests && i < m->keepers; i++)
         add_source(r, 0, m->keeper[i].route, report_site_name(&m->keeper[i].site), NULL, m->keeper[i].share, failed);
     for (size_t i = 0; i < s->tops[REPORT_BY_growth]; i++)
         all += s->site[s->top[REPORT_BY_growth][i]].growth_bytes_per_s;
-    for (size_t i = 0; !m->keepers && i < s->tops[REPORT_BY_growth]; i++) {
+    for (size_t i = 0; !requests && i < s->tops[REPORT_BY_growth]; i++) {
         const struct report_site *site = &s->site[s->top[REPORT_BY_growth][i]];
         add_source(r, 0, NULL, report_site_name(site), NULL, site->growth_bytes_per_s / all, failed);
     }
@@ -128,6 +144,7 @@ int report_verdict_build(struct report *r, const struct analysis *a, const struc
     report_memory_blame(report_memory_of(r), &r->verdict[1], r->options.limits.leak_count);
     sources_of_memory(r, &failed);
     sources_of_descriptors(r, 1, &failed);
+    sources_of_mappings(r, 4, &failed);
     for (size_t i = 0; i < REPORT_VERDICTS; i++) {
         if (r->verdict[i].kind == VERDICT_LEAK)
             r->exit_code = 1;

@@ -45,7 +45,8 @@ struct verdict {
     struct verdict_rate per_connection; /* bytes that each open one holds */
     double minutes;      /* of INCONCLUSIVE for lack of time: so much longer, at this load. NaN: of another kind, or no use */
     double first, last;  /* of counts: after the warm-up, and at the end. NaN: not known */
-    unsigned worst;      /* of descriptors: enum desc_kind of those that rose most, or KIND_COUNT: none in particular */
+    unsigned worst;      /* of descriptors: enum desc_kind that it is about, or KIND_COUNT: all */
+    bool beside_heap;    /* of memory: what the program maps itself is judged, not its heap */
     char reason[640];    /* what was found and what to do; no line end; may hold names from the trace, unescaped */
 };
 
@@ -62,6 +63,7 @@ struct verdict_run {
     bool damaged;
     bool restarted; /* another recorder took over, which did not know all that was live and open */
     uint64_t requests;
+    const struct series *work; /* requests answered over time; NULL: not known */
     int64_t from_ns, to_ns; /* the loaded phase */
     int64_t warm_up_ns;     /* of it; GROWTH_FIND_WARM_UP: whatever is found to be */
     int64_t quiet_ns;       /* end of what follows the load, before the first process ended; to_ns if nothing does */

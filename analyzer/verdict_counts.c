@@ -7,12 +7,16 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "verdict_part.h"
 
+#define PACE_SHARE (1.0 / 3)
 #define QUIET_NS 500000000      /* after the load: peers had time to close, and the server to notice */
 #define RISING_SHARE 0.25       /* of the change must fall in each half of the load */
 #define MAPPINGS_MAX 65530      /* of a process, by default (vm.max_map_count) */
+#define KINDS_SHOWN 3
+#define ALONE 0.8               /* of what all descriptors rose: the verdict is about that kind alone */
 #define SMALL_MAPPING 65536     /* bytes: as many as this are nobody's heap */
 
 struct rise {
@@ -40,6 +44,17 @@ static int64_t quiet_instant(const struct verdict_run *run)
     return run->quiet_ns - (quiet_ns > 2000000000 ? 1000000000 : quiet_ns / 2);
 }
 
+/* Did it rise after what looks like its warm-up nearly as fast as in it? Then it was none, but a change of the load's pace. */
+static bool goes_on(struct verdict_count c, const struct growth *g, int64_t start_ns)
+{
+    int64_t window_ns = (g->to_ns - g->warm_ns) / 20 + 1;
+
+    if (!g->known || g->warm_ns <= start_ns + window_ns)
+        return false;
+    double before = floor_of(c, g->warm_ns, g->warm_ns + window_ns) - floor_of(c, start_ns, start_ns + window_ns);
+    return before > 0 && g->per_s > PACE_SHARE * before / ((double)(g->warm_ns - start_ns) / 1e9);
+}
+
 /* The floor of c without `less`, which is a part of it. */
 static struct rise rise_without(struct verdict_count c, struct verdict_count less, const struct verdict_run *run)
 {
@@ -47,8 +62,10 @@ static struct rise rise_without(struct verdict_count c, struct verdict_count les
     int64_t loaded_ns = run->to_ns - run->from_ns, last_ns = quiet_instant(run);
     if (!c.n || loaded_ns <= 0)
         return r;
-    struct growth g = growth_of(c.series, c.n, NULL, run->from_ns, run->to_ns, 1, run->warm_up_ns);
     int64_t warm_ns = run->from_ns + loaded_ns / 20;
+    struct growth g = growth_of(c.series, c.n, run->work, run->from_ns, run->to_ns, 1, run->warm_up_ns);
+    if (run->warm_up_ns < 0 && goes_on(c, &g, warm_ns))
+        g = growth_of(c.series, c.n, run->work, run->from_ns, run->to_ns, 1, 0);
     if (g.known && g.warm_ns > warm_ns)
         warm_ns = g.warm_ns;
     int64_t tenth_ns = (run->to_ns - warm_ns) / 10, middle_ns = warm_ns + (run->to_ns - warm_ns) / 2;
@@ -154,38 +171,60 @@ static void judge(struct verdict *v, const struct verdict_run *run, const struct
 /* --- descriptors --- */
 
 /* The kind that rose most; KIND_COUNT: none did by as much as says anything. */
-static unsigned worst_kind(const struct verdict_run *run, const struct verdict_descriptors *d, struct rise *worst)
+static unsigned worst_kind(const struct verdict_run *run, const struct rise rise[KIND_COUNT])
 {
+    double most = verdict_limits_of(run)->monitor_count;
     unsigned found = KIND_COUNT;
 
-    *worst = (struct rise){.change = verdict_limits_of(run)->monitor_count};
-    for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
-        struct rise r = rise_of(d->kind[kind], run);
-        if (r.known && r.change > worst->change) {
-            *worst = r;
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+        if (rise[kind].known && rise[kind].change > most) {
+            most = rise[kind].change;
             found = kind;
         }
-    }
     return found;
+}
+
+/* " (pipe +240, file +120)": those that rose most. */
+static void add_kinds(struct verdict *v, const struct rise rise[KIND_COUNT])
+{
+    size_t used = strlen(v->reason);
+    double below = INFINITY;
+
+    for (unsigned shown = 0; shown < KINDS_SHOWN; shown++) {
+        unsigned next = KIND_COUNT;
+        for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+            if (rise[kind].known && rise[kind].change > 0 && rise[kind].change < below &&
+                (next == KIND_COUNT || rise[kind].change > rise[next].change))
+                next = kind;
+        if (next == KIND_COUNT || used >= sizeof v->reason)
+            break;
+        below = rise[next].change;
+        used += (size_t)snprintf(v->reason + used, sizeof v->reason - used, "%s %s +%.0f", shown ? "," : "; most of", desc_kind_name[next],
+                                 below);
+    }
 }
 
 struct verdict verdict_descriptors(const struct verdict_run *run, const struct verdict_descriptors *d)
 {
     struct verdict v = verdict_new("descriptors", false);
-    struct rise all = rise_without(d->own, d->gone, run), of_kind;
+    struct rise all = rise_without(d->own, d->gone, run), rise[KIND_COUNT];
     struct words words = {.what = "descriptors without accepted connections", .advice = "close them on every path"};
     char what[UNITS_MAX + 32];
 
-    v.worst = worst_kind(run, d, &of_kind);
-    bool kind_leaks = v.worst < KIND_COUNT && leaks(run, &of_kind, &words);
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+        rise[kind] = rise_of(d->kind[kind], run);
+    unsigned worst = worst_kind(run, rise);
     /* one kind may leak while others fall, and of all together nobody would see it */
-    if (v.worst < KIND_COUNT && (kind_leaks ? of_kind.change >= all.change / 2 : !all.known)) {
-        snprintf(what, sizeof what, "descriptors of kind %s", desc_kind_name[v.worst]);
+    if (worst < KIND_COUNT && leaks(run, &rise[worst], &words) && rise[worst].change >= ALONE * all.change) {
+        snprintf(what, sizeof what, "descriptors of kind %s", desc_kind_name[worst]);
         words.what = what;
-        all = of_kind;
+        all = rise[worst];
+        v.worst = worst;
     }
     figures(&v, run, &all);
     judge(&v, run, &all, &words);
+    if (v.worst == KIND_COUNT && (v.kind == VERDICT_LEAK || v.kind == VERDICT_MONITOR))
+        add_kinds(&v, rise);
     return v;
 }
 

@@ -284,6 +284,19 @@ static void figures(struct verdict *v, const struct verdict_run *run, const stru
         v->per_connection = (struct verdict_rate){m->connections.bytes, m->connections.low, m->connections.high};
 }
 
+/* What the program maps itself is judged in place of the heap. */
+static void mapped_leak(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
+{
+    const struct growth *g = &m->mapped;
+    double each = m->requests > 0 && m->live.known ? verdict_judged_s(&m->live) / m->requests : NAN;
+
+    v->beside_heap = true;
+    v->seen_per_s = leak_seen_per_s(run, g);
+    v->per_s = (struct verdict_rate){g->per_s, g->low, g->high};
+    v->per_request = (struct verdict_rate){g->per_s * each, g->low * each, g->high * each};
+    leak(v, m, g);
+}
+
 struct verdict verdict_memory(const struct verdict_run *run, const struct verdict_memory *m)
 {
     struct verdict v = verdict_new("memory", true);
@@ -296,7 +309,7 @@ struct verdict verdict_memory(const struct verdict_run *run, const struct verdic
     if (theirs == NOT_THEIRS && m->ledger && verdict_convicts(run, &m->live, gain_needed(m, &m->live)))
         leak(&v, m, &m->live);
     else if (mapped)
-        leak(&v, m, &m->mapped);
+        mapped_leak(&v, run, m);
     else if (!m->ledger || !m->live.known)
         unmeasured(&v, run, m);
     else if (theirs == THEIRS)

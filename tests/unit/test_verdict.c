@@ -283,14 +283,14 @@ struct grown {
 };
 
 /* Over 10 s of load: so many bytes for each of `connections` that are opened in bursts, or evenly, and a leak in a second. */
-static struct connshare shared(double each, double connections, bool bursts, double leak_per_s)
+static struct connshare shared(double each, double connections, bool bursts, double leak_per_s, double noise)
 {
     struct grown g = {{0}, {0}, {0}};
     const struct series *live = &g.live, *open = &g.open;
     for (int64_t t = 0; t <= 1000; t++) {
         double share = bursts ? floor((double)t / 200) / 5 + 0.1 * ((double)(t % 200) > 140) : (double)t / 1000;
         series_set(&g.open, S + t * S / 100, floor(connections * share));
-        series_set(&g.live, S + t * S / 100, 1e6 + each * floor(connections * share) + leak_per_s * (double)t / 100 + (double)(t * 7919 % 997));
+        series_set(&g.live, S + t * S / 100, 1e6 + each * floor(connections * share) + leak_per_s * (double)t / 100 + noise * (double)(t * 7919 % 997));
         series_set(&g.work, S + t * S / 100, (double)t);
     }
     struct connshare c = connshare_of(&live, 1, &open, 1, &g.work, S, 11 * S);
@@ -303,17 +303,19 @@ static struct connshare shared(double each, double connections, bool bursts, dou
 static void test_share_of_connections(void **state)
 {
     (void)state;
-    struct connshare c = shared(40000, 300, true, 0);
+    struct connshare c = shared(40000, 300, true, 0, 1);
     assert_true(c.rose && c.told && c.share > 0.98 && c.share < 1.02);
     assert_true(c.low <= 40100 && c.high >= 39900 && fabs(c.bytes - 40000) < 200 && fabs(c.rest) < 5000);
-    c = shared(40000, 300, true, 1e6);
+    c = shared(40000, 300, true, 1e6, 1);
     assert_true(c.told && fabs(c.bytes - 40000) < 400 && fabs(c.rest - 1e6) < 20000);
     assert_true(c.share > 0.5 && c.share < 0.6);
-    c = shared(0, 300, true, 1e6);
+    c = shared(0, 300, true, 1e6, 1);
     assert_true(c.rose && c.told && fabs(c.share) < 0.01);
-    c = shared(40000, 300, false, 0);
-    assert_true(c.rose && !c.told && c.share > 0.95); /* as even as time */
-    c = shared(40000, 5, true, 1e6);
+    c = shared(40000, 300, false, 0, 1);
+    assert_true(c.told && fabs(c.bytes - 40000) < 200); /* each is seen as it comes */
+    c = shared(40000, 300, false, 0, 1000);
+    assert_true(c.rose && !c.told && c.share > 0.9); /* as even as time */
+    c = shared(40000, 5, true, 1e6, 1);
     assert_false(c.rose);
 }
 
