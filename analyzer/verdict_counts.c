@@ -184,23 +184,23 @@ static unsigned worst_kind(const struct verdict_run *run, const struct rise rise
     return found;
 }
 
-/* " (pipe +240, file +120)": those that rose most. */
+/* "; most of pipe +240, file +120": those that rose most. */
 static void add_kinds(struct verdict *v, const struct rise rise[KIND_COUNT])
 {
     size_t used = strlen(v->reason);
-    double below = INFINITY;
+    bool told[KIND_COUNT] = {false};
 
     for (unsigned shown = 0; shown < KINDS_SHOWN; shown++) {
         unsigned next = KIND_COUNT;
         for (unsigned kind = 0; kind < KIND_COUNT; kind++)
-            if (rise[kind].known && rise[kind].change > 0 && rise[kind].change < below &&
+            if (!told[kind] && rise[kind].known && rise[kind].change > 0 &&
                 (next == KIND_COUNT || rise[kind].change > rise[next].change))
                 next = kind;
         if (next == KIND_COUNT || used >= sizeof v->reason)
             break;
-        below = rise[next].change;
+        told[next] = true;
         used += (size_t)snprintf(v->reason + used, sizeof v->reason - used, "%s %s +%.0f", shown ? "," : "; most of", desc_kind_name[next],
-                                 below);
+                                 rise[next].change);
     }
 }
 
