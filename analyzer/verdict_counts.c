@@ -44,14 +44,35 @@ static int64_t quiet_instant(const struct verdict_run *run)
     return run->quiet_ns - (quiet_ns > 2000000000 ? 1000000000 : quiet_ns / 2);
 }
 
+/* Growth of c without `less`. */
+static struct growth growth_without(struct verdict_count c, struct verdict_count less, const struct verdict_run *run, int64_t warm_up_ns)
+{
+    double value[GROWTH_POINTS_MAX], done[GROWTH_POINTS_MAX];
+    int64_t width_ns = 1;
+
+    if (!less.n)
+        return growth_of(c.series, c.n, run->work, run->from_ns, run->to_ns, 1, warm_up_ns);
+    for (size_t i = 0; i < c.n; i++)
+        width_ns = c.series[i]->width_ns > width_ns ? c.series[i]->width_ns : width_ns;
+    int64_t windows = (run->to_ns - run->from_ns) / width_ns;
+    unsigned n = windows > GROWTH_POINTS_MAX ? GROWTH_POINTS_MAX : windows > 0 ? (unsigned)windows : 0;
+    for (unsigned i = 0; i < n; i++) {
+        int64_t from_ns = run->from_ns + (run->to_ns - run->from_ns) / n * i, to_ns = from_ns + (run->to_ns - run->from_ns) / n;
+        value[i] = floor_of(c, from_ns, to_ns) - floor_of(less, from_ns, to_ns);
+        done[i] = run->work ? series_at(run->work, from_ns + (to_ns - from_ns) / 2) : 0;
+    }
+    return growth_fit(value, run->work ? done : NULL, n, run->from_ns, n ? (run->to_ns - run->from_ns) / n : 1, warm_up_ns);
+}
+
 /* Did it rise after what looks like its warm-up nearly as fast as in it? Then it was none, but a change of the load's pace. */
-static bool goes_on(struct verdict_count c, const struct growth *g, int64_t start_ns)
+static bool goes_on(struct verdict_count c, struct verdict_count less, const struct growth *g, int64_t start_ns)
 {
     int64_t window_ns = (g->to_ns - g->warm_ns) / 20 + 1;
 
     if (!g->known || g->warm_ns <= start_ns + window_ns)
         return false;
-    double before = floor_of(c, g->warm_ns, g->warm_ns + window_ns) - floor_of(c, start_ns, start_ns + window_ns);
+    double before = floor_of(c, g->warm_ns, g->warm_ns + window_ns) - floor_of(less, g->warm_ns, g->warm_ns + window_ns) -
+                    floor_of(c, start_ns, start_ns + window_ns) + floor_of(less, start_ns, start_ns + window_ns);
     return before > 0 && g->per_s > PACE_SHARE * before / ((double)(g->warm_ns - start_ns) / 1e9);
 }
 
@@ -63,9 +84,9 @@ static struct rise rise_without(struct verdict_count c, struct verdict_count les
     if (!c.n || loaded_ns <= 0)
         return r;
     int64_t warm_ns = run->from_ns + loaded_ns / 20;
-    struct growth g = growth_of(c.series, c.n, run->work, run->from_ns, run->to_ns, 1, run->warm_up_ns);
-    if (run->warm_up_ns < 0 && goes_on(c, &g, warm_ns))
-        g = growth_of(c.series, c.n, run->work, run->from_ns, run->to_ns, 1, 0);
+    struct growth g = growth_without(c, less, run, run->warm_up_ns);
+    if (run->warm_up_ns < 0 && goes_on(c, less, &g, warm_ns))
+        g = growth_without(c, less, run, 0);
     if (g.known && g.warm_ns > warm_ns)
         warm_ns = g.warm_ns;
     int64_t tenth_ns = (run->to_ns - warm_ns) / 10, middle_ns = warm_ns + (run->to_ns - warm_ns) / 2;

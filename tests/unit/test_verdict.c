@@ -215,6 +215,11 @@ static void test_descriptors_of_a_kind(void **state)
     count_series(&all, 210, 0, 0, 0);
     struct verdict_descriptors d = {.own = one(&all, &list[0])};
     assert_int_equal(verdict_descriptors(&run, &d).kind, VERDICT_NORMAL);
+    d.own = one(&files, &list[0]); /* but they are connections */
+    d.gone = one(&files, &list[2]);
+    struct verdict none = verdict_descriptors(&run, &d);
+    assert_true(none.kind == VERDICT_NORMAL && none.per_s.value == 0);
+    d = (struct verdict_descriptors){.own = one(&all, &list[0])};
     d.kind[KIND_file] = one(&files, &list[1]);
     d.kind[KIND_pipe] = one(&pipes, &list[2]);
     struct verdict v = verdict_descriptors(&run, &d);
