@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The recorder learns of an end a little later than the parent may, so a wait for a child can come first: then it is forgotten, and its
- * end finds nobody. */
+/* The recorder learns of an end a little later than the parent may, so a wait for a child can come first: then it is forgotten, and
+ * its end finds nobody. */
 #include "children.h"
 
 static char running, zombie, unclear; /* what a child is: the map's values point at these */

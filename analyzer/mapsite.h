@@ -34,9 +34,9 @@ struct mapsite_table {
     uint32_t lives, unused; /* unused: the first that is free below `lives`, plus one */
 };
 
-/* All zeros to begin with; `host` is 0 at first, and then the table's: which mappings a process has. */
+/* All zeros to begin with; `host` is 0 at first, and then the table's: which mappings a process has. -1 if memory is short. */
 void mapsite_free(struct mapsite_table *t);
-int mapsite_made(struct mapsite_table *t, uint32_t *host, uint32_t serial, uint64_t addr, uint64_t length, uint64_t stack); /* -1: memory */
+int mapsite_made(struct mapsite_table *t, uint32_t *host, uint32_t serial, uint64_t addr, uint64_t length, uint64_t stack);
 void mapsite_unmapped(struct mapsite_table *t, uint32_t *host, uint32_t serial, uint64_t addr, uint64_t length);
 /* By mremap: a failure to find the old one is none. */
 int mapsite_moved(struct mapsite_table *t, uint32_t *host, uint32_t serial, uint64_t old_addr, uint64_t addr, uint64_t length);

@@ -384,7 +384,7 @@ void report_tls_free(struct report_tls *t);
 int report_streams_build(struct report_streams *out, const struct analysis *a);
 void report_streams_free(struct report_streams *s);
 
-/* Verdicts, what they were judged by, and where it comes from (report_verdict.c). All else is there already. -1 if memory is short. */
+/* Verdicts, what they were judged by, and where it comes from (report_verdict.c), after all else. -1 if memory is short. */
 int report_verdict_build(struct report *r, const struct analysis *a, const struct footprint_lived *lived, const struct growth *live,
                          const struct verdict_kept *kept);
 void report_verdict_free(struct report *r);

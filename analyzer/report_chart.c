@@ -44,7 +44,8 @@ static void put_line(struct report_chart *c, const struct report_charts *all, do
     c->line_to = rest[n / 2] + per_s * all->step_s * ((double)all->judged_to - (double)middle);
 }
 
-void report_charts_build(struct report_charts *out, const struct analysis *a, const struct growth *live, const struct verdict *verdicts)
+void report_charts_build(struct report_charts *out, const struct analysis *a, const struct growth *live,
+                         const struct verdict *verdicts)
 {
     const struct footprint *f = &a->footprint;
     const struct series *of[CHARTS] = {&f->live.series, &f->rss.series, &f->fds.series, &f->threads.series,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Growth as a picture: the live heap in rows, the others in a line each, over the same axis of time. Where the locale is UTF-8 they are
- * drawn in eighths of a character, else in plain ones.
+ * Growth as a picture: the live heap in rows, the others in a line each, over the same axis of time. Where the locale is UTF-8 they
+ * are drawn in eighths of a character, else in plain ones.
  */
 #include <langinfo.h>
 #include <locale.h>
@@ -31,7 +31,8 @@ static bool has_utf8(void)
 /* A character of which so many eighths are filled, from below. */
 static const char *block(unsigned eighths, bool utf8)
 {
-    static const char *const fine[EIGHTHS + 1] = {" ", "\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
+    static const char *const fine[EIGHTHS + 1] = {" ",      "\u2581", "\u2582", "\u2583", "\u2584",
+                                                  "\u2585", "\u2586", "\u2587", "\u2588"};
     static const char *const plain[EIGHTHS + 1] = {" ", ".", ".", ":", ":", "+", "+", "#", "#"};
 
     return (utf8 ? fine : plain)[eighths < EIGHTHS ? eighths : EIGHTHS];

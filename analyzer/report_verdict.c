@@ -20,7 +20,8 @@ static struct verdict_run run_of(const struct report *r, const struct footprint 
 
     return (struct verdict_run){.limits = &r->options.limits, .warm_up_ns = load.warm_up_ns, .lost_events = r->lost_events,
                                 .damaged = r->truncated_bytes || r->bad_chunks, .restarted = r->detail.known_from_s > 0,
-                                .requests = f->exchanges, .work = f->exchanges >= WORK_MIN ? &f->work : NULL, .from_ns = load.from_ns, .to_ns = load.to_ns,
+                                .requests = f->exchanges, .work = f->exchanges >= WORK_MIN ? &f->work : NULL,
+                                .from_ns = load.from_ns, .to_ns = load.to_ns,
                                 .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
 }
 
@@ -46,7 +47,8 @@ static struct report_judged judged_of(const struct footprint *f, const struct gr
     struct footprint_load load = footprint_load(f);
     struct report_judged j = {.from_s = (double)load.from_ns / 1e9, .to_s = (double)load.to_ns / 1e9,
                               .quiet_s = fmax(0, (double)(load.quiet_ns - load.to_ns) / 1e9), .warm_up_s = NAN,
-                              .from_told = f->window.since_ns >= 0, .to_told = f->window.until_ns >= 0 && f->window.until_ns < load.quiet_ns,
+                              .from_told = f->window.since_ns >= 0,
+                              .to_told = f->window.until_ns >= 0 && f->window.until_ns < load.quiet_ns,
                               .warm_up_told = f->window.warm_up_ns >= 0};
 
     if (live->known) {
@@ -67,7 +69,8 @@ static char *copy(const char *text, bool *failed)
     return own;
 }
 
-static void add_source(struct report *r, size_t verdict, const char *route, const char *site, const char *kind, double share, bool *failed)
+static void add_source(struct report *r, size_t verdict, const char *route, const char *site, const char *kind, double share,
+                       bool *failed)
 {
     if (r->sources[verdict] == REPORT_SOURCES)
         return;
@@ -81,7 +84,8 @@ static void sources_of_mappings(struct report *r, size_t verdict, bool *failed)
     const struct report_memory *m = report_memory_of(r);
 
     for (size_t i = 0; i < m->mappers; i++)
-        add_source(r, verdict, NULL, report_site_name(&m->mapper[i].site), NULL, m->mapper[i].left_bytes / m->mapped_left_bytes, failed);
+        add_source(r, verdict, NULL, report_site_name(&m->mapper[i].site), NULL, m->mapper[i].left_bytes / m->mapped_left_bytes,
+                   failed);
 }
 
 /* What requests are seen to keep; else, and where connections keep it, the call stacks whose live bytes grow, of all that do. */
@@ -118,7 +122,8 @@ static void sources_of_descriptors(struct report *r, size_t verdict, bool *faile
     for (size_t i = 0; i < m->openers; i++) {
         const struct report_opener *o = &m->opener[i];
         if (o->sum.left && !o->rest && (worst == KIND_COUNT || o->sum.key.kind == worst))
-            add_source(r, verdict, o->route, report_site_name(&o->site), desc_kind_name[o->sum.key.kind], (double)o->sum.left / all, failed);
+            add_source(r, verdict, o->route, report_site_name(&o->site), desc_kind_name[o->sum.key.kind],
+                       (double)o->sum.left / all, failed);
     }
 }
 

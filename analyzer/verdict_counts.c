@@ -44,12 +44,24 @@ static int64_t quiet_instant(const struct verdict_run *run)
     return run->quiet_ns - (quiet_ns > 2000000000 ? 1000000000 : quiet_ns / 2);
 }
 
+/* Did it never change? Most counts do not, and fitting a line takes long. */
+static bool is_flat(struct verdict_count c, const struct verdict_run *run)
+{
+    for (size_t i = 0; i < c.n; i++)
+        if (series_min(c.series[i], run->from_ns, run->to_ns) < c.series[i]->peak)
+            return false;
+    return true;
+}
+
 /* Growth of c without `less`. */
-static struct growth growth_without(struct verdict_count c, struct verdict_count less, const struct verdict_run *run, int64_t warm_up_ns)
+static struct growth growth_without(struct verdict_count c, struct verdict_count less, const struct verdict_run *run,
+                                    int64_t warm_up_ns)
 {
     double value[GROWTH_POINTS_MAX], done[GROWTH_POINTS_MAX];
     int64_t width_ns = 1;
 
+    if (!less.n && is_flat(c, run))
+        return (struct growth){.known = true, .from_ns = run->from_ns, .warm_ns = run->from_ns, .to_ns = run->to_ns};
     if (!less.n)
         return growth_of(c.series, c.n, run->work, run->from_ns, run->to_ns, 1, warm_up_ns);
     for (size_t i = 0; i < c.n; i++)
@@ -151,8 +163,8 @@ static void judge_low(struct verdict *v, const struct verdict_run *run, const st
     struct change change = change_of(run, r);
 
     if (verdict_lossy(run)) {
-        verdict_conclude(v, VERDICT_INCONCLUSIVE, "%s %s, but %s: record again with a larger PERFSHIM_MAX_STALL", w->what, change.text,
-                         verdict_losses_of(run).text);
+        verdict_conclude(v, VERDICT_INCONCLUSIVE, "%s %s, but %s: record again with a larger PERFSHIM_MAX_STALL", w->what,
+                         change.text, verdict_losses_of(run).text);
     } else if (!verdict_enough(run, loaded_s(run))) {
         v->minutes = verdict_minutes(loaded_s(run), 0);
         verdict_conclude(v, VERDICT_INCONCLUSIVE, "%s %s, too little to rule a leak out; load it about %.0f min longer", w->what,
@@ -180,8 +192,8 @@ static void judge(struct verdict *v, const struct verdict_run *run, const struct
     else if (leaks(run, r, w))
         verdict_conclude(v, VERDICT_LEAK, "%s %s, and stay: %s", w->what, change.text, w->advice);
     else if (r->change > limits->leak_count)
-        verdict_conclude(v, VERDICT_MONITOR, "%s %s, but not throughout it: a pool, if they stay there; load it longer to see", w->what,
-                         change.text);
+        verdict_conclude(v, VERDICT_MONITOR, "%s %s, but not throughout it: a pool, if they stay there; load it longer to see",
+                         w->what, change.text);
     else if (r->change > limits->monitor_count && r->rising)
         verdict_conclude(v, VERDICT_MONITOR, "%s %s, and were still rising: load it longer to see whether they stop", w->what,
                          change.text);
@@ -190,6 +202,15 @@ static void judge(struct verdict *v, const struct verdict_run *run, const struct
 }
 
 /* --- descriptors --- */
+
+/* Is it worth a closer look? */
+static bool may_rise(struct verdict_count c, const struct verdict_run *run)
+{
+    int64_t tenth_ns = (run->to_ns - run->from_ns) / 10, last_ns = quiet_instant(run);
+
+    return c.n && fmax(floor_of(c, last_ns, last_ns), floor_of(c, run->to_ns - tenth_ns, run->to_ns)) -
+                          floor_of(c, run->from_ns, run->from_ns + tenth_ns) > 0;
+}
 
 /* The kind that rose most; KIND_COUNT: none did by as much as says anything. */
 static unsigned worst_kind(const struct verdict_run *run, const struct rise rise[KIND_COUNT])
@@ -220,8 +241,8 @@ static void add_kinds(struct verdict *v, const struct rise rise[KIND_COUNT])
         if (next == KIND_COUNT || used >= sizeof v->reason)
             break;
         told[next] = true;
-        used += (size_t)snprintf(v->reason + used, sizeof v->reason - used, "%s %s +%.0f", shown ? "," : "; most of", desc_kind_name[next],
-                                 rise[next].change);
+        used += (size_t)snprintf(v->reason + used, sizeof v->reason - used, "%s %s +%.0f", shown ? "," : "; most of",
+                                 desc_kind_name[next], rise[next].change);
     }
 }
 
@@ -233,7 +254,7 @@ struct verdict verdict_descriptors(const struct verdict_run *run, const struct v
     char what[UNITS_MAX + 32];
 
     for (unsigned kind = 0; kind < KIND_COUNT; kind++)
-        rise[kind] = rise_of(d->kind[kind], run);
+        rise[kind] = may_rise(d->kind[kind], run) ? rise_of(d->kind[kind], run) : (struct rise){.known = false};
     unsigned worst = worst_kind(run, rise);
     /* one kind may leak while others fall, and of all together nobody would see it */
     if (worst < KIND_COUNT && leaks(run, &rise[worst], &words) && rise[worst].change >= ALONE * all.change) {
@@ -312,14 +333,16 @@ struct verdict verdict_mappings(const struct verdict_run *run, struct verdict_co
     if (!r.known && !verdict_lossy(run))
         verdict_conclude(&v, VERDICT_NORMAL, "the program made none itself");
     else if (verdict_convicts(run, g, VERDICT_GAINED_BYTES) && used)
-        verdict_conclude(&v, VERDICT_LEAK, "what the program maps itself grows by %s/hour, steadily, by %s in this run, and is used: %s",
-                         rate, gained, words.advice);
+        verdict_conclude(&v, VERDICT_LEAK,
+                         "what the program maps itself grows by %s/hour, steadily, by %s in this run, and is used: %s", rate, gained,
+                         words.advice);
     else if (many)
         verdict_conclude(&v, VERDICT_LEAK, "%s %s, and were still rising, which ends in mmap failing at %u of them: %s", words.what,
                          change_of(run, &r).text, MAPPINGS_MAX, words.advice);
     else if (verdict_convicts(run, g, VERDICT_GAINED_BYTES))
-        verdict_conclude(&v, VERDICT_MONITOR, "what the program maps itself grows by %s/hour, but little of it is used: address space "
-                         "alone is no leak yet", rate);
+        verdict_conclude(&v, VERDICT_MONITOR,
+                         "what the program maps itself grows by %s/hour, but little of it is used: address space alone is no leak yet",
+                         rate);
     else if (r.change > verdict_limits_of(run)->leak_count)
         verdict_conclude(&v, VERDICT_MONITOR, "%s %s, with %s: load it longer to see whether they stop", words.what,
                          change_of(run, &r).text, gained);

@@ -140,7 +140,8 @@ static void needs_longer(struct verdict *v, const struct verdict_run *run, const
     double minutes = fmax(1, ceil((longer - verdict_judged_s(g)) / 60));
     if (minutes > BEST_ADVICE_MINUTES) {
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
-                         "live heap changes by %s: too unsteady for any run of less than weeks to tell; load it more evenly", rate->text);
+                         "live heap changes by %s: too unsteady for any run of less than weeks to tell; load it more evenly",
+                         rate->text);
         return;
     }
     v->minutes = minutes;
@@ -199,8 +200,8 @@ static void filling(struct verdict *v, const struct growth *g)
                          "ceiling, about %s, in %s; see that there is room for that", ceiling, units_clock(left, g->ceiling.left_s));
     else
         verdict_conclude(v, VERDICT_CACHE_FILL,
-                         "live heap rises ever more slowly, as a cache does that fills: it is %.0f %% of the way to its ceiling, about "
-                         "%s; see that there is room for that", 100 * g->ceiling.reached, ceiling);
+                         "live heap rises ever more slowly, as a cache does that fills: it is %.0f %% of the way to its ceiling, "
+                         "about %s; see that there is room for that", 100 * g->ceiling.reached, ceiling);
 }
 
 /* Live heap is surely below the threshold: is that enough for NORMAL? */

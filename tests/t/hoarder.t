@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What is not memory leaks too, and memory that open connections hold is no leak: a server that hoards descriptors of each kind,
-children, mappings and connections by route is convicted of each with its place, and one that holds memory for each connection is not."""
+"""What is not memory leaks too, and memory that open connections hold is no leak: a server that hoards descriptors of each
+kind, children, mappings and connections by route is convicted of each with its place, and one whose connections hold memory is not."""
 
 import os
 import re
@@ -21,7 +21,8 @@ tap = Tap()
 
 
 def start(*options):
-    return Server([f'{O}/tests/servers/hoarder', *map(str, options)], ready=r'listening on (\d+)', env={'PERFSHIM_MAX_STALL': '30000'})
+    return Server([f'{O}/tests/servers/hoarder', *map(str, options)], ready=r'listening on (\d+)',
+                  env={'PERFSHIM_MAX_STALL': '30000'})
 
 
 def connect(server):
@@ -67,9 +68,10 @@ for kind, each in LEAKS.items():
     tap.equal(row and (row['open'], row['frames'][0]['function']), (120 * each, f'leak_{kind}'), f'leaks: {kind}, with its place')
 source = verdicts['descriptors']['from'][0]
 tap.ok(source['kind'] == 'pipe' and 'leak_pipe' in source['site'] and 0.2 < source['share'] <= 1, 'leaks: most are pipes', source)
-tap.ok(110 <= verdicts['children']['final'] <= 120 and 'waitpid' in verdicts['children']['reason'], 'leaks: children', verdicts['children'])
-tap.ok('peers have gone' in verdicts['connections']['reason'] and verdicts['connections']['final'] >= 110, 'leaks: connections are deserted',
-       verdicts['connections'])
+tap.ok(110 <= verdicts['children']['final'] <= 120 and 'waitpid' in verdicts['children']['reason'], 'leaks: children',
+       verdicts['children'])
+tap.ok('peers have gone' in verdicts['connections']['reason'] and verdicts['connections']['final'] >= 110,
+       'leaks: connections are deserted', verdicts['connections'])
 rate = verdicts['mappings']['bytes_per_request']['value']
 tap.ok(rate and 0.5 < rate * 10 / 65536 < 2, 'leaks: what is mapped, by the request', verdicts['mappings'])
 for name in ('memory', 'mappings'):
@@ -103,10 +105,11 @@ for name in ('descriptors', 'threads', 'mappings', 'children'):
 tap.ok(verdicts['connections']['verdict'] in ('MONITOR', *FINE), 'connections: they may be meant so', verdicts['connections'])
 tap.equal(result['exit_code'], 0, 'connections: exit code 0')
 inconclusive = [v for v in result['verdicts'] if v['verdict'] == 'INCONCLUSIVE']
-tap.ok(all(v['minutes_needed'] >= 1 and 'min longer' in v['reason'] for v in inconclusive), 'connections: what is unclear says for how long',
-       inconclusive)
+tap.ok(all(v['minutes_needed'] >= 1 and 'min longer' in v['reason'] for v in inconclusive),
+       'connections: what is unclear says for how long', inconclusive)
 tap.equal(perfanalyze('--strict', server.trace).returncode, 1 if inconclusive else 0, '--strict: what is unclear fails')
 for spelling in ('--warm-up', '--warmup'):
     part = perfanalyze(spelling, '1s', server.trace)
-    tap.ok(part.returncode == 0 and re.search(r'warm-up of 1(\.\d+)? s \(as told\)', ' '.join(part.stdout.split())), f'{spelling} is taken', part.stdout)
+    told = re.search(r'warm-up of 1(\.\d+)? s \(as told\)', ' '.join(part.stdout.split()))
+    tap.ok(part.returncode == 0 and told, f'{spelling} is taken', part.stdout)
 tap.done()

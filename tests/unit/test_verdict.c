@@ -295,7 +295,8 @@ static struct connshare shared(double each, double connections, bool bursts, dou
     for (int64_t t = 0; t <= 1000; t++) {
         double share = bursts ? floor((double)t / 200) / 5 + 0.1 * ((double)(t % 200) > 140) : (double)t / 1000;
         series_set(&g.open, S + t * S / 100, floor(connections * share));
-        series_set(&g.live, S + t * S / 100, 1e6 + each * floor(connections * share) + leak_per_s * (double)t / 100 + noise * (double)(t * 7919 % 997));
+        series_set(&g.live, S + t * S / 100, 1e6 + each * floor(connections * share) + leak_per_s * (double)t / 100 +
+                                                 noise * (double)(t * 7919 % 997));
         series_set(&g.work, S + t * S / 100, (double)t);
     }
     struct connshare c = connshare_of(&live, 1, &open, 1, &g.work, S, 11 * S);
