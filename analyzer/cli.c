@@ -82,7 +82,7 @@ static const struct option_row options[] = {
     {"leak-mb", 0, REPORT, AMOUNT, offsetof(struct cli, leak_mb), "MB", "of growth an hour, from which on memory is a LEAK (50)", NULL},
     {"monitor-mb", 0, REPORT, AMOUNT, offsetof(struct cli, monitor_mb), "MB", "of growth an hour, up to which memory is NORMAL (10)", NULL},
     {"leak-count", 0, REPORT, AMOUNT, offsetof(struct cli, leak_count), "N",
-     "descriptors or threads gained, from which on they are\na LEAK (50)", NULL},
+     "of what is counted (descriptors, threads, ...) gained,\nfrom which on it is a LEAK (50)", NULL},
     {"since", 0, REPORT | DUMP, TIME, offsetof(struct cli, since_ns), "TIME",
      "judge growth, or dump events, from here on: 90s, 15m,\n1h30m, 1.25 from the trace's start", NULL},
     {"until", 0, REPORT | DUMP, TIME, offsetof(struct cli, until_ns), "TIME", "and up to here", NULL},

@@ -74,7 +74,8 @@ static void print_slope(const struct page *p, enum report_chart_of which, const 
     if (which == CHART_LIVE)
         fprintf(p->out, "; fitted line: %s/hour", units_bytes(slope, c->per_s * 3600));
     else
-        fprintf(p->out, "; fitted line: %s/hour", units_number(slope, c->per_s * 3600));
+        fprintf(p->out, "; %s: %s/hour", which == CHART_DESCRIPTORS ? "without accepted connections" : "fitted line",
+                units_number(slope, c->per_s * 3600));
 }
 
 /* Where the fitted line is in a column, in rows from below; -1: nowhere. */
