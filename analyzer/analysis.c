@@ -45,7 +45,9 @@ static int sample_process(struct analysis *a, const struct process *p, int64_t t
         by_kind[k] += counted ? its[k] : 0;
         open += its[k];
     }
-    return footprint_descriptors(&a->footprint, p->serial, time_ns, (double)open, (double)half_closed, ending);
+    if (footprint_descriptors(&a->footprint, p->serial, time_ns, (double)open, (double)half_closed, ending))
+        return -1;
+    return footprint_descriptor_kinds(&a->footprint, p->serial, time_ns, its);
 }
 
 static int sample_descriptors(struct analysis *a, int64_t time_ns)

@@ -82,13 +82,14 @@ static const struct option_row options[] = {
     {"leak-mb", 0, REPORT, AMOUNT, offsetof(struct cli, leak_mb), "MB", "of growth an hour, from which on memory is a LEAK (50)", NULL},
     {"monitor-mb", 0, REPORT, AMOUNT, offsetof(struct cli, monitor_mb), "MB", "of growth an hour, up to which memory is NORMAL (10)", NULL},
     {"leak-count", 0, REPORT, AMOUNT, offsetof(struct cli, leak_count), "N",
-     "descriptors or threads gained, from which on they are\na LEAK (50)", NULL},
+     "of what is counted (descriptors, threads, ...) gained,\nfrom which on it is a LEAK (50)", NULL},
     {"since", 0, REPORT | DUMP, TIME, offsetof(struct cli, since_ns), "TIME",
      "judge growth, or dump events, from here on: 90s, 15m,\n1h30m, 1.25 from the trace's start", NULL},
     {"until", 0, REPORT | DUMP, TIME, offsetof(struct cli, until_ns), "TIME", "and up to here", NULL},
     {"warm-up", 0, REPORT, TIME, offsetof(struct cli, warm_up_ns), "TIME", "leave out so much of it (what looks like a warm-up)", NULL},
     {"exchanges", 0, DUMP, SWITCH, offsetof(struct cli, exchanges), NULL, "print requests and exchanges, not events", NULL},
-    {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL, "exit with 3 if the trace is truncated or lost events", NULL},
+    {"strict", 0, TRACES, SWITCH, offsetof(struct cli, strict), NULL,
+     "exit with 3 if the trace is truncated or lost events;\nof a report, with 1 if a verdict is INCONCLUSIVE", NULL},
     {"help", 'h', ALL, SWITCH, offsetof(struct cli, help), NULL, "print this help", NULL},
     {"version", 'V', ALL, SWITCH, offsetof(struct cli, version), NULL, "print the version", NULL},
 };
@@ -271,6 +272,8 @@ static int take_option(struct cli *c, const char *argument, const char *next, un
     for (size_t i = 0; i < COUNT(options); i++) {
         const struct option_row *o = &options[i];
         bool is_long = argument[1] == '-' && strlen(o->name) == n - 2 && strncmp(argument + 2, o->name, n - 2) == 0;
+        if (n == strlen("--warmup") && strncmp(argument, "--warmup", n) == 0) /* spelled as one word */
+            is_long = strcmp(o->name, "warm-up") == 0;
         bool is_short = o->letter && argument[1] == o->letter && argument[2] == '\0';
         if (!is_long && !is_short)
             continue;

@@ -24,6 +24,8 @@ static int print(const struct cli *c, const struct reader *reader, struct report
     enum cli_exit completeness = cli_completeness(c, reader, r->lost_events);
     if (r->exit_code == CLI_FINE)
         r->exit_code = completeness;
+    if (r->exit_code == CLI_FINE && c->strict && r->inconclusive)
+        r->exit_code = CLI_FAILED;
     if ((c->json ? report_json(r, stdout) : report_text(r, stdout, wants_colour())) || ferror(stdout))
         return error_set(e, ERROR_NO_OFFSET, "the report could not be written: out of memory, or out of disk space");
     return r->exit_code;

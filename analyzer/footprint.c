@@ -40,17 +40,20 @@ void footprint_free(struct footprint *f)
     for (size_t i = 0; i < f->count; i++) {
         mapping_free(&f->host[i].mappings);
         keymap_reset(&f->host[i].accepted);
+        children_free(&f->host[i].children);
         for (size_t k = 0; k < FOOTPRINT_KINDS; k++)
             series_free(&f->host[i].series[k]);
     }
     free(f->host);
+    mapsite_free(&f->mapsites);
+    keymap_reset(&f->by_pid);
     struct series *sum[] = {&f->live.series, &f->rss.series, &f->fds.series, &f->threads.series, &f->work};
     for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
         series_free(sum[i]);
 }
 
-/* Hosts are sorted by serial, which is nearly the order in which they appear. */
-static __attribute__((noinline)) struct footprint_host *host_find(struct footprint *f, uint32_t serial, int64_t time_ns)
+/* Where a host is, or would be. Hosts are sorted by serial, which is nearly the order in which they appear. */
+static size_t place_of(const struct footprint *f, uint32_t serial)
 {
     size_t low = 0, high = f->count;
     while (low < high) {
@@ -60,7 +63,20 @@ static __attribute__((noinline)) struct footprint_host *host_find(struct footpri
         else
             high = middle;
     }
-    f->near = low;
+    return low;
+}
+
+/* NULL: not seen yet. */
+static struct footprint_host *find_host(struct footprint *f, uint32_t serial)
+{
+    size_t place = place_of(f, serial);
+
+    return place < f->count && f->host[place].serial == serial ? &f->host[place] : NULL;
+}
+
+static __attribute__((noinline)) struct footprint_host *make_host(struct footprint *f, uint32_t serial, int64_t time_ns)
+{
+    size_t low = f->near = place_of(f, serial);
     if (low < f->count && f->host[low].serial == serial)
         return &f->host[low];
     if (f->count == f->room) {
@@ -82,7 +98,7 @@ static inline struct footprint_host *host_of(struct footprint *f, uint32_t seria
 {
     if (f->near < f->count && f->host[f->near].serial == serial)
         return &f->host[f->near];
-    return host_find(f, serial, time_ns);
+    return make_host(f, serial, time_ns);
 }
 
 /* A host's share of a sum becomes `value`. */
@@ -210,22 +226,26 @@ static int work_of(struct footprint *f, struct footprint_host *h, const struct e
     }
     h->answered = w->answered;
     if (h->has_fds && w->serving != EVENT_UNKNOWN &&
-        series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, h->gauge_fds - (double)w->serving)))
+        (series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, h->gauge_fds - (double)w->serving)) ||
+         series_set(&h->series[FOOTPRINT_CONNECTIONS], time_ns, (double)w->serving)))
         return -1;
     return w->mapped == EVENT_UNKNOWN ? 0 : series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)w->mapped);
 }
 
 static int mapped_changed(struct footprint_host *h, int64_t time_ns)
 {
-    return series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)h->mappings.bytes);
+    if (series_set(&h->series[FOOTPRINT_MAPPED], time_ns, (double)h->mappings.bytes))
+        return -1;
+    return series_set(&h->series[FOOTPRINT_MAPPINGS], time_ns, (double)h->mappings.count);
 }
 
-static int unmap(struct footprint_host *h, const struct event_map *m)
+static int unmap(struct footprint *f, struct footprint_host *h, const struct event_map *m)
 {
     uint64_t before = h->mappings.bytes;
     int failed = mapping_remove(&h->mappings, m->addr, m->length);
     bool whole = before - h->mappings.bytes == m->length; /* or what to undo is not known */
 
+    mapsite_unmapped(&f->mapsites, &h->mapsites, h->serial, m->addr, m->length);
     h->unmapped = (struct mapping_range){m->addr, m->addr + (whole ? m->length : 0)};
     return failed;
 }
@@ -250,6 +270,7 @@ static bool mappings_too_dear(struct footprint *f, struct footprint_host *h)
         h->mappings_given_up = true;
         mapping_free(&h->mappings);
         series_free(&h->series[FOOTPRINT_MAPPED]);
+        series_free(&h->series[FOOTPRINT_MAPPINGS]);
     }
     return h->mappings_given_up;
 }
@@ -264,30 +285,101 @@ static int map_event(struct footprint *f, struct footprint_host *h, const char *
     if (m->flags & MAPPING_FAILED)
         return strcmp(op, "munmap") == 0 ? unmap_failed(h, m, time_ns) : 0;
     if (strncmp(op, "mmap", 4) == 0 && own)
-        failed = mapping_add(&h->mappings, m->addr, m->length);
+        failed = mapping_add(&h->mappings, m->addr, m->length) ||
+                 mapsite_made(&f->mapsites, &h->mapsites, h->serial, m->addr, m->length, m->stack);
     else if (strncmp(op, "mmap", 4) == 0)
         failed = mapping_remove(&h->mappings, m->addr, m->length);
     else if (strcmp(op, "munmap") == 0)
-        failed = unmap(h, m);
+        failed = unmap(f, h, m);
     else if (strcmp(op, "mremap") == 0 && m->old_length) {
         uint64_t before = h->mappings.bytes;
         failed = mapping_remove(&h->mappings, m->old_addr, m->old_length);
         if (!failed && h->mappings.bytes < before)
-            failed = mapping_add(&h->mappings, m->addr, m->length);
+            failed = mapping_add(&h->mappings, m->addr, m->length) ||
+                     mapsite_moved(&f->mapsites, &h->mapsites, h->serial, m->old_addr, m->addr, m->length);
     }
     return failed ? -1 : mapped_changed(h, time_ns);
 }
 
-/* The descriptor now is, or is not, an accepted connection. */
-static int mark_accepted(struct footprint_host *h, uint64_t fd, bool is)
+#define NO_ACCEPTED KIND_COUNT
+static char kind_mark[KIND_COUNT]; /* the map's values point into it, at the kind */
+
+/* The descriptor now is an accepted connection, of that kind, or NO_ACCEPTED. */
+static int mark_accepted(const struct footprint *f, struct footprint_host *h, uint64_t fd, uint64_t kind, int64_t time_ns)
 {
-    if (fd >= FD_MAX)
+    const char *was = fd < FD_MAX ? keymap_get(&h->accepted, fd) : NULL;
+    bool is = kind < NO_ACCEPTED;
+
+    if (fd >= FD_MAX || (!was && !is))
         return 0;
+    h->accepted_by_kind[was ? was - kind_mark : 0] -= was != NULL;
+    if (is && keymap_put(&h->accepted, fd, &kind_mark[kind]))
+        return -1;
     if (is)
-        return keymap_put(&h->accepted, fd, h);
-    keymap_remove(&h->accepted, fd);
-    return 0;
+        h->accepted_by_kind[kind]++;
+    else
+        keymap_remove(&h->accepted, fd);
+    if (before_detail(f, time_ns) || h->ended)
+        return 0;
+    return series_set(&h->series[FOOTPRINT_CONNECTIONS], time_ns, (double)h->accepted.count);
 }
+
+static uint64_t kind_if(bool is, uint64_t kind) { return !is ? NO_ACCEPTED : kind < KIND_COUNT ? kind : KIND_unknown; }
+
+/* --- children --- */
+
+static int zombies_changed(struct footprint_host *h, int64_t time_ns)
+{
+    double zombies = (double)children_zombies(&h->children);
+    struct series *s = &h->series[FOOTPRINT_ZOMBIES];
+
+    return h->ended || (!series_empty(s) && series_at(s, time_ns) == zombies) ? 0 : series_set(s, time_ns, zombies);
+}
+
+static struct footprint_host *of_pid(struct footprint *f, uint64_t pid)
+{
+    uintptr_t serial = (uintptr_t)keymap_get(&f->by_pid, pid);
+
+    return serial ? find_host(f, (uint32_t)(serial - 1)) : NULL;
+}
+
+/* A child says who it is, or another program in its place, which knows no parent. */
+static int child_begins(struct footprint *f, struct footprint_host *h, const struct event_process *p, int64_t time_ns)
+{
+    struct footprint_host *parent = p->parent && p->parent <= UINT32_MAX ? find_host(f, (uint32_t)p->parent) : NULL;
+
+    h->pid = (uint32_t)p->pid;
+    if (keymap_put(&f->by_pid, h->pid, (void *)((uintptr_t)h->serial + 1)))
+        return -1;
+    if (!parent || parent->pid == h->pid)
+        parent = of_pid(f, p->ppid);
+    if (!parent || parent->pid == h->pid || parent->ended)
+        return 0;
+    h->parent = parent->serial;
+    return children_born(&parent->children, h->pid) ? -1 : zombies_changed(parent, time_ns);
+}
+
+/* Before the detail of a trimmed trace nobody told who was waited for. */
+static int child_ended(struct footprint *f, struct footprint_host *h, const struct event_process_end *end, int64_t time_ns)
+{
+    struct footprint_host *parent = h->parent ? find_host(f, h->parent) : NULL;
+
+    if (!parent || of_pid(f, h->pid) != h) /* or another program has its number since */
+        return 0;
+    if (before_detail(f, time_ns))
+        children_reaped(&parent->children, h->pid);
+    else
+        children_ended(&parent->children, h->pid, end);
+    return zombies_changed(parent, time_ns);
+}
+
+static int child_reaped(struct footprint_host *h, const struct event_reap *r, int64_t time_ns)
+{
+    children_reaped(&h->children, (int64_t)r->pid);
+    return zombies_changed(h, time_ns);
+}
+
+/* --- all --- */
 
 static int host_ended(struct footprint *f, struct footprint_host *h, int64_t time_ns)
 {
@@ -296,6 +388,8 @@ static int host_ended(struct footprint *f, struct footprint_host *h, int64_t tim
         f->quiet_ns = time_ns;
     h->ended = true;
     mapping_free(&h->mappings);
+    mapsite_ended(&f->mapsites, &h->mapsites, h->serial, !saw_load);
+    children_free(&h->children);
     if ((f->live.known && sum_change(&f->live, &h->live, 0, time_ns)) ||
         (f->rss.known && sum_change(&f->rss, &h->rss, 0, time_ns)) ||
         (f->fds.known && sum_change(&f->fds, &h->fds, 0, time_ns)) ||
@@ -321,16 +415,20 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
     case EVENT_io:
     case EVENT_wait: return ledger_event(f, h, e, item->time_ns);
     case EVENT_desc_open:
-        if (mark_accepted(h, e->u.desc_open.fd, e->u.desc_open.from != 0))
+        if (mark_accepted(f, h, e->u.desc_open.fd, kind_if(e->u.desc_open.from != 0, e->u.desc_open.kind), item->time_ns))
             return -1;
         return ledger_event(f, h, e, item->time_ns);
-    case EVENT_desc_close: return mark_accepted(h, e->u.desc_close.fd, false);
+    case EVENT_desc_close: return mark_accepted(f, h, e->u.desc_close.fd, NO_ACCEPTED, item->time_ns);
+    case EVENT_process: return child_begins(f, h, &e->u.process, item->time_ns);
+    case EVENT_reap: return child_reaped(h, &e->u.reap, item->time_ns);
     case EVENT_work: return work_of(f, h, &e->u.work, item->time_ns);
-    case EVENT_held: return mark_accepted(h, e->u.held.fd, e->u.held.role == HELD_ACCEPTED);
+    case EVENT_held:
+        return mark_accepted(f, h, e->u.held.fd, kind_if(e->u.held.role == HELD_ACCEPTED, e->u.held.kind), item->time_ns);
     case EVENT_mapped: return mapping_add(&h->mappings, e->u.mapped.addr, e->u.mapped.length);
     case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, item->time_ns);
     case EVENT_map: return map_event(f, h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
-    case EVENT_process_end: return host_ended(f, h, item->time_ns);
+    case EVENT_process_end:
+        return child_ended(f, h, &e->u.process_end, item->time_ns) ? -1 : host_ended(f, h, item->time_ns);
     default: return 0;
     }
 }
@@ -380,9 +478,30 @@ int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns,
     if (series_set(&h->series[FOOTPRINT_OPEN], time_ns, shown) ||
         series_set(&h->series[FOOTPRINT_OWN], time_ns, fmax(0, shown - rightly_open)))
         return -1;
+    if (!f->trimmed && half_closed != h->half_closed) {
+        h->half_closed = half_closed;
+        if (series_set(&h->series[FOOTPRINT_GONE], time_ns, half_closed))
+            return -1;
+    }
     if (ending || !knows_fds(h))
         return 0;
     return sum_change(&f->fds, &h->fds, h->has_fds ? fmax(0, h->gauge_fds + open - h->open_at_gauge) : open, time_ns);
+}
+
+int footprint_descriptor_kinds(struct footprint *f, uint32_t serial, int64_t time_ns, const uint64_t by_kind[KIND_COUNT])
+{
+    struct footprint_host *h = find_host(f, serial);
+
+    if (!h || h->ended || before_detail(f, time_ns))
+        return 0;
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
+        struct series *s = &h->series[FOOTPRINT_OF_KIND + kind];
+        double own = by_kind[kind] > h->accepted_by_kind[kind] ? (double)(by_kind[kind] - h->accepted_by_kind[kind]) : 0;
+        bool same = series_empty(s) ? own == 0 : s->bucket[s->count - 1].last == own;
+        if (!same && series_set(s, time_ns, own))
+            return -1;
+    }
+    return 0;
 }
 
 bool footprint_counts_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns)
@@ -443,6 +562,7 @@ int footprint_lived(const struct footprint *f, struct footprint_lived *out)
         out->ledger |= !series_empty(&h->series[FOOTPRINT_LIVE]);
         bool lived = lived_through(h, f, &load);
         out->left_out += !lived;
+        out->unclear += lived ? h->children.unclear : 0;
         for (size_t k = 0; lived && k < FOOTPRINT_KINDS; k++)
             if (!series_empty(&h->series[k]))
                 out->list[k][out->n[k]++] = &h->series[k];
@@ -467,4 +587,15 @@ double footprint_gained(const struct footprint *f, const struct footprint_lived 
     for (size_t i = 0; i < l->n[kind]; i++)
         gained += series_at(l->list[kind][i], load.to_ns) - series_at(l->list[kind][i], load.from_ns);
     return gained;
+}
+
+double footprint_requests(const struct footprint *f, int64_t from_ns, int64_t to_ns)
+{
+    return series_empty(&f->work) ? 0 : fmax(0, series_at(&f->work, to_ns) - series_at(&f->work, from_ns));
+}
+
+struct connshare footprint_connections(const struct footprint *f, const struct footprint_lived *l, const struct growth *live)
+{
+    return connshare_of(l->list[FOOTPRINT_LIVE], l->n[FOOTPRINT_LIVE], l->list[FOOTPRINT_CONNECTIONS], l->n[FOOTPRINT_CONNECTIONS],
+                        series_empty(&f->work) ? NULL : &f->work, live->warm_ns, live->to_ns);
 }

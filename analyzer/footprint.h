@@ -7,7 +7,7 @@
  *
  * A forked child starts at 0: what it inherits is its parent's, and physically shared until written.
  *
- * Memory: a few hundred bytes and up to six series (series.h) a process, which are short if its life is.
+ * Memory: 2.5 KB a process, and a series (series.h) for each quantity that changes, which is short if its life is.
  */
 #ifndef PERFSHIM_FOOTPRINT_H
 #define PERFSHIM_FOOTPRINT_H
@@ -16,9 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "children.h"
 #include "growth.h"
+#include "connshare.h"
 #include "keymap.h"
 #include "mapping.h"
+#include "mapsite.h"
 #include "merge.h"
 #include "process.h"
 #include "series.h"
@@ -31,7 +34,12 @@ enum footprint_kind {
     FOOTPRINT_OPEN,    /* descriptors seen to be opened */
     FOOTPRINT_OWN,     /* of them, those that are not accepted connections that are rightly open */
     FOOTPRINT_THREADS,
-    FOOTPRINT_KINDS
+    FOOTPRINT_CONNECTIONS, /* accepted ones that are open */
+    FOOTPRINT_GONE,        /* of them, those whose peer has gone; none of a trimmed trace, where before the detail nobody told */
+    FOOTPRINT_MAPPINGS,    /* how many FOOTPRINT_MAPPED are; those that touch are one */
+    FOOTPRINT_ZOMBIES,     /* children that ended and were not waited for */
+    FOOTPRINT_OF_KIND,     /* and KIND_COUNT - 1 more: descriptors of a kind, without accepted connections */
+    FOOTPRINT_KINDS = FOOTPRINT_OF_KIND + KIND_COUNT
 };
 
 struct footprint_host {
@@ -45,9 +53,14 @@ struct footprint_host {
     double live, rss, anon, fds, threads; /* now */
     bool has_fds, fds_were_early;
     double gauge_fds, open, open_at_gauge; /* open: descriptors by the events, which began to look later */
-    struct keymap accepted; /* the descriptors that are accepted connections */
+    struct keymap accepted; /* the descriptors that are accepted connections, with their kinds */
+    uint64_t accepted_by_kind[KIND_COUNT];
+    double half_closed; /* of them, as told last */
+    uint32_t pid, parent; /* parent: its serial; 0: not known */
+    struct children children;
     struct mapping_set mappings;
     struct mapping_range unmapped; /* by the last munmap, in case that it fails */
+    uint32_t mapsites;
     bool mappings_given_up; /* there were too many, too often changed */
     struct series series[FOOTPRINT_KINDS];
 };
@@ -72,6 +85,8 @@ struct footprint {
     struct footprint_host *host;
     size_t near; /* where the last one that was asked for is, or was */
     size_t count, room;
+    struct mapsite_table mapsites; /* what made the mappings */
+    struct keymap by_pid; /* a number's last host: its serial plus one */
     struct footprint_sum live, rss, fds, threads;
     struct series work;      /* finished exchanges */
     uint64_t exchanges;
@@ -104,6 +119,8 @@ int footprint_exchange(struct footprint *f, int64_t in_ns, int64_t done_ns);
  * not given back. */
 int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns, double open, double half_closed,
                           bool ending);
+/* The same by kind. Call after it. */
+int footprint_descriptor_kinds(struct footprint *f, uint32_t serial, int64_t time_ns, const uint64_t by_kind[KIND_COUNT]);
 /* Whether a process's descriptors are in the kernel's count: a young one's may not be yet. True if there is no such count. */
 bool footprint_counts_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns);
 /* What is open now, in all processes, counts as the end's unless this is called again. */
@@ -125,6 +142,7 @@ struct footprint_lived {
     const struct series **list[FOOTPRINT_KINDS];
     size_t n[FOOTPRINT_KINDS];
     unsigned left_out; /* processes that did not */
+    uint64_t unclear;  /* their children that may have ended, and were not waited for */
     bool ledger;       /* any process has a live heap that is known */
 };
 int footprint_lived(const struct footprint *f, struct footprint_lived *out); /* -1 if memory is short */
@@ -135,5 +153,11 @@ struct growth footprint_growth(const struct footprint *f, const struct footprint
 
 /* Change of one quantity of theirs between the load's ends; NaN if it is not known. */
 double footprint_gained(const struct footprint *f, const struct footprint_lived *l, enum footprint_kind kind);
+
+/* Requests that were answered from one time to the other. */
+double footprint_requests(const struct footprint *f, int64_t from_ns, int64_t to_ns);
+
+/* How much of the growth of their live heap is due to more open connections. */
+struct connshare footprint_connections(const struct footprint *f, const struct footprint_lived *l, const struct growth *live);
 
 #endif

@@ -372,33 +372,7 @@ static int build_memory(struct report *r, const struct analysis *a, struct symbo
     return failed ? -1 : 0;
 }
 
-/* --- verdicts --- */
-
-static struct verdict_count count_of(const struct footprint_lived *l, enum footprint_kind kind)
-{
-    return (struct verdict_count){l->list[kind], l->n[kind]};
-}
-
-static void build_verdicts(struct report *r, const struct footprint *f, const struct footprint_lived *lived,
-                           const struct growth *live, const struct verdict_kept *kept)
-{
-    struct footprint_load load = footprint_load(f);
-    struct verdict_run run = {.limits = &r->options.limits, .warm_up_ns = load.warm_up_ns, .lost_events = r->lost_events, .damaged = r->truncated_bytes || r->bad_chunks,
-                              .restarted = r->detail.known_from_s > 0,
-                              .requests = f->exchanges, .from_ns = load.from_ns, .to_ns = load.to_ns,
-                              .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
-    struct verdict_memory memory = {.ledger = lived->ledger, .live = *live,
-                                    .mapped = footprint_growth(f, lived, FOOTPRINT_MAPPED),
-                                    .anon = footprint_growth(f, lived, FOOTPRINT_ANON),
-                                    .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON), .kept = *kept};
-    r->verdict[0] = verdict_memory(&run, &memory);
-    r->verdict[1] = verdict_descriptors(&run, count_of(lived, FOOTPRINT_OPEN), count_of(lived, FOOTPRINT_OWN));
-    report_memory_blame(report_memory_of(r), &r->verdict[1], r->options.limits.leak_count);
-    r->verdict[2] = verdict_threads(&run, count_of(lived, FOOTPRINT_THREADS));
-    for (size_t i = 0; i < REPORT_VERDICTS; i++)
-        if (r->verdict[i].kind == VERDICT_LEAK)
-            r->exit_code = 1;
-}
+/* --- all --- */
 
 static int build(struct report *r, const struct analysis *a, struct symbols *symbols)
 {
@@ -418,7 +392,7 @@ static int build(struct report *r, const struct analysis *a, struct symbols *sym
         r->descriptors_unseen = a->open_unseen;
         r->closed_unseen = a->unseen.closed;
         r->unseen = &a->unseen;
-        build_verdicts(r, &a->footprint, &lived, &live, &kept.kept);
+        failed = report_verdict_build(r, a, &lived, &live, &kept.kept);
     }
     report_site_clear(&kept.site);
     footprint_lived_free(&lived);
@@ -450,6 +424,7 @@ void report_free(struct report *r)
         for (enum scaling_axis axis = 0; axis < SCALING_AXES; axis++)
             free(r->route[i].scaling[axis]);
     }
+    report_verdict_free(r);
     report_sites_free(&r->sites);
     report_memory_free(r->by_route);
     report_tls_free(&r->tls);

@@ -26,7 +26,9 @@
 #define REPORT_UNKNOWN UINT64_MAX
 #define REPORT_SITES 10   /* of each order, unless asked for otherwise */
 #define REPORT_STACK 256  /* frames of a site, inlined ones included */
-#define REPORT_VERDICTS 3
+#define REPORT_VERDICTS 6
+#define REPORT_SOURCES 3 /* of a verdict */
+#define REPORT_CHART 60 /* columns of a quantity over time */
 #define REPORT_POINTS 50 /* of quantities over time */
 
 struct report_process {
@@ -101,6 +103,35 @@ struct report_level {
     double rps;           /* answered a second while there were so many */
     double seconds;       /* how long that was */
     double p50_ns, p99_ns; /* latency of those requests */
+};
+
+/* Where what is judged comes from. */
+struct report_source {
+    char *route, *site; /* NULL: no request asked for it, or several; not known */
+    const char *kind;   /* of a descriptor; NULL: it is none */
+    double share;       /* of all that it was found of; NaN: not known */
+};
+
+/* What growth was judged by: times from the trace's start. */
+struct report_judged {
+    double from_s, to_s, quiet_s; /* load; quiet_s: and so long after it */
+    double warm_up_s;  /* of the load; NaN: too short to tell */
+    unsigned windows;  /* of the live heap; 0: too few */
+    double window_s;
+    bool from_told, to_told, warm_up_told; /* by the user */
+};
+
+/* A quantity over the whole run: its floor in each of so many stretches of time, and the line that was fitted to the judged part. */
+enum report_chart_of { CHART_LIVE, CHART_RSS, CHART_DESCRIPTORS, CHART_THREADS, CHART_CONNECTIONS, CHARTS };
+struct report_chart {
+    size_t columns; /* 0: not known */
+    double value[REPORT_CHART];
+    double per_s, line_from, line_to; /* the line's slope and its ends, NaN: there is none */
+};
+struct report_charts {
+    double step_s; /* a column */
+    size_t judged_from, judged_to; /* columns, without the warm-up; the last one included */
+    struct report_chart of[CHARTS];
 };
 
 struct report_point { /* of a stretch of time */
@@ -314,7 +345,12 @@ struct report {
     struct report_tls tls;
 
     struct verdict verdict[REPORT_VERDICTS];
+    struct report_source source[REPORT_VERDICTS][REPORT_SOURCES]; /* those with the largest shares first */
+    size_t sources[REPORT_VERDICTS];
+    struct report_judged judged;
+    struct report_charts charts;
     int exit_code; /* 1 if a verdict is LEAK, else 0; a command may be stricter */
+    bool inconclusive; /* a verdict is */
 };
 
 /* NULL if memory is short. The symbols must outlive it. */
@@ -352,6 +388,14 @@ void report_tls_free(struct report_tls *t);
 /* Of the streams (report_streams.c). -1 if memory is short. */
 int report_streams_build(struct report_streams *out, const struct analysis *a);
 void report_streams_free(struct report_streams *s);
+
+/* Verdicts, what they were judged by, and where it comes from (report_verdict.c), after all else. -1 if memory is short. */
+int report_verdict_build(struct report *r, const struct analysis *a, const struct footprint_lived *lived, const struct growth *live,
+                         const struct verdict_kept *kept);
+void report_verdict_free(struct report *r);
+/* Quantities over time (report_chart.c). */
+void report_charts_build(struct report_charts *out, const struct analysis *a, const struct growth *live,
+                         const struct verdict *verdicts);
 
 /* What a site is ranked by; NaN: not known. */
 double report_site_value(const struct report_site *s, enum report_order order);

@@ -501,15 +501,7 @@ static void put_rest(struct json *j, cJSON *root, const struct report *r)
     put_tls(j, root, &r->tls);
     put_memory(j, root, r);
     put_descriptors(j, root, r);
-    cJSON *verdicts = put(j, root, "verdicts", cJSON_CreateArray());
-    for (size_t i = 0; i < REPORT_VERDICTS; i++) {
-        cJSON *out = put(j, verdicts, NULL, cJSON_CreateObject());
-        put_text(j, out, "name", r->verdict[i].name);
-        put_text(j, out, "verdict", verdict_kind_name[r->verdict[i].kind]);
-        put_text(j, out, "reason", r->verdict[i].reason);
-        if (!isnan(r->verdict[i].seen_per_s))
-            put_number(j, out, "detectable_mb_per_hour", growth_mb_per_hour(r->verdict[i].seen_per_s));
-    }
+    report_json_verdicts(j, root, r);
     put_count(j, root, "exit_code", (uint64_t)r->exit_code);
 }
 

@@ -27,6 +27,8 @@ void report_json_connections(struct json *j, cJSON *connections, const struct re
 /* Where the time of a route's requests went, and the slowest requests one by one (report_json_split.c). */
 cJSON *report_json_split(const struct report_route *r);
 cJSON *report_json_slowest(const struct report *r);
+/* report_json_verdict.c */
+void report_json_verdicts(struct json *j, cJSON *root, const struct report *r);
 /* report_json_load.c */
 void report_json_concurrency(struct json *j, cJSON *root, const struct report_concurrency *c);
 void report_json_scaling(struct json *j, cJSON *route, const struct report_route *r);

@@ -187,7 +187,8 @@ struct report_memory *report_memory_build(const struct analysis *a, const struct
         return NULL;
     m->kept_known = kept_known;
     build_connections(m, a);
-    if ((!kept_known || build_keepers(m, a, places, symbols) == 0) && build_openers(m, a, places, symbols) == 0)
+    if ((!kept_known || build_keepers(m, a, places, symbols) == 0) && build_openers(m, a, places, symbols) == 0 &&
+        report_mapped_build(m, a, places, symbols) == 0)
         return m;
     report_memory_free(m);
     return NULL;
@@ -224,6 +225,9 @@ void report_memory_free(struct report_memory *m)
         free(m->opener[i].route);
         report_site_clear(&m->opener[i].site);
     }
+    for (size_t i = 0; i < m->mappers; i++)
+        report_site_clear(&m->mapper[i].site);
+    free(m->mapper);
     free(m->keeper);
     free(m->opener);
     free(m);

@@ -24,6 +24,12 @@ struct report_opener { /* a place that opens descriptors */
     struct report_site site;
 };
 
+#define REPORT_MAPPERS 20
+struct report_mapper { /* a place that maps anonymous memory */
+    struct report_site site; /* without frames: not known */
+    double left_bytes, made_bytes;
+};
+
 struct report_connections {
     enum connstat_kind kind;
     uint64_t opened, closed, open, open_peak;
@@ -43,6 +49,10 @@ struct report_memory {
     uint64_t openers_more;
     uint64_t inherited_open, accepted, accepted_closed, accepted_open; /* descriptors */
 
+    struct report_mapper *mapper; /* most that are left first */
+    size_t mappers;
+    double mapped_left_bytes; /* by all places */
+
     struct report_connections connections[CONNSTAT_KIND_COUNT];
     size_t kinds;
     double opened_per_s, closed_per_s;
@@ -55,6 +65,9 @@ struct report_memory {
 struct report_memory *report_memory_build(const struct analysis *a, const struct places *places, struct symbols *symbols,
                                           bool kept_known);
 void report_memory_free(struct report_memory *m);
+
+/* What was mapped, by place (report_mapped.c). -1 if memory is short. */
+int report_mapped_build(struct report_memory *m, const struct analysis *a, const struct places *places, struct symbols *symbols);
 
 /* Adds to a verdict that descriptors leak who opened most of those that are open. */
 void report_memory_blame(const struct report_memory *m, struct verdict *v, double leak_count);

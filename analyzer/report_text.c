@@ -66,21 +66,6 @@ static void print_detail(const struct page *p, const struct report *r)
     page_wrapped(p->out, text, 2, 2);
 }
 
-static void print_verdicts(const struct page *p, const struct report *r)
-{
-    static const char *const colour[VERDICT_KINDS] = {"32", "33", "1;31", "36", "33", "33"};
-    page_heading(p, "VERDICTS\n");
-    for (size_t i = 0; i < REPORT_VERDICTS; i++) {
-        const struct verdict *v = &r->verdict[i];
-        fputs("  ", p->out);
-        page_paint(p, colour[v->kind]);
-        fprintf(p->out, "%-13s", verdict_kind_name[v->kind]);
-        page_paint(p, "0");
-        fprintf(p->out, "%-12s ", v->name);
-        page_wrapped(p->out, v->reason, 28, 28);
-    }
-}
-
 static size_t routes_shown(const struct report *r, bool upstream)
 {
     size_t n = 0;
@@ -438,7 +423,8 @@ int report_text(const struct report *r, FILE *out, bool colour)
     const struct page p = {out, colour};
     print_head(&p, r);
     print_detail(&p, r);
-    print_verdicts(&p, r);
+    report_text_verdicts(&p, r);
+    report_text_growth(&p, r);
     print_routes(&p, r);
     report_text_upstream(&p, r);
     report_text_scaling(&p, r);

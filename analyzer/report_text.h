@@ -6,6 +6,10 @@
 #include "page.h"
 #include "report.h"
 
+/* Verdicts with where what they judge comes from (report_text_verdict.c), and growth as a picture (report_text_growth.c). */
+void report_text_verdicts(const struct page *p, const struct report *r);
+void report_text_growth(const struct page *p, const struct report *r);
+
 /* Sites, by each order that was asked for, and the files that gave them no names (report_text_sites.c). */
 void report_text_sites(const struct page *p, const struct report *r);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From measurements to verdicts: a word, and a sentence that a person can act on.
+ * From measurements to verdicts: a word, the figures that it rests on, and a sentence that a person can act on.
  *
  * A wrong LEAK and a wrong NORMAL are the two worst things that this program can say. LEAK needs slope, steadiness and
  * amount together; NORMAL needs enough data and none of it lost; what lies between, and what the run was too short for, is
  * MONITOR or INCONCLUSIVE with what to do next.
+ *
+ * verdict.c has what all quantities share, verdict_memory.c judges bytes, verdict_counts.c what is counted.
  */
 #ifndef PERFSHIM_VERDICT_H
 #define PERFSHIM_VERDICT_H
@@ -12,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "connshare.h"
+#include "event.h"
 #include "growth.h"
 #include "series.h"
 
@@ -20,17 +24,30 @@ enum verdict_kind {
     VERDICT_MONITOR,
     VERDICT_LEAK,
     VERDICT_INCONCLUSIVE,
-    VERDICT_CACHE_FILL,    /* it grows ever more slowly, towards a ceiling that is told */
-    VERDICT_FRAGMENTATION, /* resident memory grows, what the program holds of it does not */
+    VERDICT_CACHE_FILL,     /* it grows ever more slowly, towards a ceiling that is told */
+    VERDICT_FRAGMENTATION,  /* resident memory grows, what the program holds of it does not */
+    VERDICT_PER_CONNECTION, /* it grows because more connections are open, each of which holds so much */
     VERDICT_KINDS
 };
 extern const char *const verdict_kind_name[VERDICT_KINDS];
 
+struct verdict_rate {
+    double value, low, high; /* 95 % interval. NaN: not known */
+};
+
 struct verdict {
-    const char *name; /* "memory", "descriptors", "threads" */
+    const char *name; /* "memory", "descriptors", "threads", "connections", "mappings", "children" */
     enum verdict_kind kind;
-    double seen_per_s; /* memory: the smallest leak that this run would have found, four times in five; NaN: none, or not known */
-    char reason[640]; /* one sentence, no line end; may hold names from the trace, unescaped */
+    bool bytes;        /* what it is of: else a count */
+    double seen_per_s; /* the smallest leak that this run would have found, four times in five; NaN: none, or not known */
+    struct verdict_rate per_s;          /* growth over the judged time */
+    struct verdict_rate per_request;    /* bytes, by the requests answered in it */
+    struct verdict_rate per_connection; /* bytes that each open one holds */
+    double minutes;      /* of INCONCLUSIVE for lack of time: so much longer, at this load. NaN: of another kind, or no use */
+    double first, last;  /* of counts: after the warm-up, and at the end. NaN: not known */
+    unsigned worst;      /* of descriptors: enum desc_kind that it is about, or KIND_COUNT: all */
+    bool beside_heap;    /* of memory: what the program maps itself is judged, not its heap */
+    char reason[640];    /* what was found and what to do; no line end; may hold names from the trace, unescaped */
 };
 
 /* Thresholds. Memory in MB (1e6 bytes) an hour of the slope's bound; counts as a change over the judged load. */
@@ -46,6 +63,7 @@ struct verdict_run {
     bool damaged;
     bool restarted; /* another recorder took over, which did not know all that was live and open */
     uint64_t requests;
+    const struct series *work; /* requests answered over time; NULL: not known */
     int64_t from_ns, to_ns; /* the loaded phase */
     int64_t warm_up_ns;     /* of it; GROWTH_FIND_WARM_UP: whatever is found to be */
     int64_t quiet_ns;       /* end of what follows the load, before the first process ended; to_ns if nothing does */
@@ -65,7 +83,13 @@ struct verdict_memory {
     struct growth mapped;         /* in anonymous mappings that the program makes itself */
     struct growth anon;           /* resident, anonymous */
     double anon_gained;           /* over the load; NaN if not known */
+    double requests;              /* answered in the time that `live` judges; 0: not known */
     struct verdict_kept kept;
+    struct connshare connections; /* how much of live's growth is theirs; all zeros: not known */
+    struct {
+        bool known;             /* connections were closed before recording ended */
+        double left, peak;      /* of the live heap, above what there was before the first one */
+    } after;
 };
 
 struct verdict verdict_memory(const struct verdict_run *run, const struct verdict_memory *m);
@@ -76,8 +100,22 @@ struct verdict_count {
     size_t n;
 };
 
-/* all: every open descriptor; own: without accepted connections that are rightly open. Either may be empty. */
-struct verdict verdict_descriptors(const struct verdict_run *run, struct verdict_count all, struct verdict_count own);
+/* own: open descriptors without accepted connections that are rightly open; gone: accepted ones whose peer has gone, as far as they
+ * are among them; kind: own ones by kind, without any accepted ones. Each may be empty. */
+struct verdict_descriptors {
+    struct verdict_count own, gone, kind[KIND_COUNT];
+};
+struct verdict verdict_descriptors(const struct verdict_run *run, const struct verdict_descriptors *d);
 struct verdict verdict_threads(const struct verdict_run *run, struct verdict_count threads);
+
+/* open: accepted connections; gone: of them those whose peer has gone. accepted: how many there were in all. */
+struct verdict verdict_connections(const struct verdict_run *run, struct verdict_count open, struct verdict_count gone,
+                                   uint64_t accepted);
+
+/* Of the program's own anonymous mappings: their number, and bytes as in verdict_memory. */
+struct verdict verdict_mappings(const struct verdict_run *run, struct verdict_count count, const struct verdict_memory *m);
+
+/* Children that have ended and were not waited for. unclear: of so many it is not known. */
+struct verdict verdict_children(const struct verdict_run *run, struct verdict_count zombies, uint64_t unclear);
 
 #endif

@@ -270,10 +270,30 @@ static void host_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
     gauge_host(r, slot, now_ns);
 }
 
+/* The wait status of a zombie: the last field of /proc/PID/stat (proc(5)), behind the name, which may hold anything. */
+static bool ask_zombie(const struct host *h, int *status)
+{
+    char path[64], line[1024];
+
+    snprintf(path, sizeof path, "/proc/%u/stat", h->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+    if (fd >= 0)
+        close(fd);
+    line[n > 0 ? n : 0] = 0;
+    const char *state = strrchr(line, ')'), *last = strrchr(line, ' ');
+    if (!state || state[1] != ' ' || state[2] != 'Z')
+        return false;
+    *status = atoi(last);
+    return true;
+}
+
 static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum process_how how, uint64_t now_ns)
 {
     struct host *h = &r->hosts[slot];
     uint64_t cpu_ns = gauge_cpu_ns(h->pid); /* first of all: its parent may reap it at any time */
+    int wait_status;
+    bool zombie = ask_zombie(h, &wait_status);
 
     drain_pass(d, now_ns); /* what it wrote last */
     for (uint32_t i = 0; i < r->thread_capacity; i++) /* all: threads_high may be a lie, and none may outlive its host */
@@ -288,6 +308,7 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     e.u.process_end.how = how;
     e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&r->procs[slot].status);
     uint64_t told = atomic_load(&r->procs[slot].cpu_ns);
+    e.u.process_end.zombie = zombie;
     e.u.process_end.cpu_ns = how == HOW_exec ? EVENT_UNKNOWN : cpu_ns != EVENT_UNKNOWN ? cpu_ns : told ? told : EVENT_UNKNOWN;
     track_add(&h->track, &e, now_ns);
     track_flush(&h->track, now_ns, 0);
@@ -311,6 +332,7 @@ void hosts_last_words(struct recorder *r, uint64_t now_ns)
         e.u.process_end.how = HOW_exit;
         e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&p->status);
         e.u.process_end.cpu_ns = atomic_load(&p->cpu_ns);
+        e.u.process_end.zombie = EVENT_UNKNOWN;
         track_add(&r->hosts[i].track, &e, now_ns);
     }
 }
@@ -336,24 +358,6 @@ static bool ask_reaped(const struct host *h, int *status)
     if (h->pidfd < 0 || ioctl(h->pidfd, _IOWR(0xFF, 11, info), &info) != 0 || !(info.mask & 1u << 3))
         return false;
     *status = info.exit_code;
-    return true;
-}
-
-/* The wait status of a zombie: the last field of /proc/PID/stat (proc(5)), behind the name, which may hold anything. */
-static bool ask_zombie(const struct host *h, int *status)
-{
-    char path[64], line[1024];
-
-    snprintf(path, sizeof path, "/proc/%u/stat", h->pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
-    if (fd >= 0)
-        close(fd);
-    line[n > 0 ? n : 0] = 0;
-    const char *state = strrchr(line, ')'), *last = strrchr(line, ' ');
-    if (!state || state[1] != ' ' || state[2] != 'Z')
-        return false;
-    *status = atoi(last);
     return true;
 }
 

@@ -135,8 +135,9 @@ static void test_nothing_measured(void **state)
     struct verdict_run run = run_of(0.01, 3);
     struct verdict_memory m = {.ledger = true, .anon_gained = NAN};
     struct verdict_count none = {NULL, 0};
+    struct verdict_descriptors nothing = {.own = none};
     assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_INCONCLUSIVE);
-    assert_int_equal(verdict_descriptors(&run, none, none).kind, VERDICT_INCONCLUSIVE);
+    assert_int_equal(verdict_descriptors(&run, &nothing).kind, VERDICT_INCONCLUSIVE);
     assert_int_equal(verdict_threads(&run, none).kind, VERDICT_INCONCLUSIVE);
     run.left_out = 4;
     assert_non_null(strstr(verdict_memory(&run, &m).reason, "no process lived through"));
@@ -157,34 +158,226 @@ static void count_series(struct series *s, double before, double at_start, doubl
     series_set(s, 11 * S, before + at_start + floor(per_second * 10) + after);
 }
 
-static enum verdict_kind descriptors_of(double at_start, double per_second, double after, double connections_per_second,
-                                        bool ended_first)
+static struct verdict judged(double at_start, double per_second, double after, bool ended_first,
+                             struct verdict (*judge)(const struct verdict_run *, struct verdict_count))
 {
     struct verdict_run run = run_of(10, 100000);
-    struct series all = {0}, own = {0};
-    const struct series *all_list, *own_list;
+    struct series s = {0};
+    const struct series *list;
     run.quiet_ns = ended_first ? 15 * S : run.to_ns;
-    count_series(&own, 10, at_start, per_second, after);
-    count_series(&all, 10, at_start, per_second + connections_per_second, after);
-    struct verdict v = verdict_descriptors(&run, one(&all, &all_list), one(&own, &own_list));
+    count_series(&s, 10, at_start, per_second, after);
+    struct verdict v = judge(&run, one(&s, &list));
+    series_free(&s);
+    return v;
+}
+
+static struct verdict judge_own(const struct verdict_run *run, struct verdict_count own)
+{
+    return verdict_descriptors(run, &(struct verdict_descriptors){.own = own});
+}
+
+static struct verdict judge_open(const struct verdict_run *run, struct verdict_count open)
+{
+    return verdict_connections(run, open, (struct verdict_count){NULL, 0}, 1000);
+}
+
+static struct verdict judge_gone(const struct verdict_run *run, struct verdict_count gone)
+{
+    return verdict_connections(run, (struct verdict_count){NULL, 0}, gone, 1000);
+}
+
+static struct verdict judge_zombies(const struct verdict_run *run, struct verdict_count zombies)
+{
+    return verdict_children(run, zombies, 0);
+}
+
+static enum verdict_kind descriptors_of(double at_start, double per_second, double after, bool ended_first)
+{
+    struct verdict v = judged(at_start, per_second, after, ended_first, judge_own);
     assert_string_equal(v.name, "descriptors");
-    series_free(&all);
-    series_free(&own);
     return v.kind;
 }
 
 static void test_descriptors(void **state)
 {
     (void)state;
-    assert_int_equal(descriptors_of(0, 0, 0, 0, true), VERDICT_NORMAL);
-    assert_int_equal(descriptors_of(100, 0, 0, 0, true), VERDICT_NORMAL); /* a pool opened as the load began */
-    assert_int_equal(descriptors_of(0, 10, 0, 0, true), VERDICT_LEAK);
-    assert_int_equal(descriptors_of(0, 10, 0, 0, false), VERDICT_LEAK); /* killed under load */
-    assert_int_equal(descriptors_of(0, 4, 0, 0, true), VERDICT_MONITOR);
-    assert_int_equal(descriptors_of(0, 1, 0, 0, true), VERDICT_NORMAL);
-    assert_int_equal(descriptors_of(0, 10, -100, 0, true), VERDICT_NORMAL); /* given back after the load */
-    assert_int_equal(descriptors_of(0, 0, 0, 10, true), VERDICT_LEAK);     /* connections never closed */
-    assert_int_equal(descriptors_of(0, 0, 0, 10, false), VERDICT_MONITOR); /* who knows: the load was still on */
+    assert_int_equal(descriptors_of(0, 0, 0, true), VERDICT_NORMAL);
+    assert_int_equal(descriptors_of(100, 0, 0, true), VERDICT_NORMAL); /* a pool opened as the load began */
+    assert_int_equal(descriptors_of(0, 10, 0, true), VERDICT_LEAK);
+    assert_int_equal(descriptors_of(0, 10, 0, false), VERDICT_LEAK); /* killed under load */
+    assert_int_equal(descriptors_of(0, 4, 0, true), VERDICT_MONITOR);
+    assert_int_equal(descriptors_of(0, 1, 0, true), VERDICT_NORMAL);
+    assert_int_equal(descriptors_of(0, 10, -100, true), VERDICT_NORMAL); /* given back after the load */
+    assert_int_equal(descriptors_of(0, 0, 60, true), VERDICT_LEAK);      /* opened at its end, and still there after it */
+    assert_int_equal(descriptors_of(0, 0, 60, false), VERDICT_NORMAL);
+}
+
+/* One kind rises while another falls. */
+static void test_descriptors_of_a_kind(void **state)
+{
+    (void)state;
+    struct verdict_run run = run_of(10, 100000);
+    struct series all = {0}, files = {0}, pipes = {0};
+    const struct series *list[3];
+    run.quiet_ns = 15 * S;
+    count_series(&files, 10, 0, 10, 0);
+    count_series(&pipes, 200, 0, -10, 0);
+    count_series(&all, 210, 0, 0, 0);
+    struct verdict_descriptors d = {.own = one(&all, &list[0])};
+    assert_int_equal(verdict_descriptors(&run, &d).kind, VERDICT_NORMAL);
+    d.own = one(&files, &list[0]); /* but they are connections */
+    d.gone = one(&files, &list[2]);
+    struct verdict none = verdict_descriptors(&run, &d);
+    assert_true(none.kind == VERDICT_NORMAL && none.per_s.value == 0);
+    d = (struct verdict_descriptors){.own = one(&all, &list[0])};
+    d.kind[KIND_file] = one(&files, &list[1]);
+    d.kind[KIND_pipe] = one(&pipes, &list[2]);
+    struct verdict v = verdict_descriptors(&run, &d);
+    assert_int_equal(v.kind, VERDICT_LEAK);
+    assert_int_equal(v.worst, KIND_file);
+    assert_non_null(strstr(v.reason, "kind file"));
+    series_free(&all);
+    series_free(&files);
+    series_free(&pipes);
+}
+
+static void test_connections(void **state)
+{
+    (void)state;
+    struct verdict_run run = run_of(10, 100000);
+    struct verdict_count none = {NULL, 0};
+    assert_int_equal(judged(0, 10, 0, true, judge_open).kind, VERDICT_LEAK);     /* never closed */
+    assert_int_equal(judged(0, 10, 0, false, judge_open).kind, VERDICT_MONITOR); /* who knows: the load was still on */
+    assert_int_equal(judged(100, 0, -110, true, judge_open).kind, VERDICT_NORMAL);
+    assert_int_equal(judged(0, 10, 0, false, judge_gone).kind, VERDICT_LEAK); /* nobody wants them any more */
+    assert_int_equal(verdict_connections(&run, none, none, 0).kind, VERDICT_NORMAL);
+}
+
+static void test_children(void **state)
+{
+    (void)state;
+    struct verdict_run run = run_of(10, 100000);
+    assert_int_equal(judged(0, 10, 0, true, judge_zombies).kind, VERDICT_LEAK);
+    assert_int_equal(judged(0, 0, 0, true, judge_zombies).kind, VERDICT_NORMAL);
+    assert_int_equal(verdict_children(&run, (struct verdict_count){NULL, 0}, 0).kind, VERDICT_NORMAL);
+    assert_int_equal(verdict_children(&run, (struct verdict_count){NULL, 0}, 100).kind, VERDICT_MONITOR);
+    run.lost_events = 1; /* perhaps the waits for them */
+    struct series s = {0};
+    const struct series *list;
+    count_series(&s, 0, 0, 10, 0);
+    assert_int_equal(verdict_children(&run, one(&s, &list), 0).kind, VERDICT_INCONCLUSIVE);
+    series_free(&s);
+}
+
+static void test_mappings(void **state)
+{
+    (void)state;
+    struct verdict_run hour = run_of(3600, 1000000);
+    struct verdict_memory m = memory_of(growth_mb(&hour, 0, -1, 1));
+    struct series s = {0};
+    const struct series *list;
+    assert_int_equal(verdict_mappings(&hour, (struct verdict_count){NULL, 0}, &m).kind, VERDICT_NORMAL);
+    for (int64_t t = 0; t <= 3600; t++) /* small ones: their bytes alone would be normal */
+        series_set(&s, S + t * S, 3 + floor((double)t / 10));
+    m.mapped = growth_mb(&hour, 1.5, 1.4, 1.6);
+    assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_LEAK);
+    m.mapped = growth_mb(&hour, 100, 90, 110);
+    m.anon_gained = 1e8;
+    assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_LEAK);
+    series_free(&s);
+    series_set(&s, S, 3);
+    m.anon_gained = 0; /* reserved, not used */
+    assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_MONITOR);
+    series_free(&s);
+}
+
+/* --- growth with connections --- */
+
+struct grown {
+    struct series live, open, work;
+};
+
+/* Over 10 s of load: so many bytes for each of `connections` that are opened in bursts, or evenly, and a leak in a second. */
+static struct connshare shared(double each, double connections, bool bursts, double leak_per_s, double noise)
+{
+    struct grown g = {{0}, {0}, {0}};
+    const struct series *live = &g.live, *open = &g.open;
+    for (int64_t t = 0; t <= 1000; t++) {
+        double share = bursts ? floor((double)t / 200) / 5 + 0.1 * ((double)(t % 200) > 140) : (double)t / 1000;
+        series_set(&g.open, S + t * S / 100, floor(connections * share));
+        series_set(&g.live, S + t * S / 100, 1e6 + each * floor(connections * share) + leak_per_s * (double)t / 100 +
+                                                 noise * (double)(t * 7919 % 997));
+        series_set(&g.work, S + t * S / 100, (double)t);
+    }
+    struct connshare c = connshare_of(&live, 1, &open, 1, &g.work, S, 11 * S);
+    series_free(&g.live);
+    series_free(&g.open);
+    series_free(&g.work);
+    return c;
+}
+
+static void test_share_of_connections(void **state)
+{
+    (void)state;
+    struct connshare c = shared(40000, 300, true, 0, 1);
+    assert_true(c.rose && c.told && c.share > 0.98 && c.share < 1.02);
+    assert_true(c.low <= 40100 && c.high >= 39900 && fabs(c.bytes - 40000) < 200 && fabs(c.rest) < 5000);
+    c = shared(40000, 300, true, 1e6, 1);
+    assert_true(c.told && fabs(c.bytes - 40000) < 400 && fabs(c.rest - 1e6) < 20000);
+    assert_true(c.share > 0.5 && c.share < 0.6);
+    c = shared(0, 300, true, 1e6, 1);
+    assert_true(c.rose && c.told && fabs(c.share) < 0.01);
+    c = shared(40000, 300, false, 0, 1);
+    assert_true(c.told && fabs(c.bytes - 40000) < 200); /* each is seen as it comes */
+    c = shared(40000, 300, false, 0, 1000);
+    assert_true(c.rose && !c.told && c.share > 0.9); /* as even as time */
+    c = shared(40000, 5, true, 1e6, 1);
+    assert_false(c.rose);
+}
+
+static void test_per_connection(void **state)
+{
+    (void)state;
+    struct verdict_run run = run_of(600, 100000);
+    struct verdict_memory m = memory_of(growth_mb(&run, 100, 90, 110));
+    m.connections = (struct connshare){.rose = true, .opened = 400, .told = true, .bytes = 40000, .low = 39000, .high = 41000,
+                                       .share = 0.97};
+    struct verdict v = verdict_memory(&run, &m);
+    assert_int_equal(v.kind, VERDICT_PER_CONNECTION);
+    assert_true(v.per_connection.value == 40000 && strstr(v.reason, "400 more connections"));
+    m.connections.rest_low = 60 * MB_PER_HOUR; /* and a leak beside it */
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_LEAK);
+    m.connections.rest_low = 0;
+    m.connections.share = 0.3;
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_LEAK);
+    m.connections.told = false; /* it cannot be told apart */
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_LEAK);
+    m.connections.share = 0.9;
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_INCONCLUSIVE);
+    m.after.known = true; /* but it was given back when they were closed, */
+    m.after.peak = 1e7;
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_PER_CONNECTION);
+    m.after.left = 9e6; /* or it was not */
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_LEAK);
+}
+
+/* What a run was too short for says how long it should have been. */
+static void test_minutes(void **state)
+{
+    (void)state;
+    struct verdict_run seconds = run_of(5, 50000), hour = run_of(3600, 1000000);
+    struct verdict_memory m = memory_of(growth_mb(&seconds, 0, 0, 0));
+    assert_true(verdict_memory(&seconds, &m).minutes >= 1);
+    m.live.known = false;
+    assert_true(verdict_memory(&seconds, &m).minutes >= 1);
+    m.live = growth_mb(&hour, 20, -20, 60);
+    double some = verdict_memory(&hour, &m).minutes;
+    m.live = growth_mb(&hour, 20, -60, 100);
+    assert_true(some >= 1 && verdict_memory(&hour, &m).minutes > some);
+    m.live = growth_mb(&hour, 0, -1, 1);
+    assert_true(isnan(verdict_memory(&hour, &m).minutes));
+    m.ledger = false; /* no time would help */
+    assert_true(isnan(verdict_memory(&hour, &m).minutes));
 }
 
 static void test_threads(void **state)
@@ -210,6 +403,10 @@ int main(void)
         cmocka_unit_test(test_short_runs),             cmocka_unit_test(test_losses_forbid_normal),
         cmocka_unit_test(test_memory_beside_the_heap), cmocka_unit_test(test_nothing_measured),
         cmocka_unit_test(test_descriptors),            cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_descriptors_of_a_kind),  cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_children),               cmocka_unit_test(test_mappings),
+        cmocka_unit_test(test_share_of_connections),   cmocka_unit_test(test_per_connection),
+        cmocka_unit_test(test_minutes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
