@@ -53,6 +53,8 @@ unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
 program_bin  += $(O)/tests/programs/operator_mix.so
 calibrate_bin := $(O)/tests/calibrate/synthetic
+leaks_src    := $(wildcard tests/leaks/*.c)
+leaks_bin    := $(O)/tests/leaks/leaks
 
 ANALYZER_LIBS := -lzstd -lcjson -lprotobuf-c -lz -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
 RECORDER_LIBS := -lzstd -lm
@@ -144,6 +146,11 @@ $(O)/tests/%.so: tests/%.cc $(O)/flags
 	$(call say,PROG,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -O1 -g -Wall -Wextra -fPIC -shared -DPLUGIN $(DEPS) $< -o $@
+
+$(leaks_bin): $(leaks_src) $(wildcard tests/leaks/*.h) $(O)/flags
+	$(call say,PROG,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) -O1 -g $(WARN) $(leaks_src) -o $@ -lpthread
 
 # Fuzzers: everything anew with clang's libFuzzer and sanitizers. From an archive, so that a fuzzer can stand in for a module.
 FUZZ_CC       ?= clang

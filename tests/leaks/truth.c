@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What deeds count, and how it is told. */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workload.h"
+
+void *filled(size_t bytes)
+{
+    void *p = malloc(bytes);
+
+    if (!p)
+        abort();
+    return memset(p, 1, bytes);
+}
+
+void *truth_object(struct deed *d, void *object, size_t requested)
+{
+    if (!object)
+        abort();
+    memset(object, 1, requested);
+    d->objects++;
+    d->requested += requested;
+    d->usable += malloc_usable_size(object);
+    return object;
+}
+
+void truth_opaque(struct deed *d, void *object)
+{
+    d->objects++;
+    d->requested += malloc_usable_size(object);
+    d->usable += malloc_usable_size(object);
+}
+
+void truth_object_gone(struct deed *d, void *object, size_t requested)
+{
+    d->objects--;
+    d->requested -= requested;
+    d->usable -= malloc_usable_size(object);
+}
+
+void truth_mapping(struct deed *d, size_t bytes) { d->mapped += bytes; }
+
+void truth_descriptor(struct deed *d, int fd, const char *kind)
+{
+    if (fd < 0)
+        abort();
+    d->descriptors++;
+    d->kind = kind;
+}
+
+void truth_thread(struct deed *d) { d->threads++; }
+
+static const char *const label_name[LABELS] = {"healthy", "leaks", "fills", "fragments", "connections"};
+
+static void print_count(const char *key, uint64_t value) { printf(", \"%s\": %llu", key, (unsigned long long)value); }
+
+static void print_deed(const struct deed *d)
+{
+    printf("{\"when\": \"%s\", \"site\": \"%s\", \"kind\": \"%s\", \"unrouted\": %s", d->when, d->site, d->kind ? d->kind : "",
+           d->unrouted ? "true" : "false");
+    print_count("calls", d->calls);
+    print_count("objects", d->objects);
+    print_count("requested", d->requested);
+    print_count("usable", d->usable);
+    print_count("mapped", d->mapped);
+    print_count("descriptors", d->descriptors);
+    print_count("threads", d->threads);
+    printf("}");
+}
+
+void truth_print(const struct workload *w, const uint64_t requests[ROUTES], uint64_t connections)
+{
+    printf("{\"workload\": \"%s\", \"memory\": \"%s\", \"descriptors\": \"%s\", \"threads\": \"%s\", \"lumpy\": %s", w->name,
+           label_name[w->memory], label_name[w->descriptors], label_name[w->threads],
+           w->lumpy || w->load.shape != STEADY ? "true" : "false");
+    print_count("connections", connections);
+    printf(", \"requests\": {");
+    for (size_t r = 0; r < ROUTES; r++)
+        printf("%s\"%s\": %llu", r ? ", " : "", route_name[r], (unsigned long long)requests[r]);
+    printf("}, \"deeds\": [");
+    for (size_t i = 0; i < DEEDS && w->deed[i].act; i++) {
+        printf(i ? ", " : "");
+        print_deed(&w->deed[i]);
+    }
+    printf("]}\n");
+    fflush(stdout);
+}

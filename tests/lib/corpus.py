@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workloads of tests/leaks: each is run under the shim and its load, and what perfanalyze says is held against its truth.
+
+    outcome = run_workload('leak-100', seconds=40)
+    outcome.verdict('memory'), outcome.wrong   # what it says; what of that is wrong, as texts
+"""
+
+import json
+import os
+import re
+import time
+
+from harness import O, Server, report, run, work_dir
+
+LEAKS = os.path.join(O, 'tests', 'leaks', 'leaks')
+SUBJECTS = ('memory', 'descriptors', 'threads')
+QUIET_S = 1.5  # between the load's end and the server's
+LEAK_MB, MONITOR_MB = 10, 2  # thresholds: the runs are short, and so their leaks are small
+NEAR = 0.05
+
+# What may be said: the right word, and words that are no mistake. All else is wrong.
+ALLOWED = {
+    'leaks': ({'LEAK'}, set()),
+    'leaks, too small': ({'LEAK'}, {'MONITOR', 'INCONCLUSIVE', 'NORMAL'}),
+    'leaks, in steps': ({'LEAK'}, {'MONITOR', 'INCONCLUSIVE'}),
+    'healthy': ({'NORMAL'}, {'INCONCLUSIVE', 'MONITOR', 'CACHE-FILL', 'FRAGMENTATION'}),
+    'fills': ({'CACHE-FILL'}, {'NORMAL', 'INCONCLUSIVE', 'MONITOR'}),
+    'fragments': ({'FRAGMENTATION'}, {'INCONCLUSIVE', 'MONITOR'}),
+    'connections': ({'PER-CONNECTION'}, {'NORMAL', 'INCONCLUSIVE', 'MONITOR'}),
+}
+
+
+def workloads():
+    """(name, allocator or None, seconds that it must run) of all."""
+    rows = [line.split() for line in run([LEAKS, 'list']).stdout.splitlines()]
+    return [(name, None if allocator == '-' else allocator, int(seconds)) for name, allocator, seconds in rows]
+
+
+def has_function(row, name):
+    return any(name in (frame['function'] or '') for frame in row['frames'])
+
+
+class Kept:
+    """A route and a site that keep something: bytes per request, injected and found, with the interval."""
+
+    def __init__(self, workload, deed, injected, row):
+        self.workload, self.site, self.injected = workload, f"{deed['when']} {deed['site']}", injected
+        self.found, self.low, self.high = (None, None, None)
+        if row:
+            self.found = row['bytes_per_request']['value']
+            self.low, self.high = row['bytes_per_request']['ci95']
+
+    def error(self):
+        return (self.found - self.injected) / self.injected
+
+    def covers(self):
+        return self.low - 1e-6 <= self.injected <= self.high + 1e-6
+
+
+class Outcome:
+    """A run: truth, report, kept (a list of Kept), and wrong, what the report says that is not so, as texts."""
+
+    def __init__(self, truth, seconds, result):
+        self.truth, self.seconds, self.result = truth, seconds, result
+        self.name = truth['workload']
+        self.verdicts = {v['name']: v for v in result['verdicts']}
+        self.kept, self.wrong = [], []
+        self.injected_mb = self._bytes('usable') * 3600 / 1e6 / seconds
+        self._judge_verdicts()
+        self._judge_kept()
+        self._judge_growing_sites()
+        self._judge_descriptors()
+
+    def verdict(self, subject):
+        return self.verdicts[subject]['verdict']
+
+    def _bytes(self, key):
+        return sum(deed[key] for deed in self.truth['deeds'])
+
+    def detectable_mb(self):
+        return self.verdicts['memory'].get('detectable_mb_per_hour')
+
+    def label(self, subject):
+        """Of the truth; of memory that leaks it says whether this run could have shown it."""
+        label = self.truth[subject]
+        if subject != 'memory' or label != 'leaks':
+            return label
+        if self.truth['lumpy']:
+            return 'leaks, in steps'
+        injected = self.injected_mb + self._bytes('mapped') * 3600 / 1e6 / self.seconds
+        return label if injected > (self.detectable_mb() or 0) else 'leaks, too small'
+
+    def growth(self):
+        """(found, low, high) in MB an hour, where the truth is a single number; else None."""
+        growth = self.result['memory']['growth_mb_per_hour']
+        if self.truth['memory'] != 'leaks' or self.truth['lumpy'] or not self.injected_mb or growth['value'] is None:
+            return None
+        return growth['value'], *growth['ci95']
+
+    def _judge_verdicts(self):
+        for subject in SUBJECTS:
+            right, fine = ALLOWED[self.label(subject)]
+            if self.verdict(subject) not in right | fine:
+                self.wrong.append(f"{subject}: {self.verdict(subject)}: {self.verdicts[subject]['reason']}")
+
+    def _routed(self, key):
+        return [d for d in self.truth['deeds'] if d[key] and d['when'] in self.truth['requests'] and not d['unrouted']]
+
+    def _judge_kept(self):
+        rows = list(self.result['memory']['kept_by'] or [])
+        for deed in self._routed('requested'):
+            route = 'GET ' + deed['when']
+            row = next((r for r in rows if r['route'] == route and has_function(r, deed['site'])), None)
+            while row in rows:
+                rows.remove(row)
+            rows = [r for r in rows if not (r['route'] == route and has_function(r, deed['site']))]
+            kept = Kept(self.name, deed, deed['requested'] / self.truth['requests'][deed['when']], row)
+            self.kept.append(kept)
+            if not row:
+                self.wrong.append(f'kept: {kept.site} keeps {kept.injected:.1f} bytes per request and is not named')
+            elif abs(kept.error()) > NEAR:
+                self.wrong.append(f'kept: {kept.site}: {kept.found:.1f} bytes per request, not {kept.injected:.1f}')
+        for row in rows:
+            self.wrong.append(f"kept: {row['route']} {row['site']} is said to keep {row['bytes_per_request']['value']:.1f} bytes")
+        self._judge_named()
+
+    def _judge_named(self):
+        """The sentence of a LEAK names the route and the site that keep most."""
+        most = max(self._routed('requested'), key=lambda d: d['requested'], default=None)
+        reason = self.verdicts['memory']['reason']
+        if self.verdict('memory') != 'LEAK':
+            return
+        if most and not (f"GET {most['when']} keeps" in reason and most['site'] in reason):
+            self.wrong.append(f'memory: the sentence does not name {most["when"]} and {most["site"]}: {reason}')
+        if not most and re.search(r'\w+ /\w+ keeps', reason):
+            self.wrong.append(f'memory: the sentence names a route, and none keeps anything: {reason}')
+
+    def _judge_growing_sites(self):
+        """What no request keeps by itself must be among the sites that grow."""
+        top = [self.result['memory']['sites'][i] for i in self.result['memory']['top']['growth'][:2]]
+        for deed in self.truth['deeds']:
+            if deed['requested'] and deed not in self._routed('requested') and self.label('memory') == 'leaks':
+                if not any(has_function(site, deed['site']) for site in top):
+                    self.wrong.append(f"sites: {deed['site']} is not among the two that grow most")
+
+    def _judge_descriptors(self):
+        for deed in self.truth['deeds']:
+            if not deed['descriptors']:
+                continue
+            rows = [r for r in self.result['descriptors']['opened_by'] if r['kind'] == deed['kind'] and has_function(r, deed['site'])]
+            if [(r['route'], r['open']) for r in rows] != [('GET ' + deed['when'], deed['descriptors'])]:
+                self.wrong.append(f"descriptors: {deed['when']} {deed['site']} left {deed['descriptors']} {deed['kind']} open, not "
+                                  + str([(r['route'], r['kind'], r['open']) for r in rows]))
+            reason = self.verdicts['descriptors']['reason']
+            if self.verdict('descriptors') == 'LEAK' and not (f"GET {deed['when']}" in reason and deed['site'] in reason):
+                self.wrong.append(f"descriptors: the sentence does not name {deed['when']} and {deed['site']}: {reason}")
+
+
+def run_workload(name, seconds, allocator=None, seed=1, heap='exact', keep=None):
+    """keep: a directory for its trace, truth and report."""
+    directory = keep or work_dir()
+    env = {'PERFSHIM_HEAP': heap, 'PERFSHIM_MAX_STALL': '30000'}
+    if allocator:
+        env['LD_PRELOAD'] = f"{os.path.join(O, 'libperfshim.so')}:{allocator}"
+    trace = os.path.join(directory, f'{name}.zst')
+    with Server([LEAKS, 'serve', name, str(seconds)], ready=r'listening on (\d+)', env=env, out=trace) as server:
+        loaded = run([LEAKS, 'load', name, str(server.port), str(seconds), str(seed)], timeout=seconds * 3 + 60)
+        took = re.search(r'requests in (\S+) s', loaded.stdout)
+        if not took:
+            raise RuntimeError(f'{name}: the load failed: {loaded.stderr} {server.stderr()}')
+        time.sleep(QUIET_S)
+        server.stop()
+        truth = json.loads(server.stdout().splitlines()[-1])
+    result = report(trace, '--leak-mb', str(LEAK_MB), '--monitor-mb', str(MONITOR_MB))
+    if keep:
+        for what, value in (('truth', {**truth, 'seconds': float(took[1])}), ('report', result)):
+            with open(os.path.join(directory, f'{name}.{what}.json'), 'w') as f:
+                json.dump(value, f, indent=1)
+    return Outcome(truth, float(took[1]), result)
