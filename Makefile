@@ -173,7 +173,7 @@ $(O)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/fuzz/modules.a
 
 # The empty command keeps make from saying that there is nothing to be done.
 demo-built: all $(O)/tests/servers/shop
-tests-built: all $(unit_bin) $(program_bin) $(calibrate_bin)
+tests-built: all $(unit_bin) $(program_bin) $(calibrate_bin) $(leaks_bin)
 programs-built: all $(program_bin)
 demo-built tests-built programs-built: ; @:
 
@@ -230,13 +230,14 @@ bench:
 	$(Q)O=$(abspath $(O)) scripts/bench
 	$(Q)O=$(abspath $(O)) scripts/bench-io
 
-## calibrate: how often verdicts on memory are wrong, on series of known truth (CASES=1000 of each shape, SEED=1)
+## calibrate: how often verdicts are wrong, on series (CASES=1000 of each shape, SEED=1) and on servers (scripts/calibrate-servers) of known truth
 CASES ?= 1000
 SEED ?= 1
 calibrate:
-	$(Q)scripts/deps build
-	$(Q)$(MAKE) $(PARTS) $(calibrate_bin)
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) $(PARTS) all $(calibrate_bin) $(leaks_bin)
 	$(Q)$(calibrate_bin) $(CASES) $(SEED)
+	$(Q)O=$(abspath $(O)) scripts/calibrate-servers --seed $(SEED)
 
 ## bench-heap: heap profilers side by side (scripts/bench-heap)
 bench-heap:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The load: in each round a request on every open connection, then all their answers. Rounds begin at times that follow from the
- * rate alone; a load that falls behind by more than a second gives up what it missed.
+ * rate alone, so that what leaks per request leaks per second: a load that falls behind catches up, unless it is very late.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,7 +17,7 @@
 #define CONNECTIONS_MAX 512
 #define RATE 1000
 #define CONNECTIONS 4
-#define BEHIND_MAX_S 1.0
+#define BEHIND_MAX_S 10.0
 #define IDLE_S 0.05
 
 struct client {
