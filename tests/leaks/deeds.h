@@ -47,6 +47,9 @@ void map_grow(struct deed *d);       /* by mremap [that it grows by] */
 void thread_not_joined(struct deed *d); /* ends, but its stack stays */
 void thread_keep(struct deed *d);    /* never ends */
 void thread_joined(struct deed *d);
+void child_not_reaped(struct deed *d);
+void child_reaped(struct deed *d);
+void leave_open(struct deed *d);     /* a connection whose peer has gone: with .fails */
 void open_file(struct deed *d);
 void open_stream(struct deed *d);
 void open_directory(struct deed *d);

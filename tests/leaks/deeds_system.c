@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is not heap: mappings, threads with their stacks, descriptors. */
+/* What is not heap: mappings, threads with their stacks, children, descriptors. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,7 +105,35 @@ NOINLINE void thread_joined(struct deed *d)
         abort();
 }
 
+/* --- children --- */
+
+static pid_t child(void)
+{
+    pid_t pid = fork();
+
+    if (pid < 0)
+        abort();
+    if (pid == 0)
+        _exit(0);
+    return pid;
+}
+
+NOINLINE void child_not_reaped(struct deed *d)
+{
+    child();
+    truth_child(d);
+}
+
+NOINLINE void child_reaped(struct deed *d)
+{
+    (void)d;
+    if (waitpid(child(), NULL, 0) < 0)
+        abort();
+}
+
 /* --- descriptors --- */
+
+void leave_open(struct deed *d) { truth_descriptor(d, 0, "tcp"); }
 
 NOINLINE void open_file(struct deed *d) { truth_descriptor(d, open(ANY_FILE, O_RDONLY), "file"); }
 NOINLINE void open_socket(struct deed *d) { truth_descriptor(d, socket(AF_INET, SOCK_STREAM, 0), "tcp"); }

@@ -29,7 +29,7 @@ const char *const route_name[ROUTES] = {"/account", "/basket", "/catalog", "/che
                                         "/login",   "/orders", "/profile", "/search",   "/upload"};
 
 struct connection {
-    int fd;
+    int fd, epoll;
     size_t got;
     char buffer[BUFFER_BYTES];
 };
@@ -126,13 +126,14 @@ static bool answer(int fd, bool failed)
 
 /* --- connections --- */
 
-static NOINLINE struct connection *connection_new(int fd)
+static NOINLINE struct connection *connection_new(int fd, int epoll)
 {
     struct connection *c = malloc(sizeof *c);
 
     if (!c)
         die("malloc");
     c->fd = fd;
+    c->epoll = epoll;
     c->got = 0;
     pthread_mutex_lock(&lock);
     connections++;
@@ -144,9 +145,10 @@ static NOINLINE struct connection *connection_new(int fd)
 static void connection_free(struct connection *c)
 {
     pthread_mutex_lock(&lock);
-    do_deeds(AT_DISCONNECT);
+    bool left_open = do_deeds(AT_DISCONNECT);
     pthread_mutex_unlock(&lock);
-    close(c->fd);
+    if (!left_open || epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->fd, NULL))
+        close(c->fd);
     free(c);
 }
 
@@ -261,7 +263,7 @@ int server_run(struct workload *w, double seconds)
         if (fd < 0)
             continue;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        e.data.ptr = connection_new(fd);
+        e.data.ptr = connection_new(fd, epoll[i % WORKERS]);
         if (epoll_ctl(epoll[i % WORKERS], EPOLL_CTL_ADD, fd, &e))
             die("epoll_ctl");
     }

@@ -52,8 +52,10 @@ void truth_descriptor(struct deed *d, int fd, const char *kind)
 }
 
 void truth_thread(struct deed *d) { d->threads++; }
+void truth_child(struct deed *d) { d->children++; }
 
-static const char *const label_name[LABELS] = {"healthy", "leaks", "fills", "fragments", "connections"};
+static const char *const subject_name[SUBJECTS] = {"memory", "descriptors", "threads", "connections", "mappings", "children"};
+static const char *const label_name[LABELS] = {"healthy", "leaks", "fills", "fragments", "per connection"};
 
 static void print_count(const char *key, uint64_t value) { printf(", \"%s\": %llu", key, (unsigned long long)value); }
 
@@ -68,14 +70,17 @@ static void print_deed(const struct deed *d)
     print_count("mapped", d->mapped);
     print_count("descriptors", d->descriptors);
     print_count("threads", d->threads);
+    print_count("children", d->children);
     printf("}");
 }
 
 void truth_print(const struct workload *w, const uint64_t requests[ROUTES], uint64_t connections)
 {
-    printf("{\"workload\": \"%s\", \"memory\": \"%s\", \"descriptors\": \"%s\", \"threads\": \"%s\", \"lumpy\": %s", w->name,
-           label_name[w->memory], label_name[w->descriptors], label_name[w->threads],
-           w->lumpy || w->load.shape != STEADY ? "true" : "false");
+    printf("{\"workload\": \"%s\", \"lumpy\": %s", w->name, w->lumpy || w->load.shape != STEADY ? "true" : "false");
+    printf(", \"labels\": {");
+    for (size_t i = 0; i < SUBJECTS; i++)
+        printf("%s\"%s\": \"%s\"", i ? ", " : "", subject_name[i], label_name[w->label[i]]);
+    printf("}");
     print_count("connections", connections);
     printf(", \"requests\": {");
     for (size_t r = 0; r < ROUTES; r++)

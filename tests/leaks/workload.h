@@ -33,21 +33,22 @@ struct deed {
     void (*act)(struct deed *d);
     size_t bytes;   /* how much: of an object, of a cache, ...; see the function */
     unsigned each;  /* done each so many times; 0 is 1 */
-    bool fails;     /* the request that it is done on is answered with an error */
+    bool fails;     /* the request that it is done on is answered with an error; the connection is not closed */
     bool unrouted;  /* what it keeps cannot be told to be a request's */
 
     /* the truth, of what is kept for good */
-    uint64_t calls, objects, requested, usable, mapped, descriptors, threads;
+    uint64_t calls, objects, requested, usable, mapped, descriptors, threads, children;
     const char *kind; /* of the descriptors */
 };
 
-/* Which verdict is right. */
+/* What a verdict is on, and which one is right. */
+enum subject { MEMORY, DESCRIPTORS, THREADS, CONNECTIONS, MAPPINGS, CHILDREN, SUBJECTS };
 enum label {
     HEALTHY,
     LEAKS,
-    FILLS,       /* grows up to a ceiling */
-    FRAGMENTS,   /* resident memory grows, live heap does not */
-    CONNECTIONS, /* grows with the open connections, and for no other reason */
+    FILLS,          /* grows up to a ceiling */
+    FRAGMENTS,      /* resident memory grows, live heap does not */
+    PER_CONNECTION, /* grows with the open connections, and for no other reason */
     LABELS
 };
 
@@ -64,7 +65,7 @@ struct load {
 
 struct workload {
     const char *name;
-    enum label memory, descriptors, threads;
+    enum label label[SUBJECTS];
     struct deed deed[DEEDS];
     struct load load;
     const char *allocator; /* a library to preload; NULL: the C library's */
@@ -92,6 +93,7 @@ void truth_opaque(struct deed *d, void *object); /* that libc has made for itsel
 void truth_mapping(struct deed *d, size_t bytes);
 void truth_descriptor(struct deed *d, int fd, const char *kind);
 void truth_thread(struct deed *d);
+void truth_child(struct deed *d);
 
 /* One of those kept is gone after all. */
 void truth_object_gone(struct deed *d, void *object, size_t requested);

@@ -13,7 +13,7 @@ import time
 from harness import O, Server, report, run, work_dir
 
 LEAKS = os.path.join(O, 'tests', 'leaks', 'leaks')
-SUBJECTS = ('memory', 'descriptors', 'threads')
+SUBJECTS = ('memory', 'descriptors', 'threads', 'connections', 'mappings', 'children')
 QUIET_S = 1.5  # between the load's end and the server's
 LEAK_MB, MONITOR_MB = 10, 2  # thresholds: the runs are short, and so their leaks are small
 NEAR = 0.05
@@ -26,7 +26,7 @@ ALLOWED = {
     'healthy': ({'NORMAL'}, {'INCONCLUSIVE', 'MONITOR', 'CACHE-FILL', 'FRAGMENTATION'}),
     'fills': ({'CACHE-FILL'}, {'NORMAL', 'INCONCLUSIVE', 'MONITOR'}),
     'fragments': ({'FRAGMENTATION'}, {'INCONCLUSIVE', 'MONITOR'}),
-    'connections': ({'PER-CONNECTION'}, {'NORMAL', 'INCONCLUSIVE', 'MONITOR'}),
+    'per connection': ({'PER-CONNECTION'}, {'NORMAL', 'INCONCLUSIVE', 'MONITOR'}),
 }
 
 
@@ -61,18 +61,24 @@ class Kept:
 class Outcome:
     """A run: truth, report, kept (a list of Kept), and wrong, what the report says that is not so, as texts."""
 
-    def __init__(self, truth, seconds, result):
-        self.truth, self.seconds, self.result = truth, seconds, result
+    def __init__(self, truth, result):
+        self.truth, self.seconds, self.result = truth, truth['seconds'], result
         self.name = truth['workload']
         self.verdicts = {v['name']: v for v in result['verdicts']}
         self.kept, self.wrong = [], []
-        self.injected_mb = self._bytes('usable') * 3600 / 1e6 / seconds
+        self.injected_mb = self._bytes('usable') * 3600 / 1e6 / self.seconds
         self._judge_verdicts()
         self._judge_kept()
         self._judge_growing_sites()
         self._judge_descriptors()
 
+    def subjects(self):
+        return [s for s in SUBJECTS if s in self.verdicts]
+
     def verdict(self, subject):
+        """The word. Of mappings that leak either verdict may say so."""
+        if self._bytes('mapped') and self.verdicts.get('mappings', {}).get('verdict') == 'LEAK' and subject == 'memory':
+            return 'LEAK'
         return self.verdicts[subject]['verdict']
 
     def _bytes(self, key):
@@ -83,7 +89,9 @@ class Outcome:
 
     def label(self, subject):
         """Of the truth; of memory that leaks it says whether this run could have shown it."""
-        label = self.truth[subject]
+        label = self.truth['labels'][subject]
+        if subject == 'mappings' and self._bytes('mapped'):
+            return 'leaks, too small'  # it is enough if the verdict on memory says so
         if subject != 'memory' or label != 'leaks':
             return label
         if self.truth['lumpy']:
@@ -94,12 +102,12 @@ class Outcome:
     def growth(self):
         """(found, low, high) in MB an hour, where the truth is a single number; else None."""
         growth = self.result['memory']['growth_mb_per_hour']
-        if self.truth['memory'] != 'leaks' or self.truth['lumpy'] or not self.injected_mb or growth['value'] is None:
+        if self.truth['labels']['memory'] != 'leaks' or self.truth['lumpy'] or not self.injected_mb or growth['value'] is None:
             return None
         return growth['value'], *growth['ci95']
 
     def _judge_verdicts(self):
-        for subject in SUBJECTS:
+        for subject in self.subjects():
             right, fine = ALLOWED[self.label(subject)]
             if self.verdict(subject) not in right | fine:
                 self.wrong.append(f"{subject}: {self.verdict(subject)}: {self.verdicts[subject]['reason']}")
@@ -109,7 +117,7 @@ class Outcome:
 
     def _judge_kept(self):
         rows = list(self.result['memory']['kept_by'] or [])
-        known = [d for d in self.truth['deeds'] if d['descriptors'] or d['threads'] or d['mapped']]
+        known = [d for d in self.truth['deeds'] if d['descriptors'] or d['threads'] or d['mapped'] or d['children']]
         for deed in self._routed('requested'):
             route = 'GET ' + deed['when']
             own = [r for r in rows if r['route'] == route and has_function(r, deed['site'])]
@@ -149,6 +157,9 @@ class Outcome:
         for deed in self.truth['deeds']:
             if not deed['descriptors']:
                 continue
+            if deed['when'] == 'disconnect':
+                self._judge_accepted(deed)
+                continue
             rows = [r for r in self.result['descriptors']['opened_by'] if r['kind'] == deed['kind'] and has_function(r, deed['site'])]
             if [(r['route'], r['open']) for r in rows] != [('GET ' + deed['when'], deed['descriptors'])]:
                 self.wrong.append(f"descriptors: {deed['when']} {deed['site']} left {deed['descriptors']} {deed['kind']} open, not "
@@ -158,14 +169,19 @@ class Outcome:
                 self.wrong.append(f"descriptors: the sentence does not name {deed['when']} and {deed['site']}: {reason}")
 
 
-def run_workload(name, seconds, allocator=None, seed=1, heap='exact', keep=None):
-    """keep: a directory for its trace, truth and report."""
-    directory = keep or work_dir()
+    def _judge_accepted(self, deed):
+        accepted = self.result['descriptors']['accepted']
+        if accepted['open'] != deed['descriptors']:
+            self.wrong.append(f"descriptors: {deed['descriptors']} accepted connections were left open, not {accepted['open']}")
+
+
+def record(name, seconds, directory, allocator=None, seed=1, heap='exact', program=LEAKS):
+    """Runs a workload; leaves NAME.zst and NAME.truth.json in the directory."""
     env = {'PERFSHIM_HEAP': heap, 'PERFSHIM_MAX_STALL': '30000'}
     if allocator:
         env['LD_PRELOAD'] = f"{os.path.join(O, 'libperfshim.so')}:{allocator}"
     trace = os.path.join(directory, f'{name}.zst')
-    with Server([LEAKS, 'serve', name, str(seconds)], ready=r'listening on (\d+)', env=env, out=trace) as server:
+    with Server([program, 'serve', name, str(seconds)], ready=r'listening on (\d+)', env=env, out=trace) as server:
         loaded = run([LEAKS, 'load', name, str(server.port), str(seconds), str(seed)], timeout=seconds * 3 + 60)
         took = re.search(r'requests in (\S+) s', loaded.stdout)
         if not took:
@@ -173,9 +189,21 @@ def run_workload(name, seconds, allocator=None, seed=1, heap='exact', keep=None)
         time.sleep(QUIET_S)
         server.stop()
         truth = json.loads(server.stdout().splitlines()[-1])
-    result = report(trace, '--leak-mb', str(LEAK_MB), '--monitor-mb', str(MONITOR_MB))
-    if keep:
-        for what, value in (('truth', {**truth, 'seconds': float(took[1])}), ('report', result)):
-            with open(os.path.join(directory, f'{name}.{what}.json'), 'w') as f:
-                json.dump(value, f, indent=1)
-    return Outcome(truth, float(took[1]), result)
+    with open(os.path.join(directory, f'{name}.truth.json'), 'w') as f:
+        json.dump({**truth, 'seconds': float(took[1])}, f, indent=1)
+
+
+def judge(name, directory):
+    """The Outcome of what record() left."""
+    with open(os.path.join(directory, f'{name}.truth.json')) as f:
+        truth = json.load(f)
+    result = report(os.path.join(directory, f'{name}.zst'), '--leak-mb', str(LEAK_MB), '--monitor-mb', str(MONITOR_MB))
+    with open(os.path.join(directory, f'{name}.report.json'), 'w') as f:
+        json.dump(result, f, indent=1)
+    return Outcome(truth, result)
+
+
+def run_workload(name, seconds, **options):
+    directory = work_dir()
+    record(name, seconds, directory, **options)
+    return judge(name, directory)
