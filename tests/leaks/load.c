@@ -127,7 +127,7 @@ int load_run(const struct workload *w, int port, double seconds, uint64_t seed)
     static struct loader l;
     double start_s = now_s(), next_s = start_s, rate = w->load.rate ? w->load.rate : RATE;
 
-    l = (struct loader){.workload = w, .port = port, .random = (seed + 1) * 0x9e3779b97f4a7c15};
+    l = (struct loader){.workload = w, .port = port, .random = (1 + seed + 1000 * (uint64_t)(w - workloads)) * 0x9e3779b97f4a7c15};
     while (next_s < start_s + seconds) {
         double progress = (next_s - start_s) / seconds, share = intensity(w->load.shape, progress);
         unsigned n = open_now(&w->load, progress);

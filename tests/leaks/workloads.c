@@ -61,7 +61,7 @@ struct workload workloads[] = {
     {"leak-epoll", {[DESCRIPTORS] = LEAKS}, .deed = {DO("/login", open_epoll, .each = 10)}},
     {"leak-timerfd", {[DESCRIPTORS] = LEAKS}, .deed = {DO("/health", open_timerfd, .each = 10)}},
     {"leak-memfd", {[DESCRIPTORS] = LEAKS}, .deed = {DO("/profile", open_memfd, .each = 10)}},
-    {"leak-inotify", {[DESCRIPTORS] = LEAKS}, .deed = {DO("/profile", open_inotify, .each = 25)}},
+    {"leak-inotify", {[DESCRIPTORS] = LEAKS}, .deed = {DO("/profile", open_inotify, .each = 50)}},
     {"leak-signalfd", {[DESCRIPTORS] = LEAKS}, .deed = {DO("/account", open_signalfd, .each = 10)}},
     {"leak-copy", {[DESCRIPTORS] = LEAKS}, .deed = {DO("/account", open_copy, .each = 10)}},
     {"leak-file-on-errors", {[DESCRIPTORS] = LEAKS}, .deed = {DO("/orders", open_file, .each = 15, .fails = true)}},
