@@ -31,6 +31,7 @@ enum footprint_kind {
     FOOTPRINT_OPEN,    /* descriptors seen to be opened */
     FOOTPRINT_OWN,     /* of them, those that are not accepted connections that are rightly open */
     FOOTPRINT_THREADS,
+    FOOTPRINT_UNJOINED, /* threads that have ended and were neither joined nor detached: at least so many */
     FOOTPRINT_KINDS
 };
 

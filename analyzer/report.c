@@ -390,6 +390,8 @@ static void build_verdicts(struct report *r, const struct footprint *f, const st
     r->verdict[1] = verdict_descriptors(&run, count_of(lived, FOOTPRINT_OPEN), count_of(lived, FOOTPRINT_OWN));
     report_memory_blame(report_memory_of(r), &r->verdict[1], r->options.limits.leak_count);
     r->verdict[2] = verdict_threads(&run, count_of(lived, FOOTPRINT_THREADS));
+    if (r->verdict[2].kind != VERDICT_LEAK)
+        verdict_unjoined(&r->verdict[2], &run, count_of(lived, FOOTPRINT_UNJOINED));
     for (size_t i = 0; i < REPORT_VERDICTS; i++)
         if (r->verdict[i].kind == VERDICT_LEAK)
             r->exit_code = 1;

@@ -80,4 +80,7 @@ struct verdict_count {
 struct verdict verdict_descriptors(const struct verdict_run *run, struct verdict_count all, struct verdict_count own);
 struct verdict verdict_threads(const struct verdict_run *run, struct verdict_count threads);
 
+/* The same of threads that ended and were not joined: their stacks stay. False: there is nothing to be said of them. */
+bool verdict_unjoined(struct verdict *threads, const struct verdict_run *run, struct verdict_count unjoined);
+
 #endif

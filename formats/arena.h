@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 9
+#define ARENA_LAYOUT 10
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
@@ -173,6 +173,7 @@ struct arena_proc {
     _Atomic int32_t status;
     _Atomic uint64_t cpu_ns;       /* processor time when it said that it exits; 0: it did not */
     _Atomic uint64_t start_ticks;
+    _Atomic int64_t joinable;    /* threads that pthread_create made joinable and nobody has joined or detached yet, dead ones too */
     _Atomic uint32_t heap_shift; /* of the interval (sample.h); set by the recorder (budget.c) */
     uint32_t flags; /* PROCESS_* of event.h */
     char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */

@@ -46,7 +46,7 @@ void map_return(struct deed *d);
 void map_grow(struct deed *d);       /* by mremap [that it grows by] */
 void thread_not_joined(struct deed *d); /* ends, but its stack stays */
 void thread_keep(struct deed *d);    /* never ends */
-void thread_joined(struct deed *d);
+void thread_joined(struct deed *d);  /* or detached; .each must be said */
 void child_not_reaped(struct deed *d);
 void child_reaped(struct deed *d);
 void leave_open(struct deed *d);     /* a connection whose peer has gone: with .fails */

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +81,7 @@ NOINLINE void thread_not_joined(struct deed *d)
 
     if (pthread_create(&thread, NULL, end_at_once, NULL))
         abort();
-    truth_mapping(d, d->bytes);
+    truth_thread(d);
 }
 
 NOINLINE void thread_keep(struct deed *d)
@@ -96,12 +97,27 @@ NOINLINE void thread_keep(struct deed *d)
     truth_thread(d);
 }
 
+static int try_to_join(pthread_t thread)
+{
+    while (pthread_tryjoin_np(thread, NULL))
+        sched_yield();
+    return 0;
+}
+
+/* Or given up in any other way, in turn. */
 NOINLINE void thread_joined(struct deed *d)
 {
+    struct timespec never = {.tv_sec = INT32_MAX};
+    pthread_attr_t detached;
     pthread_t thread;
+    unsigned way = d->calls / d->each % 5;
 
-    (void)d;
-    if (pthread_create(&thread, NULL, end_at_once, NULL) || pthread_join(thread, NULL))
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    int error = pthread_create(&thread, way ? NULL : &detached, end_at_once, NULL);
+    pthread_attr_destroy(&detached);
+    if (error || (way == 1 && pthread_join(thread, NULL)) || (way == 2 && pthread_timedjoin_np(thread, NULL, &never)) ||
+        (way == 3 && try_to_join(thread)) || (way == 4 && pthread_detach(thread)))
         abort();
 }
 

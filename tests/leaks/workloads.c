@@ -45,10 +45,10 @@ struct workload workloads[] = {
     {"leak-map", {LEAKS}, .deed = {DO("/upload", map_keep, 16384, .each = 5)}},
     {"leak-map-half", {LEAKS}, .deed = {DO("/upload", map_rest, 32768, .each = 5)}},
     {"leak-map-grown", {LEAKS}, .deed = {DO("/upload", map_grow, 16384, .each = 5)}},
-    {"leak-thread-stack", {LEAKS}, .deed = {DO("/orders", thread_not_joined, 8192, .each = 5)}},
-
+    
     /* --- leaks of threads, children, connections and descriptors --- */
     {"leak-thread", {[THREADS] = LEAKS}, .deed = {DO("/orders", thread_keep, 65536, .each = 10)}},
+    {"leak-thread-stack", {[THREADS] = LEAKS}, .deed = {DO("/orders", thread_not_joined, .each = 5)}},
     {"leak-child", {[CHILDREN] = LEAKS}, .deed = {DO("/upload", child_not_reaped, .each = 25)}},
     {"leak-connections", {[DESCRIPTORS] = LEAKS, [CONNECTIONS] = LEAKS},
      .deed = {DO(AT_DISCONNECT, leave_open, .each = 5, .fails = true)}, .load = {.life = 20}},

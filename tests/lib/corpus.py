@@ -76,8 +76,9 @@ class Outcome:
         return [s for s in SUBJECTS if s in self.verdicts]
 
     def verdict(self, subject):
-        """The word. Of mappings that leak either verdict may say so."""
-        if self._bytes('mapped') and self.verdicts.get('mappings', {}).get('verdict') == 'LEAK' and subject == 'memory':
+        """The word. Of mappings, and of connections that are left open, either verdict may say that they leak."""
+        beside = {'memory': 'mappings', 'descriptors': 'connections'}.get(subject)
+        if self.truth['labels'][subject] == 'leaks' and self.verdicts.get(beside, {}).get('verdict') == 'LEAK':
             return 'LEAK'
         return self.verdicts[subject]['verdict']
 
@@ -165,7 +166,7 @@ class Outcome:
                 self.wrong.append(f"descriptors: {deed['when']} {deed['site']} left {deed['descriptors']} {deed['kind']} open, not "
                                   + str([(r['route'], r['kind'], r['open']) for r in rows]))
             reason = self.verdicts['descriptors']['reason']
-            if self.verdict('descriptors') == 'LEAK' and not (f"GET {deed['when']}" in reason and deed['site'] in reason):
+            if self.verdicts['descriptors']['verdict'] == 'LEAK' and not (f"GET {deed['when']}" in reason and deed['site'] in reason):
                 self.wrong.append(f"descriptors: the sentence does not name {deed['when']} and {deed['site']}: {reason}")
 
 
@@ -200,7 +201,9 @@ def judge(name, directory):
     result = report(os.path.join(directory, f'{name}.zst'), '--leak-mb', str(LEAK_MB), '--monitor-mb', str(MONITOR_MB))
     with open(os.path.join(directory, f'{name}.report.json'), 'w') as f:
         json.dump(result, f, indent=1)
-    return Outcome(truth, result)
+    outcome = Outcome(truth, result)
+    outcome.trace = os.path.join(directory, f'{name}.zst')
+    return outcome
 
 
 def run_workload(name, seconds, **options):

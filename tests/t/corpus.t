@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A small part of `make calibrate`: servers that leak memory or descriptors in known ways are convicted, with the right route and site,
+"""A small part of `make calibrate`: servers that leak memory, descriptors or threads in known ways are convicted, with the right route and site,
 and healthy ones are not."""
 
 import concurrent.futures
@@ -9,12 +9,13 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from corpus import run_workload  # noqa: E402
-from harness import Tap  # noqa: E402
+from harness import Tap, dump  # noqa: E402
 
 SECONDS = 12
-LEAKS = {'leak-1000': ['memory'], 'leak-two-sites': [], 'leak-directory': ['memory', 'descriptors']}
-HEALTHY = ['cache-lru', 'sawtooth', 'plain-churn']
-ENOUGH = {'memory': ('usable', 1e6), 'descriptors': ('descriptors', 60)}  # a machine that is very busy may leave less
+LEAKS = {'leak-1000': ['memory'], 'leak-two-sites': [], 'leak-directory': ['memory', 'descriptors'], 'leak-thread-stack': ['threads']}
+HEALTHY = ['cache-lru', 'sawtooth', 'threads-joined']
+ENOUGH = {'memory': ('usable', 1e6), 'descriptors': ('descriptors', 60), 'threads': ('threads', 70)}  # or it was too busy
+OWN_THREADS = 3  # of the server, besides the first
 
 tap = Tap()
 
@@ -47,4 +48,8 @@ for outcome in outcomes:
             tap.ok(convicted(outcome, subject), name, outcome.verdicts[subject])
         else:
             tap.skip(name, 'it leaked too little in this run')
+    if any('thread' in deed['site'] for deed in outcome.truth['deeds']):
+        told = [event for event in dump(outcome.trace) if event.name == 'gauge'][-1]
+        threads = sum(deed['threads'] for deed in outcome.truth['deeds'])
+        tap.equal(told.int('joinable'), threads + OWN_THREADS, f'{outcome.name}: threads that nobody joined or detached, to the last')
 tap.done()
