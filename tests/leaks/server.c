@@ -23,6 +23,7 @@
 #define READY_MAX 64
 #define BUFFER_BYTES 4096
 #define WORK_OBJECTS 4
+#define SAMPLE_TICKS 25 /* of the timer */
 #define WORK_BYTES_MAX 2000
 
 const char *const route_name[ROUTES] = {"/account", "/basket", "/catalog", "/checkout", "/health",
@@ -37,7 +38,7 @@ struct connection {
 static struct workload *workload;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below, and of deeds */
 static uint64_t requests[ROUTES], connections;
-static int64_t first_request_ns, planned_ns;
+static int64_t start_ns, first_request_ns, planned_ns;
 static volatile sig_atomic_t stopped;
 
 static int64_t now_ns(void)
@@ -188,9 +189,11 @@ static void *timer_main(void *unused)
     struct timespec pause = {0, TIMER_NS};
 
     (void)unused;
-    for (;;) {
+    for (unsigned tick = 0;; tick++) {
         nanosleep(&pause, NULL);
         pthread_mutex_lock(&lock);
+        if (tick % SAMPLE_TICKS == 0)
+            truth_sample(workload, (double)(now_ns() - start_ns) / 1e9);
         if (first_request_ns && progress() < 1)
             do_deeds(AT_TIMER);
         pthread_mutex_unlock(&lock);
@@ -252,6 +255,7 @@ int server_run(struct workload *w, double seconds)
     int epoll[WORKERS], one = 1;
 
     workload = w;
+    start_ns = now_ns();
     planned_ns = (int64_t)(seconds * 1e9);
     raise_descriptor_limit();
     sigaction(SIGTERM, &action, NULL);

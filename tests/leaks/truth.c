@@ -7,6 +7,8 @@
 
 #include "workload.h"
 
+#define SAMPLES_MAX 65536
+
 void *filled(size_t bytes)
 {
     void *p = malloc(bytes);
@@ -54,6 +56,23 @@ void truth_descriptor(struct deed *d, int fd, const char *kind)
 void truth_thread(struct deed *d) { d->threads++; }
 void truth_child(struct deed *d) { d->children++; }
 
+/* Of the usable bytes that are kept: what leaks evenly over requests need not leak evenly over time. */
+static struct {
+    double seconds;
+    uint64_t usable;
+} sample[SAMPLES_MAX];
+static size_t samples;
+
+void truth_sample(const struct workload *w, double seconds)
+{
+    if (samples == SAMPLES_MAX)
+        return;
+    sample[samples].seconds = seconds;
+    for (size_t i = 0; i < DEEDS; i++)
+        sample[samples].usable += w->deed[i].usable;
+    samples++;
+}
+
 static const char *const subject_name[SUBJECTS] = {"memory", "descriptors", "threads", "connections", "mappings", "children"};
 static const char *const label_name[LABELS] = {"healthy", "leaks", "fills", "fragments", "per connection"};
 
@@ -90,6 +109,9 @@ void truth_print(const struct workload *w, const uint64_t requests[ROUTES], uint
         printf(i ? ", " : "");
         print_deed(&w->deed[i]);
     }
+    printf("], \"usable_over_time\": [");
+    for (size_t i = 0; i < samples; i++)
+        printf("%s[%.3f, %llu]", i ? ", " : "", sample[i].seconds, (unsigned long long)sample[i].usable);
     printf("]}\n");
     fflush(stdout);
 }

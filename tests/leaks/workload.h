@@ -98,6 +98,9 @@ void truth_child(struct deed *d);
 /* One of those kept is gone after all. */
 void truth_object_gone(struct deed *d, void *object, size_t requested);
 
+/* What is kept now, at that time since the server began. */
+void truth_sample(const struct workload *w, double seconds);
+
 /* On standard output, as one JSON object. */
 void truth_print(const struct workload *w, const uint64_t requests[ROUTES], uint64_t connections);
 

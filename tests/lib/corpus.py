@@ -16,6 +16,7 @@ LEAKS = os.path.join(O, 'tests', 'leaks', 'leaks')
 SUBJECTS = ('memory', 'descriptors', 'threads', 'connections', 'mappings', 'children')
 QUIET_S = 1.5  # between the load's end and the server's
 LEAK_MB, MONITOR_MB = 10, 2  # thresholds: the runs are short, and so their leaks are small
+MANY = 100  # of what is counted: half of them may come before what is judged, and more than 50 make a leak
 NEAR = 0.05
 
 # What may be said: the right word, and words that are no mistake. All else is wrong.
@@ -66,7 +67,7 @@ class Outcome:
         self.name = truth['workload']
         self.verdicts = {v['name']: v for v in result['verdicts']}
         self.kept, self.wrong = [], []
-        self.injected_mb = self._bytes('usable') * 3600 / 1e6 / self.seconds
+        self.injected_mb = self._sum('usable') * 3600 / 1e6 / self.seconds
         self._judge_verdicts()
         self._judge_kept()
         self._judge_growing_sites()
@@ -82,22 +83,25 @@ class Outcome:
             return 'LEAK'
         return self.verdicts[subject]['verdict']
 
-    def _bytes(self, key):
+    def _sum(self, key):
         return sum(deed[key] for deed in self.truth['deeds'])
 
     def detectable_mb(self):
         return self.verdicts['memory'].get('detectable_mb_per_hour')
 
     def label(self, subject):
-        """Of the truth; of memory that leaks it says whether this run could have shown it."""
+        """Of the truth; of what leaks it says whether this run could have shown it."""
         label = self.truth['labels'][subject]
-        if subject == 'mappings' and self._bytes('mapped'):
+        if subject == 'mappings' and self._sum('mapped'):
             return 'leaks, too small'  # it is enough if the verdict on memory says so
-        if subject != 'memory' or label != 'leaks':
+        if label != 'leaks':
             return label
+        if subject != 'memory':
+            counted = self._sum(subject if subject in ('threads', 'children') else 'descriptors')
+            return label if counted >= MANY else 'leaks, too small'
         if self.truth['lumpy']:
             return 'leaks, in steps'
-        injected = self.injected_mb + self._bytes('mapped') * 3600 / 1e6 / self.seconds
+        injected = self.injected_mb + self._sum('mapped') * 3600 / 1e6 / self.seconds
         return label if injected > (self.detectable_mb() or 0) else 'leaks, too small'
 
     def growth(self):
@@ -106,6 +110,24 @@ class Outcome:
         if self.truth['labels']['memory'] != 'leaks' or self.truth['lumpy'] or not self.injected_mb or growth['value'] is None:
             return None
         return growth['value'], *growth['ci95']
+
+    def injected_when_judged_mb(self):
+        """What leaked an hour in the time that growth was judged by, if the report says which that was; else over the load."""
+        judged, samples = self.result.get('judged'), self.truth.get('usable_over_time')
+        if not judged or not samples:
+            return self.injected_mb
+        begin, end = (self._usable_at(t) for t in (judged['from_s'] + judged['warm_up_s'], judged['to_s']))
+        return (end - begin) * 3600 / 1e6 / (judged['to_s'] - judged['from_s'] - judged['warm_up_s'])
+
+    def _usable_at(self, seconds):
+        """By a line between the samples."""
+        before, after = [0.0, 0], None
+        for after in self.truth['usable_over_time']:
+            if after[0] >= seconds:
+                break
+            before = after
+        share = (seconds - before[0]) / (after[0] - before[0]) if after[0] > before[0] else 0
+        return before[1] + min(share, 1) * (after[1] - before[1])
 
     def _judge_verdicts(self):
         for subject in self.subjects():
