@@ -6,7 +6,7 @@
 #define TCMALLOC "libtcmalloc_minimal.so.4"
 
 /* A row of deeds: when, what, how much, how often. */
-#define DO(when, what, ...) {when, #what, what, __VA_ARGS__}
+#define DO(event, what, ...) {.when = event, .site = #what, .act = what, __VA_ARGS__}
 
 struct workload workloads[] = {
     /* --- leaks --- */
@@ -29,7 +29,8 @@ struct workload workloads[] = {
     {"leak-realloc", {LEAKS}, .deed = {DO("/upload", grow_array, 300, .unrouted = true)}},
     {"leak-realloc-by-half", {LEAKS}, .deed = {DO("/upload", grow_by_half, 1000, .unrouted = true)}, .lumpy = true},
     {"leak-forgotten-by-another-thread", {LEAKS}, .deed = {DO("/orders", forget_some, 2000)}},
-    {"leak-in-another-thread", {LEAKS}, .deed = {{"/checkout", "keep_what_is_wanted", keep_elsewhere, 400, .unrouted = true}}},
+    {"leak-in-another-thread", {LEAKS},
+     .deed = {{.when = "/checkout", .site = "keep_what_is_wanted", .act = keep_elsewhere, .bytes = 400, .unrouted = true}}},
     {"leak-connection", {LEAKS}, .deed = {DO(AT_CONNECT, keep_malloc, 2000)}, .load = {.life = 20}},
     {"leak-timer", {LEAKS}, .deed = {DO(AT_TIMER, keep_malloc, 1000)}},
     {"leak-beside-sawtooth", {LEAKS}, .deed = {DO("/upload", keep_malloc, 400), DO("/search", batch, 200000)}},

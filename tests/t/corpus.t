@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A small part of `make calibrate`: servers that leak memory, descriptors or threads in known ways are convicted, with the right route and site,
-and healthy ones are not."""
+"""A small part of `make calibrate`: servers that leak memory, descriptors or threads in known ways are convicted, with the right route
+and site, and healthy ones are not."""
 
 import concurrent.futures
 import os
