@@ -53,6 +53,8 @@ unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
 program_bin  += $(O)/tests/programs/operator_mix.so
 calibrate_bin := $(O)/tests/calibrate/synthetic
+leaks_src    := $(wildcard tests/leaks/*.c)
+leaks_bin    := $(O)/tests/leaks/leaks
 
 ANALYZER_LIBS := -lzstd -lcjson -lprotobuf-c -lz -ldw -lelf -liberty -lm $(if $(SAN),,-ljemalloc) -lpthread
 RECORDER_LIBS := -lzstd -lm
@@ -145,6 +147,11 @@ $(O)/tests/%.so: tests/%.cc $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -O1 -g -Wall -Wextra -fPIC -shared -DPLUGIN $(DEPS) $< -o $@
 
+$(leaks_bin): $(leaks_src) $(wildcard tests/leaks/*.h) $(O)/flags
+	$(call say,PROG,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) -O1 -g $(WARN) $(leaks_src) -o $@ -lpthread
+
 # Fuzzers: everything anew with clang's libFuzzer and sanitizers. From an archive, so that a fuzzer can stand in for a module.
 FUZZ_CC       ?= clang
 FUZZ_SANFLAGS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -166,7 +173,7 @@ $(O)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/fuzz/modules.a
 
 # The empty command keeps make from saying that there is nothing to be done.
 demo-built: all $(O)/tests/servers/shop
-tests-built: all $(unit_bin) $(program_bin) $(calibrate_bin)
+tests-built: all $(unit_bin) $(program_bin) $(calibrate_bin) $(leaks_bin)
 programs-built: all $(program_bin)
 demo-built tests-built programs-built: ; @:
 
@@ -230,13 +237,14 @@ bench:
 	$(Q)O=$(abspath $(O)) scripts/bench
 	$(Q)O=$(abspath $(O)) scripts/bench-io
 
-## calibrate: how often verdicts on memory are wrong, on series of known truth (CASES=1000 of each shape, SEED=1)
+## calibrate: how often verdicts are wrong, on series (CASES=1000 of each shape, SEED=1) and on servers (scripts/calibrate-servers) of known truth
 CASES ?= 1000
 SEED ?= 1
 calibrate:
-	$(Q)scripts/deps build
-	$(Q)$(MAKE) $(PARTS) $(calibrate_bin)
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) $(PARTS) all $(calibrate_bin) $(leaks_bin)
 	$(Q)$(calibrate_bin) $(CASES) $(SEED)
+	$(Q)O=$(abspath $(O)) scripts/calibrate-servers --seed $(SEED)
 
 ## bench-heap: heap profilers side by side (scripts/bench-heap)
 bench-heap:

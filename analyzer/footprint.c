@@ -162,6 +162,14 @@ static int gauge_ledger(struct footprint *f, struct footprint_host *h, const str
     return 0;
 }
 
+/* Of those that are joinable as many may live as there are threads beside the first. */
+static int unjoined_of(struct footprint_host *h, const struct event_gauge *g, int64_t time_ns)
+{
+    if (g->joinable == EVENT_UNKNOWN || g->threads == EVENT_UNKNOWN || !g->threads)
+        return 0;
+    return series_set(&h->series[FOOTPRINT_UNJOINED], time_ns, fmax(0, (double)g->joinable - (double)(g->threads - 1)));
+}
+
 static int gauge_of(struct footprint *f, struct footprint_host *h, const struct event_gauge *g, int64_t time_ns)
 {
     if (gauge_ledger(f, h, g, time_ns))
@@ -190,6 +198,8 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
     }
     if (g->threads != EVENT_UNKNOWN && (sum_change(&f->threads, &h->threads, (double)g->threads, time_ns) ||
                                         series_set(&h->series[FOOTPRINT_THREADS], time_ns, h->threads)))
+        return -1;
+    if (unjoined_of(h, g, time_ns))
         return -1;
     if (!footprint_quiet(f)) {
         struct footprint_sum *sum[] = {&f->rss, &f->threads};
@@ -576,7 +586,7 @@ struct growth footprint_growth(const struct footprint *f, const struct footprint
 {
     struct footprint_load load = footprint_load(f);
     const struct series *work = f->exchanges >= LOAD_EXCHANGES_MIN ? &f->work : NULL;
-    int64_t window_ns = kind == FOOTPRINT_ANON || kind == FOOTPRINT_THREADS ? GAUGE_WINDOW_NS : 1;
+    int64_t window_ns = kind == FOOTPRINT_ANON || kind == FOOTPRINT_THREADS || kind == FOOTPRINT_UNJOINED ? GAUGE_WINDOW_NS : 1;
     return growth_of(l->list[kind], l->n[kind], work, load.from_ns, load.to_ns, window_ns, load.warm_up_ns);
 }
 

@@ -38,6 +38,7 @@ enum footprint_kind {
     FOOTPRINT_GONE,        /* of them, those whose peer has gone; none of a trimmed trace, where before the detail nobody told */
     FOOTPRINT_MAPPINGS,    /* how many FOOTPRINT_MAPPED are; those that touch are one */
     FOOTPRINT_ZOMBIES,     /* children that ended and were not waited for */
+    FOOTPRINT_UNJOINED,    /* threads that have ended and were neither joined nor detached: at least so many */
     FOOTPRINT_OF_KIND,     /* and KIND_COUNT - 1 more: descriptors of a kind, without accepted connections */
     FOOTPRINT_KINDS = FOOTPRINT_OF_KIND + KIND_COUNT
 };

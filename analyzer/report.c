@@ -54,12 +54,33 @@ static size_t named_around(const struct report_site *s, size_t i)
     return i;
 }
 
+/* What a library of the language does inside itself is its caller's doing: opendir is called somewhere. */
+static const char *const runtimes[] = {"libc.so.", "ld-linux", "libpthread.so.", "libstdc++.so.", "libc++.so.", "libc++abi.so."};
+
+static bool is_runtime(const char *module)
+{
+    const char *slash = module ? strrchr(module, '/') : NULL, *name = slash ? slash + 1 : module;
+
+    for (size_t i = 0; name && i < sizeof runtimes / sizeof runtimes[0]; i++)
+        if (strncmp(name, runtimes[i], strlen(runtimes[i])) == 0)
+            return true;
+    return false;
+}
+
 const char *report_site_name(const struct report_site *s)
 {
-    for (size_t i = 0; i < s->frames; i++)
-        if (!is_allocator(s->frame[i].text))
+    const struct report_frame *inside = NULL; /* of a runtime */
+
+    for (size_t i = 0; i < s->frames; i++) {
+        const struct report_frame *f = &s->frame[i];
+        if (is_allocator(f->text))
+            continue;
+        if (!is_runtime(f->module))
             return s->frame[named_around(s, i)].text;
-    return s->frames ? s->frame[0].text : NULL;
+        inside = inside ? inside : f;
+    }
+    inside = inside || !s->frames ? inside : s->frame;
+    return inside ? inside->text : NULL;
 }
 
 static double known(uint64_t value) { return value == EVENT_UNKNOWN ? NAN : (double)value; }

@@ -143,6 +143,8 @@ int report_verdict_build(struct report *r, const struct analysis *a, const struc
     r->verdict[0] = verdict_memory(&run, &memory);
     r->verdict[1] = verdict_descriptors(&run, &descriptors);
     r->verdict[2] = verdict_threads(&run, count_of(lived, FOOTPRINT_THREADS));
+    if (r->verdict[2].kind != VERDICT_LEAK)
+        verdict_unjoined(&r->verdict[2], &run, count_of(lived, FOOTPRINT_UNJOINED));
     r->verdict[3] = verdict_connections(&run, count_of(lived, FOOTPRINT_CONNECTIONS), descriptors.gone, r->connections.accepted);
     r->verdict[4] = verdict_mappings(&run, count_of(lived, FOOTPRINT_MAPPINGS), &memory);
     r->verdict[5] = verdict_children(&run, count_of(lived, FOOTPRINT_ZOMBIES), lived->unclear);

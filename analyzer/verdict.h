@@ -108,6 +108,9 @@ struct verdict_descriptors {
 struct verdict verdict_descriptors(const struct verdict_run *run, const struct verdict_descriptors *d);
 struct verdict verdict_threads(const struct verdict_run *run, struct verdict_count threads);
 
+/* The same of threads that ended and were not joined: their stacks stay. False: there is nothing to be said of them. */
+bool verdict_unjoined(struct verdict *threads, const struct verdict_run *run, struct verdict_count unjoined);
+
 /* open: accepted connections; gone: of them those whose peer has gone. accepted: how many there were in all. */
 struct verdict verdict_connections(const struct verdict_run *run, struct verdict_count open, struct verdict_count gone,
                                    uint64_t accepted);

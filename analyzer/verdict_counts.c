@@ -283,6 +283,19 @@ struct verdict verdict_threads(const struct verdict_run *run, struct verdict_cou
     return v;
 }
 
+bool verdict_unjoined(struct verdict *threads, const struct verdict_run *run, struct verdict_count unjoined)
+{
+    struct rise r = rise_of(unjoined, run);
+    const struct words words = {"threads that ended and were neither joined nor detached",
+                                "each keeps its stack, which only pthread_join or pthread_detach gives back", true};
+
+    if (!leaks(run, &r, &words))
+        return false;
+    figures(threads, run, &r);
+    judge(threads, run, &r, &words);
+    return true;
+}
+
 /* --- connections --- */
 
 struct verdict verdict_connections(const struct verdict_run *run, struct verdict_count open, struct verdict_count gone,

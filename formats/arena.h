@@ -173,6 +173,7 @@ struct arena_proc {
     _Atomic int32_t status;
     _Atomic uint64_t cpu_ns;       /* processor time when it said that it exits; 0: it did not */
     _Atomic uint64_t start_ticks;
+    _Atomic int64_t joinable;    /* threads that pthread_create made joinable and nobody has joined or detached yet, dead ones too */
     _Atomic uint32_t heap_shift; /* of the interval (sample.h); set by the recorder (budget.c) */
     uint32_t flags; /* PROCESS_* of event.h */
     char exe[ARENA_EXE_BYTES];     /* its program, cut at the end if need be; "" if it could not tell */

@@ -8,6 +8,7 @@
 #include "desc.h"
 #include "event.h"
 #include "frame.h"
+#include "joinable.h"
 #include "launch.h"
 #include "ops.h"
 #include "process_record.h"
@@ -597,9 +598,15 @@ static int note_thread(struct arena_thread *t, int result, unsigned op)
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
 {
     struct arena_thread *t = hook_enter();
+    int detached = PTHREAD_CREATE_JOINABLE;
 
     stack_thread_begin(attributes);
-    return note_thread(t, real.pthread_create(thread, attributes, start, argument), OP_pthread_create);
+    if (attributes)
+        pthread_attr_getdetachstate(attributes, &detached);
+    int error = real.pthread_create(thread, attributes, start, argument);
+    if (!error && detached == PTHREAD_CREATE_JOINABLE)
+        joinable_add(1);
+    return note_thread(t, error, OP_pthread_create);
 }
 
 /* Its failures are numbers of its own: thrd_error, thrd_nomem. */

@@ -30,6 +30,7 @@ struct arena_proc *procslot_claim(uint32_t parent_serial)
         p->how = HOW_running;
         p->status = 0;
         p->cpu_ns = 0;
+        p->joinable = 0;
         p->exe[0] = 0;
         p->start_ticks = clock_ticks();
         p->heap_shift = shim.proc && parent_serial ? shim.proc->heap_shift : shim.arena->heap_shift;

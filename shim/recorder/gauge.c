@@ -221,6 +221,8 @@ void gauge_host(struct recorder *r, uint32_t index, uint64_t now_ns)
     read_status(h->pid, g);
     g->fds = count_descriptors(h->pid);
     numbers_check(&h->numbers, h->pid, g->fds, &h->track, now_ns);
+    int64_t joinable = atomic_load(&r->procs[index].joinable);
+    g->joinable = joinable > 0 ? (uint64_t)joinable : 0;
     g->cpu_ns = gauge_cpu_ns(h->pid);
     if (h->gauge_skip > 0) {
         h->gauge_skip--;

@@ -310,9 +310,9 @@ def dump(trace, timeout=120):
     return [Event(line) for line in result.stdout.splitlines()]
 
 
-def report(trace, timeout=120):
+def report(trace, *options, timeout=120):
     """The report of a trace as perfanalyze --json prints it. Exit status 1 (a verdict failed) is fine."""
-    result = perfanalyze('--json', trace, timeout=timeout)
+    result = perfanalyze('--json', *options, trace, timeout=timeout)
     if result.returncode not in (0, 1):
         raise RuntimeError(f'perfanalyze --json: {result.returncode}: {result.stderr}')
     return json.loads(result.stdout)

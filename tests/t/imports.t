@@ -52,7 +52,7 @@ SUBJECTS = {
     'waits: signals': r'''pause (__)?sigsuspend (__)?sigpause __xpg_sigpause sigwait sigwaitinfo sigtimedwait''',
     'waits: threads': r'''pthread_mutex_(lock|timedlock|clocklock|trylock) pthread_rwlock_(try|timed|clock)?(rd|wr)lock
         pthread_cond_(wait|timedwait|clockwait) sem_(wait|timedwait|clockwait|trywait) pthread_join
-        pthread_(timedjoin|clockjoin|tryjoin)_np pthread_barrier_wait pthread_spin_lock mtx_(lock|timedlock|trylock)
+        pthread_(timedjoin|clockjoin|tryjoin)_np pthread_detach pthread_barrier_wait pthread_spin_lock mtx_(lock|timedlock|trylock)
         cnd_(timed)?wait thrd_join pthread_once call_once flockfile''',
     'waits: files': r'''flock lockf(64)? fsync fdatasync sync syncfs msync sync_file_range fallocate(64)? posix_fallocate(64)?
         tcdrain''',
