@@ -339,7 +339,7 @@ def wrk(url, seconds=2, connections=16, threads=2, script=None, timeout=60):
     return {'requests': int(requests.group(1)) if requests else 0, 'errors': errors, 'text': text}
 
 
-def perfanalyze(*args, timeout=120):
+def perfanalyze(*args, timeout=300):
     """Runs perfanalyze; gives returncode, stdout and stderr."""
     return run([PERFANALYZE, *args], timeout=timeout)
 
@@ -347,12 +347,20 @@ def perfanalyze(*args, timeout=120):
 class Event:
     """A line of perfanalyze dump: time in seconds, pid, tid, name, fields (texts by name; numbers through int())."""
 
+    __slots__ = ('line', 'time', 'pid', 'tid', 'name', '_fields')
+
     def __init__(self, line):
         self.line = line
-        moment, who, self.name, *rest = line.split(' ')
-        self.time = float(moment)
-        self.pid, self.tid = map(int, who.split('/'))
-        self.fields = dict(word.split('=', 1) for word in rest if '=' in word)
+        moment, who, self.name = line.split(' ', 3)[:3]
+        pid, _, tid = who.partition('/')
+        self.time, self.pid, self.tid = float(moment), int(pid), int(tid)
+        self._fields = None
+
+    @property
+    def fields(self):
+        if self._fields is None:  # most are never asked for
+            self._fields = dict(word.split('=', 1) for word in self.line.split(' ')[3:] if '=' in word)
+        return self._fields
 
     def int(self, field):
         """The field's number; None if the trace does not know it."""
@@ -360,15 +368,20 @@ class Event:
         return None if text == '?' else int(text, 0)
 
 
-def dump(trace, timeout=120):
-    """All events of a trace, in their order."""
+def dump_lines(trace, timeout=300):
+    """The lines of perfanalyze dump, for traces of which there are too many to look at each one as an Event."""
     result = perfanalyze('dump', trace, timeout=timeout)
     if result.returncode:
         raise RuntimeError(f'perfanalyze dump: {result.returncode}: {result.stderr}')
-    return [Event(line) for line in result.stdout.splitlines()]
+    return result.stdout.splitlines()
 
 
-def report(trace, timeout=120):
+def dump(trace, timeout=300):
+    """All events of a trace, in their order."""
+    return [Event(line) for line in dump_lines(trace, timeout)]
+
+
+def report(trace, timeout=300):
     """The report of a trace as perfanalyze --json prints it. Exit status 1 (a verdict failed) is fine."""
     result = perfanalyze('--json', trace, timeout=timeout)
     if result.returncode not in (0, 1):
