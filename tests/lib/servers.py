@@ -514,7 +514,10 @@ def raw_exchange(port, data, pause=0.0, patience=0.3):
             except ConnectionError:
                 break
             except socket.timeout:
-                s.shutdown(socket.SHUT_WR)
+                try:
+                    s.shutdown(socket.SHUT_WR)
+                except OSError:
+                    break  # it has closed meanwhile
         return answer
 
 
