@@ -40,7 +40,7 @@ def run(start, path):
     server's own times of its requests."""
     times = os.path.join(work_dir(), 'times')
     with start(times) as server:
-        loaded = wrk(f'http://127.0.0.1:{server.port}', seconds=4, connections=1, threads=1,
+        loaded = wrk(f'http://127.0.0.1:{server.port}', seconds=3, connections=1, threads=1,
                      script=wrk_mix([('GET', path, None)], delay_ms=1))
         server.stop()
     with open(times) as f:
