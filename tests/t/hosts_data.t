@@ -94,7 +94,7 @@ else:
 # --- PostgreSQL ---
 
 # What differs from run to run: figures of vacuum runs, who noticed the crash first, and who else was there.
-IGNORED = r'vacuum|checkpoint|pages:|tuples|terminating connection|corrupted shared memory|In a moment|WAL|usage|elapsed|frozen:|removable|index |I/O|buffer|' \
+IGNORED = r'vacuum|checkpoint|pages:|tuples|terminating connection|corrupted shared memory|In a moment|skipping|WAL|usage|elapsed|frozen:|removable|index |I/O|buffer|' \
           'automatic|avg read|relfrozenxid|database system is|recovery state|invalid record length|invalid magic number'
 SCHEMA = '''create table notes (id serial primary key, body text);
 insert into notes (body) select repeat(chr(65 + i % 26), i % 500) from generate_series(1, 5000) i;
