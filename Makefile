@@ -181,8 +181,8 @@ demo-built tests-built programs-built: ; @:
 deps:
 	$(Q)scripts/deps build demo
 
-# Most tests wait more than they compute, so two processors halve their time. Beyond four, neighbours only disturb each other.
-JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+# Most tests wait more than they compute, so there is one more than processors. Beyond four, neighbours only disturb each other.
+JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 # What a target builds on its way uses them too, unless the caller gave a -j.
 PARTS = --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 

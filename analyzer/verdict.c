@@ -84,17 +84,3 @@ double verdict_detectable(const struct verdict_run *run, const struct growth *g)
 {
     return fmax(fmax(verdict_leak_bytes(run) + g->seen_per_s, g->steady_per_s), VERDICT_GAINED_BYTES / verdict_judged_s(g));
 }
-
-bool verdict_unjoined(struct verdict *threads, const struct verdict_run *run, struct verdict_count unjoined)
-{
-    struct rise r = rise_of(unjoined, run, quiet_instant(run));
-    char first[UNITS_MAX], last[UNITS_MAX], seconds[UNITS_MAX];
-
-    if (!r.known || r.change <= limits_of(run)->leak_count || !r.rising)
-        return false;
-    conclude(threads, VERDICT_LEAK,
-             "threads that ended and were neither joined nor detached rose from %s to %s over %s of load: each keeps its stack, which "
-             "only pthread_join or pthread_detach gives back", units_count(first, r.first), units_count(last, r.last),
-             units_clock(seconds, (double)(run->to_ns - run->from_ns) / 1e9));
-    return true;
-}

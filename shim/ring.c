@@ -152,30 +152,32 @@ static bool look_for_room(struct arena_thread *t, uint64_t bytes)
     return has_room(t, bytes);
 }
 
-/* Waits a little, in a way that the host's seccomp filter cannot mind. */
-static void wait_a_little(struct arena_thread *t)
+/* Waits a little, in a way that the host's seccomp filter cannot mind, and gives how long: on a busy machine that is longer. */
+static uint64_t wait_a_little_ns(struct arena_thread *t)
 {
     if (!shim.filtered) {
+        uint64_t from_ns = clock_read_raw_ns();
         raw_futex_wait(&t->waiting, 1, 1000000);
-        return;
+        return clock_read_raw_ns() - from_ns;
     }
     for (uint64_t from = clock_ticks(); clock_ticks() - from < SPIN_TICKS_PER_MS;)
         __builtin_ia32_pause();
+    return 1000000;
 }
 
 static bool wait_for_room(struct arena_thread *t, uint64_t bytes)
 {
-    uint64_t from = clock_ticks();
+    uint64_t from = clock_ticks(), waited_ns = 0;
     bool room = false;
 
-    for (uint32_t waited_ms = 0; waited_ms < shim.arena->max_stall_ms && !room; waited_ms++) {
+    while (waited_ns < (uint64_t)shim.arena->max_stall_ms * 1000000 && !room) {
         if (atomic_load_explicit(&shim.arena->recorder_state, memory_order_relaxed) != ARENA_RUNNING)
             break; /* nobody will come */
         atomic_store_explicit(&t->waiting, 1, memory_order_seq_cst);
         room = look_for_room(t, bytes);
         if (!room) {
             ring_wake_recorder();
-            wait_a_little(t);
+            waited_ns += wait_a_little_ns(t);
         }
     }
     t->stalled_ticks += clock_ticks() - from;

@@ -12,27 +12,10 @@ import os
 import re
 import threading
 
-from harness import SHIM, report, wait_until
+from harness import SHIM, descendants, report, settle, wait_until
 
 LOUD = {'PERFSHIM_QUIET': None}
 START_LINE = re.compile(r'^perfshim: recording pid \d+ to \S+$', re.M)
-
-
-def descendants(pid):
-    """The processes below pid, itself too, by process id."""
-    found, todo = set(), [pid]
-    while todo:
-        current = todo.pop()
-        if current in found:
-            continue
-        found.add(current)
-        try:
-            for tid in os.listdir(f'/proc/{current}/task'):
-                with open(f'/proc/{current}/task/{tid}/children') as f:
-                    todo += map(int, f.read().split())
-        except OSError:
-            continue
-    return found
 
 
 def said(text):
@@ -58,8 +41,8 @@ def http_mix(port, requests, connections=4, rounds=25, host='127.0.0.1', tls=Non
         return method, path, response.status, len(content), hashlib.sha256(content).hexdigest()[:12]
 
     def load():
-        connection = (http.client.HTTPSConnection(host, port, timeout=20, context=tls) if tls else
-                      http.client.HTTPConnection(host, port, timeout=20))
+        connection = (http.client.HTTPSConnection(host, port, timeout=60, context=tls) if tls else
+                      http.client.HTTPConnection(host, port, timeout=60))
         for _ in range(rounds):
             for request in requests:
                 reused = connection.sock is not None
@@ -111,6 +94,7 @@ def observe(start, drive, shimmed, stop=None, logs=None):
     with start(**options) as server:
         pids = descendants(server.pid)
         answers = drive(server)
+        settle(server.pid)
         pids |= descendants(server.pid)
         (stop or type(server).stop)(server)
         text = ''
@@ -157,6 +141,6 @@ def mapped(pid):
     return os.path.basename(SHIM) in maps if maps else None
 
 
-def gone(pids, timeout=10):
+def gone(pids, timeout=60):
     """Waits until none of the processes is left."""
     return wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in pids), timeout)

@@ -112,7 +112,7 @@ class Trace:
 
     def __init__(self, path):
         self.path = path
-        ended = wait_until(lambda: not recorders(path), timeout=15)
+        ended = wait_until(lambda: not recorders(path))
         for pid in () if ended else recorders(path):
             os.kill(pid, signal.SIGKILL)
         self.stays = not ended
@@ -145,7 +145,7 @@ def environment(env, preload, extra, preload_by='LD_PRELOAD'):
     return {k: v for k, v in merged.items() if v is not None}
 
 
-def same(tap, name, cmd, env=None, timeout=20, before=None, cwd=None, stdin=None, preload='{shim}', bare_preload='',
+def same(tap, name, cmd, env=None, timeout=60, before=None, cwd=None, stdin=None, preload='{shim}', bare_preload='',
          recorded=True, lossless=True, todo=None, todo_trace=None, out=None, tidy=None, close_fds=True, quiet='1', says=None, may_say=None, preload_by='LD_PRELOAD'):
     """Two checks: the host does the same with the shim as without; its trace is whole. Gives (bare, shimmed, trace).
 
@@ -161,6 +161,7 @@ def same(tap, name, cmd, env=None, timeout=20, before=None, cwd=None, stdin=None
     options = {'timeout': timeout, 'before': before, 'stdin': stdin or subprocess.DEVNULL, 'close_fds': close_fds}
     where = cwd if callable(cwd) else lambda: cwd
     bare = outcome(cmd, environment(env, bare_preload, {}, preload_by), cwd=where(), **options)
+    env = {'PERFSHIM_MAX_STALL': '10000', **(env or {})}  # a busy machine is no reason to lose events
     shimmed = outcome(cmd, environment(env, preload.format(shim=SHIM), shim, preload_by), cwd=where(), **options)
     if tidy:
         bare.out, shimmed.out = tidy(bare.out), tidy(shimmed.out)

@@ -16,6 +16,7 @@ import atexit
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -33,6 +34,7 @@ TEST_TIMEOUT_S = int(os.environ.get('TEST_TIMEOUT_S', '600'))
 
 _servers = []
 _directories = []
+_ports = []
 
 
 def _clean_up():
@@ -109,14 +111,25 @@ def have(program):
 
 
 def free_port():
-    """A TCP port of 127.0.0.1 that was free just now."""
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody has, and that is ours while this process lives: below those that the kernel gives to
+    clients, and claimed by a name that only one test can have."""
+    for port in random.sample(range(10000, 32000), 1000):
+        claim = socket.socket(socket.AF_UNIX)
+        with socket.socket() as s:
+            try:
+                claim.bind(f'\0perfshim-test-port-{port}')
+                s.bind(('127.0.0.1', port))
+            except OSError:
+                claim.close()
+                continue
+        _ports.append(claim)
+        return port
+    raise RuntimeError('no free port')
 
 
-def wait_until(condition, timeout=10, step=0.02):
-    """Calls condition until it gives something true, and gives that; None when time runs out."""
+def wait_until(condition, timeout=60, step=0.02):
+    """Calls condition until it gives something true, and gives that; None when time runs out. The time is for a machine that
+    has much else to do."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         value = condition()
@@ -126,10 +139,53 @@ def wait_until(condition, timeout=10, step=0.02):
     return None
 
 
+def descendants(pid):
+    """The processes below pid, itself too, by process id."""
+    found, todo = set(), [pid]
+    while todo:
+        current = todo.pop()
+        if current in found:
+            continue
+        found.add(current)
+        try:
+            for tid in os.listdir(f'/proc/{current}/task'):
+                with open(f'/proc/{current}/task/{tid}/children') as f:
+                    todo += map(int, f.read().split())
+        except OSError:
+            continue
+    return found
+
+
+def _threads_at_work(pid):
+    """The threads of pid and of those below it that run, or want to."""
+    found = set()
+    for process in descendants(pid):
+        try:
+            for tid in os.listdir(f'/proc/{process}/task'):
+                with open(f'/proc/{process}/task/{tid}/stat') as f:
+                    if f.read().rpartition(')')[2].split()[0] in 'RD':
+                        found.add(tid)
+        except OSError:
+            continue
+    return found
+
+
+def settle(pid, timeout=10):
+    """Waits until each thread of pid and below has been seen asleep. A write is recorded after it was done, so a client may have
+    an answer of which the server has no record yet: a thread that sleeps has made it."""
+    awake = _threads_at_work(pid)
+
+    def all_slept():
+        awake.intersection_update(_threads_at_work(pid))
+        return not awake
+    wait_until(all_slept, timeout, step=0.002)
+
+
 def shim_environment(out, env=None):
     """The environment for a host under the shim; env adds to it or overrides it, a value of None removes. The heap is recorded
-    exactly, so that what a test counts does not depend on how busy the machine is."""
-    merged = dict(os.environ, LD_PRELOAD=SHIM, PERFSHIM_OUT=out, PERFSHIM_QUIET='1', PERFSHIM_HEAP='exact')
+    exactly and threads wait for a late recorder, so that what a test counts does not depend on how busy the machine is."""
+    merged = dict(os.environ, LD_PRELOAD=SHIM, PERFSHIM_OUT=out, PERFSHIM_QUIET='1', PERFSHIM_HEAP='exact',
+                  PERFSHIM_MAX_STALL='30000')
     for name, value in (env or {}).items():
         merged[name] = value
     return {name: value for name, value in merged.items() if value is not None}
@@ -145,13 +201,13 @@ class Run:
         self.trace = trace
 
 
-def run(cmd, timeout=60, **options):
+def run(cmd, timeout=120, **options):
     """subprocess.run with texts captured and a time limit."""
     return subprocess.run(cmd, capture_output=True, text=True, errors='replace', timeout=timeout,
                           stdin=options.pop('stdin', subprocess.DEVNULL), **options)
 
 
-def run_shimmed(cmd, env=None, out=None, timeout=60, **options):
+def run_shimmed(cmd, env=None, out=None, timeout=120, **options):
     """Runs a program to its end under the shim."""
     out = out or os.path.join(work_dir(), 'trace.zst')
     return Run(run(cmd, timeout=timeout, env=shim_environment(out, env), **options), out)
@@ -165,7 +221,7 @@ class Server:
     manager that stops it.
     """
 
-    def __init__(self, cmd, port=None, ready=None, env=None, out=None, shimmed=True, timeout=20, cwd=None, prefix=()):
+    def __init__(self, cmd, port=None, ready=None, env=None, out=None, shimmed=True, timeout=60, cwd=None, prefix=()):
         self.trace = out or os.path.join(work_dir(), 'trace.zst')
         self.port = port
         self.directory = work_dir()
@@ -201,9 +257,11 @@ class Server:
         with open(self._stderr.name, errors='replace') as f:
             return f.read()
 
-    def stop(self, how=signal.SIGTERM, timeout=20):
-        """Ends it by a signal and gives its exit status; kills it when it does not end in time."""
+    def stop(self, how=signal.SIGTERM, timeout=60):
+        """Ends it by a signal, once what it answered is recorded, and gives its exit status; kills it when it does not end in
+        time."""
         if self.process.poll() is None:
+            settle(self.pid)
             self.process.send_signal(how)
         try:
             self.returncode = self.process.wait(timeout)
@@ -281,7 +339,7 @@ def wrk(url, seconds=2, connections=16, threads=2, script=None, timeout=60):
     return {'requests': int(requests.group(1)) if requests else 0, 'errors': errors, 'text': text}
 
 
-def perfanalyze(*args, timeout=120):
+def perfanalyze(*args, timeout=300):
     """Runs perfanalyze; gives returncode, stdout and stderr."""
     return run([PERFANALYZE, *args], timeout=timeout)
 
@@ -289,12 +347,20 @@ def perfanalyze(*args, timeout=120):
 class Event:
     """A line of perfanalyze dump: time in seconds, pid, tid, name, fields (texts by name; numbers through int())."""
 
+    __slots__ = ('line', 'time', 'pid', 'tid', 'name', '_fields')
+
     def __init__(self, line):
         self.line = line
-        moment, who, self.name, *rest = line.split(' ')
-        self.time = float(moment)
-        self.pid, self.tid = map(int, who.split('/'))
-        self.fields = dict(word.split('=', 1) for word in rest if '=' in word)
+        moment, who, self.name = line.split(' ', 3)[:3]
+        pid, _, tid = who.partition('/')
+        self.time, self.pid, self.tid = float(moment), int(pid), int(tid)
+        self._fields = None
+
+    @property
+    def fields(self):
+        if self._fields is None:  # most are never asked for
+            self._fields = dict(word.split('=', 1) for word in self.line.split(' ')[3:] if '=' in word)
+        return self._fields
 
     def int(self, field):
         """The field's number; None if the trace does not know it."""
@@ -302,15 +368,20 @@ class Event:
         return None if text == '?' else int(text, 0)
 
 
-def dump(trace, timeout=120):
-    """All events of a trace, in their order."""
+def dump_lines(trace, timeout=300):
+    """The lines of perfanalyze dump, for traces of which there are too many to look at each one as an Event."""
     result = perfanalyze('dump', trace, timeout=timeout)
     if result.returncode:
         raise RuntimeError(f'perfanalyze dump: {result.returncode}: {result.stderr}')
-    return [Event(line) for line in result.stdout.splitlines()]
+    return result.stdout.splitlines()
 
 
-def report(trace, *options, timeout=120):
+def dump(trace, timeout=300):
+    """All events of a trace, in their order."""
+    return [Event(line) for line in dump_lines(trace, timeout)]
+
+
+def report(trace, *options, timeout=300):
     """The report of a trace as perfanalyze --json prints it. Exit status 1 (a verdict failed) is fine."""
     result = perfanalyze('--json', *options, trace, timeout=timeout)
     if result.returncode not in (0, 1):

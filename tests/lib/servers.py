@@ -6,8 +6,10 @@ shim unless shimmed=False. All options are those of harness.Server. A server's .
 import collections
 import glob
 import os
+import pwd
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -191,6 +193,7 @@ ScriptSock {directory}/cgid
 ScriptAlias /cgi/ {directory}/cgi/
 StartServers 2
 ServerLimit 8
+{spare}
 MaxRequestWorkers {workers}
 KeepAlive On
 MaxKeepAliveRequests 0
@@ -216,12 +219,27 @@ def start_apache(files, mpm='event', scripts=(), more='', **options):
     with open(os.path.join(directory, 'apache.conf'), 'w') as f:
         f.write(APACHE_CONF.format(directory=directory, port=port, mpm=mpm, modules='/usr/lib/apache2/modules',
                                    user='User www-data\nGroup www-data' if os.getuid() == 0 else '',
-                                   workers=50 if mpm == 'event' else 2) + more)
+                                   workers=50 if mpm == 'event' else 4, spare='MinSpareThreads 25' if mpm == 'event' else
+                                   'MinSpareServers 1') + more)
     if os.getuid() == 0:
         shutil.chown(directory, 'www-data')
     started = Server([have('apache2'), '-f', f'{directory}/apache.conf', '-DFOREGROUND'], port=port, **options)
     started.logs = [os.path.join(directory, 'error.log')]
+    started.scripts = wait_for_scripts(started)
     return started
+
+
+def wait_for_scripts(apache, old=None):
+    """Waits until apache's workers can reach the daemon that runs its scripts, another one than the old; gives a name of it. It
+    is begun beside the workers, and until it has given them its socket they answer 503."""
+    def ready():
+        try:
+            status = os.stat(os.path.join(os.path.dirname(apache.logs[0]), f'cgid.{apache.pid}'))
+        except OSError:
+            return None
+        ours = os.getuid() != 0 or status.st_uid == pwd.getpwnam('www-data').pw_uid
+        return status.st_ctime_ns if ours and status.st_ctime_ns != old else None
+    return wait_until(ready)
 
 
 HAPROXY_CONF = """
@@ -242,12 +260,20 @@ backend back
 """
 
 
+def catches(pid, number):
+    """Whether a process has a handler for this signal."""
+    with open(f'/proc/{pid}/status') as f:
+        return int(re.search(r'^SigCgt:\s+(\w+)', f.read(), re.M).group(1), 16) >> number - 1 & 1
+
+
 def start_haproxy(backend, front='', **options):
     """haproxy's master with one worker, in front of a server on port `backend`. front: another line of its frontend."""
     directory, port = work_dir(), free_port()
     with open(os.path.join(directory, 'haproxy.cfg'), 'w') as f:
         f.write(HAPROXY_CONF.format(port=port, backend=backend, front=front))
-    return Server([have('haproxy'), '-W', '-f', f'{directory}/haproxy.cfg'], port=port, **options)
+    started = Server([have('haproxy'), '-W', '-f', f'{directory}/haproxy.cfg'], port=port, **options)
+    wait_until(lambda: catches(started.pid, signal.SIGTERM))  # its master executes itself again when the worker serves already
+    return started
 
 
 def start_memcached(**options):
@@ -488,7 +514,10 @@ def raw_exchange(port, data, pause=0.0, patience=0.3):
             except ConnectionError:
                 break
             except socket.timeout:
-                s.shutdown(socket.SHUT_WR)
+                try:
+                    s.shutdown(socket.SHUT_WR)
+                except OSError:
+                    break  # it has closed meanwhile
         return answer
 
 

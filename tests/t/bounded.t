@@ -21,7 +21,7 @@ from servers import recorders, wrk_mix  # noqa: E402
 BOUND = 4 << 20
 BOUNDED = {'PERFSHIM_MAX_SIZE': '4M', 'PERFSHIM_MAX_STALL': '10000'}  # a busy machine is no reason to lose events
 LEAK_BYTES = 1000
-LOAD_S = 12
+LOAD_S = 9
 MIX = [('GET', '/search?q=leak', None)] * 9 + [('POST', '/sessions', '')]
 
 tap = Tap()
@@ -106,7 +106,7 @@ trace = os.path.join(directory, 'soak.zst')
 watch = Watch(trace)
 soak = run([f'{O}/tests/programs/soak', '1000000'], env=shim_environment(trace, BOUNDED), timeout=120)
 perfanalyze('info', trace)  # waits for the recorder
-watch.stop('soak', 5)
+watch.stop('soak', 2)
 tap.equal(soak.returncode, 0, 'soak: the program ends well')
 result = analyze(trace, 'soak')
 detail = result['trace']['detail']
@@ -141,12 +141,12 @@ for function, *numbers in map(str.split, whole.stdout.splitlines()):
 with start_shop('--leak', LEAK_BYTES, env=BOUNDED) as shop:
     watch = Watch(shop.trace)
     began = time.monotonic()
-    while time.monotonic() - began < LOAD_S or (watch.compactions < 2 and time.monotonic() - began < 100):
+    while time.monotonic() - began < LOAD_S or (watch.compactions < 2 and time.monotonic() - began < 200):
         wrk(f'http://127.0.0.1:{shop.port}', seconds=LOAD_S, connections=16, threads=1, script=wrk_mix(MIX))
     loaded_s = time.monotonic() - began
     tap.equal(shop.stop(), 0, 'shop: the server ends well')
     perfanalyze('info', shop.trace)
-    watch.stop('shop', 5)
+    watch.stop('shop', 3)
     statistics = {key: int(value) for key, value in re.findall(r'^(\w+) (\d+)$', shop.stdout(), re.M)}
 result = analyze(shop.trace, 'shop')
 detail = result['trace']['detail']
@@ -171,26 +171,26 @@ tap.ok(result['memory']['live_heap_mb']['initial'] < 0.1, 'shop: from its beginn
 # Killed at any moment, also while it compacts, the recorder leaves a whole trace.
 random.seed(1)
 seen_new = 0
-for turn in range(10):
+for turn in range(6):
     trace = os.path.join(directory, f'killed-{turn}.zst')
     program = subprocess.Popen([f'{O}/tests/programs/soak', '1000000'], env=shim_environment(trace, BOUNDED),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     here = wait_until(lambda: recorders(trace))
     if turn % 2:
-        wait_until(lambda: os.path.exists(trace + '.new'), timeout=10, step=0.0005)
+        wait_until(lambda: os.path.exists(trace + '.new'), step=0.0005)
     else:
-        time.sleep(random.uniform(0.2, 1.5))
+        time.sleep(random.uniform(0.2, 1))
     for pid in here or []:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in here), timeout=5)
+    wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in here))
     seen_new += os.path.exists(trace + '.new')
     program.kill()
-    program.wait(20)
+    program.wait(60)
     size = os.stat(trace).st_size
     got = run([PERFANALYZE, 'report', '--json', trace], timeout=60)
     good = got.returncode in (0, 1) and json.loads(got.stdout)['trace']['events'] > 0
     tap.ok(good and size <= BOUND, f'kill -9 {turn + 1}: a trace of {size} bytes', got.stderr)
-tap.ok(seen_new >= 3, f'{seen_new} of them came in the middle of a compaction')
+tap.ok(seen_new >= 2, f'{seen_new} of them came in the middle of a compaction')
 
 # A worker killed at any moment is followed by another one, in the same file and below the same bound; without its guard it goes on.
 def of_name(trace, name):
@@ -211,12 +211,12 @@ def kill_one(trace, name, in_compaction):
     pid = of_name(trace, name)
     if pid:
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not os.path.exists(f'/proc/{pid}'), timeout=5)
+        wait_until(lambda: not os.path.exists(f'/proc/{pid}'))
     return pid is not None
 
 
 blind = 0
-for turn in range(6):
+for turn in range(4):
     name = f'worker killed {turn + 1}'
     trace = os.path.join(directory, f'again-{turn}.zst')
     program = subprocess.Popen([f'{O}/tests/programs/soak', '1000000'], env=shim_environment(trace, BOUNDED),
@@ -228,7 +228,7 @@ for turn in range(6):
     for _ in range(3):
         kills += kill_one(trace, 'perfshim-record', turn % 2)
         time.sleep(random.uniform(0.3, 0.8))
-    if turn >= 4:
+    if turn >= 2:
         kill_one(trace, 'perfshim-guard', turn % 2)
     said = program.communicate(timeout=120)[0]
     tap.equal(program.returncode, 0, f'{name}: the program ends well')
@@ -245,16 +245,27 @@ for turn in range(6):
     truth = {what: tuple(map(int, numbers)) for what, *numbers in map(str.split, said.splitlines())}
     tap.ok(sums(result, 'keep_object')[2] <= truth['keep_object'][2], f'{name}: no allocation is counted twice', truth)
     tap.ok(not os.path.exists(trace + '.new'), f'{name}: nothing is left behind')
-tap.ok(blind >= 4, f'in {blind} of them the report says from when on objects are known')
+tap.ok(blind >= 2, f'in {blind} of them the report says from when on objects are known')
+
+def cpu_of(program):
+    """What a process has used of processors, in s; 0 if it has ended."""
+    try:
+        with open(f'/proc/{program.pid}/stat') as f:
+            return sum(map(int, f.read().rpartition(')')[2].split()[11:13])) / os.sysconf('SC_CLK_TCK')
+    except OSError:
+        return 0
+
 
 # A disk without room for a second file, and then with some: the bound holds, and what is live stays known.
 disk = work_dir()
 if os.getuid() == 0 and run(['mount', '-t', 'tmpfs', '-o', 'size=5m', 'perfshim-test', disk]).returncode == 0:
     try:
         trace = os.path.join(disk, 'trace.zst')
-        program = subprocess.Popen([f'{O}/tests/programs/soak', '2500000'], env=shim_environment(trace, BOUNDED),
+        program = subprocess.Popen([f'{O}/tests/programs/soak', '1500000'], env=shim_environment(trace, BOUNDED),
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        time.sleep(2)
+        wait_until(lambda: os.path.exists(trace) and os.path.getsize(trace) > 0.8 * BOUND)
+        cpu_s = cpu_of(program)
+        wait_until(lambda: cpu_of(program) > cpu_s + 2 or program.poll() is not None)  # more than the recorder can keep in memory
         run(['mount', '-o', 'remount,size=32m', disk])
         said = program.communicate(timeout=120)[0]
         perfanalyze('info', trace)

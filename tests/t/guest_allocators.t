@@ -22,7 +22,7 @@ def in_front(name, **options):
     """Where the program's malloc is not the shim's: the host must not notice."""
     program = options.pop('program', MALLOC)
     for words, how in (['plain'], ''), ([], ', with reallocarray'):
-        _, shimmed, trace = same(tap, name + how, [program, *STRESS, *words], timeout=8, may_say='comes before', **options)
+        _, shimmed, trace = same(tap, name + how, [program, *STRESS, *words], may_say='comes before', **options)
         tap.expect('comes before' in shimmed.words or [live(trace)] == shimmed.measured,
                    f'{name}{how}: the heap is recorded, or the shim says that it is not', shimmed.words)
 
@@ -45,7 +45,7 @@ def live(trace):
 
 
 def case(name, program=MALLOC, **options):
-    _, shimmed, trace = same(tap, name, [program, *STRESS], timeout=60, **options)
+    _, shimmed, trace = same(tap, name, [program, *STRESS], **options)
     tap.expect(trace and [live(trace)] == shimmed.measured, f'{name}: what is live at the end is the program\'s own count',
                f'{trace and live(trace)}, the program says {shimmed.measured}')
 

@@ -38,7 +38,7 @@ for how in ('from', '3', '0', 'syscall', 'all', 'dup2'):
     case('closes', how)
 for how in ('plain', 'handlers', 'many'):
     # Threads may come and go faster than the recorder gives their slots back; then that is said.
-    case('storm', how, timeout=300 if LONG else 40, lossless=False)
+    case('storm', how, timeout=300 if LONG else 120, lossless=False)
 for how in ('_Fork', 'fork'):
     case('in_handler', how)
 tap.done()

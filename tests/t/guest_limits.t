@@ -137,7 +137,7 @@ if ROOT_USER and run(['unshare', '--mount', '--pid', '--fork', 'true']).returnco
     ended = [line for line in trace.of('thread_end') if quiet and f" tid={quiet[0].split('/')[1]} " in line]
     tap.ok(len(quiet) == 2 and len(set(quiet)) == 1 and len(ended) == 1, 'a pid namespace: a quiet thread is one thread',
            f'{quiet} {ended}')
-    within('PID 1', 'mount -t proc proc /proc', LIMITS, 'wait_any', unshare=('--pid', '--fork', '--kill-child'), timeout=8, lossless=False,
+    within('PID 1', 'mount -t proc proc /proc', LIMITS, 'wait_any', unshare=('--pid', '--fork', '--kill-child'), lossless=False,
            recorded=None)
 else:
     tap.skip('file systems and PID 1', 'only root can')
@@ -145,5 +145,5 @@ else:
 # --- children that nobody expects ---
 case('wait_any')
 case('wait_any', 'subreaper')
-case('become_subreaper', timeout=8)
+case('become_subreaper')
 tap.done()

@@ -32,13 +32,13 @@ def said_or_whole(trace, seen, wanted, name):
         note(f'{name}: {wanted - seen} of {wanted} threads found no slot')
 
 
-*_, trace = case('at_once', '2000', timeout=40)
+*_, trace = case('at_once', '2000', timeout=120)
 seen = marked(trace)
 tap.equal(sorted(seen.elements()), list(range(2000)), 'at_once: each of 2000 threads is in the trace, once')
 tap.equal(sum(' op=read ' in line and ' bytes=10 ' in line for line in trace.of('io')), 2000, 'at_once: and so is its I/O')
 tap.equal(len(trace.of('thread_end')), 2001, 'at_once: and its end')
 
-*_, trace = case('at_once', '2500', timeout=40, lossless=False)
+*_, trace = case('at_once', '2500', timeout=120, lossless=False)
 said_or_whole(trace, sum(marked(trace).values()), 2500, 'at_once, more than there are slots')
 
 count = 100000 if LONG else 20000

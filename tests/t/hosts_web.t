@@ -6,13 +6,12 @@ a server, php-fpm."""
 import os
 import signal
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from both import LOUD, answered, both, descendants, gone, http_mix, mapped, said, served  # noqa: E402
 from harness import Tap, have, report, shim_environment, run, start_shop, wait_until, work_dir  # noqa: E402
-from servers import (APPS, fastcgi, nginx_command, php_program, public_copy, start_apache,  # noqa: E402
-                     start_haproxy, start_nginx, start_php)
+from servers import (APPS, catches, fastcgi, nginx_command, php_program, public_copy, start_apache,  # noqa: E402
+                     start_haproxy, start_nginx, start_php, wait_for_scripts)
 
 FILES = {'small.txt': b's' * 1024, 'big.bin': b'b' * 200_000}
 SITE = [('GET', '/small.txt', None), ('GET', '/big.bin', None), ('GET', '/missing', None), ('HEAD', '/small.txt', None),
@@ -107,8 +106,7 @@ def drive_apache(server):
     before = http_mix(server.port, CGI, connections=2, rounds=8)
     workers = descendants(server.pid) - {server.pid}
     os.kill(server.pid, signal.SIGUSR1)
-    swapped = wait_until(lambda: not workers & descendants(server.pid))
-    time.sleep(0.2)
+    swapped = wait_until(lambda: not workers & descendants(server.pid)) and wait_for_scripts(server, server.scripts)
     return before, bool(swapped), http_mix(server.port, CGI, connections=2, rounds=8)
 
 
@@ -133,8 +131,7 @@ def drive_haproxy(server):
     old = descendants(server.pid) - {server.pid}
     os.kill(server.pid, signal.SIGUSR2)
     swapped = wait_until(lambda: len(descendants(server.pid) - {server.pid} - old) > 0 and
-                         not old & descendants(server.pid))
-    time.sleep(0.5)  # until the new worker listens
+                         not old & descendants(server.pid) and catches(server.pid, signal.SIGTERM))
     return before, bool(swapped), http_mix(server.port, PROXIED)
 
 

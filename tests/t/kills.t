@@ -10,7 +10,7 @@ from harness import ROOT, Tap, run  # noqa: E402
 
 tap = Tap()
 KILLS = 24
-killed = run([os.path.join(ROOT, 'scripts', 'kills'), str(KILLS)], timeout=200)
+killed = run([os.path.join(ROOT, 'scripts', 'kills'), str(KILLS)], timeout=500)
 tap.ok(f'{KILLS} of {KILLS} kills survived' in killed.stdout, f'{KILLS} kills at random moments: the traces tell all',
        killed.stdout + killed.stderr)
 tap.done()

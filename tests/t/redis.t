@@ -56,12 +56,12 @@ with start_redis(shimmed=False) as server:
 with start_redis() as server:
     tap.equal(answers(server.port), bare_answers, 'the server answers the same as bare')
 
-    for options in (['-c', '50'], ['-c', '50', '-P', '16'], ['-c', '10', '-d', '30000']):
+    for options in (['-c', '50'], ['-c', '50', '-P', '16'], ['-c', '10', '-d', '30000', '-n', '2000']):
         done = benchmark(server.port, *options)
         tap.ok(done.returncode == 0, f"redis-benchmark {' '.join(options)} ends well", done.stderr)
 
     redis_cli(server.port, 'bgsave')
-    saved = wait_until(lambda: 'rdb_bgsave_in_progress:0' in redis_cli(server.port, 'info', 'persistence'), 20, step=0.2)
+    saved = wait_until(lambda: 'rdb_bgsave_in_progress:0' in redis_cli(server.port, 'info', 'persistence'), 120, step=0.2)
     tap.ok(saved and 'rdb_last_bgsave_status:ok' in redis_cli(server.port, 'info', 'persistence'), 'BGSAVE succeeds')
     tap.ok(os.path.getsize(os.path.join(server.data, 'dump.rdb')) > 100, 'its child wrote the file')
 

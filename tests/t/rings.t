@@ -7,7 +7,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import O, Tap, dump, report, run_shimmed  # noqa: E402
+from harness import O, Event, Tap, dump_lines, report, run_shimmed  # noqa: E402
 
 BURST = f'{O}/tests/programs/burst'
 BLOCK = 40
@@ -19,8 +19,9 @@ def burst(name, threads, pairs, env):
     """Runs it; gives the number of its allocations in the trace, the number lost, and how many the ledgers counted."""
     run = run_shimmed([BURST, str(threads), str(pairs)], env=dict({'PERFSHIM_STACK_DEPTH': '0'}, **env))
     tap.equal((run.returncode, run.stdout), (0, f'{threads} threads\n'), f'{name}: the program is none the worse')
-    events = dump(run.trace)
-    seen = collections.Counter(e.name for e in events if e.name in ('alloc', 'free'))
+    lines = dump_lines(run.trace)
+    seen = collections.Counter(line.split(' ', 3)[2] for line in lines)
+    events = [Event(line) for line in lines if ' alloc ' not in line and ' free ' not in line]
     lost = sum(e.int('lost_events') for e in events if e.name == 'thread_end')
     counted = sum(e.int('alloc_count') + e.int('free_count') for e in events if e.name == 'thread_end')
     tap.equal(seen['alloc'] + seen['free'] + lost, counted + lost_besides(events, lost),

@@ -4,14 +4,17 @@
 where a stack was recognised and not walked."""
 
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import O, ROOT, Tap, dump, have, perfanalyze, report, run, run_shimmed, work_dir  # noqa: E402
+from harness import (O, ROOT, Event, Tap, dump_lines, have, perfanalyze, report, run, run_shimmed,  # noqa: E402
+                     work_dir)
 
 PROGRAMS = os.path.join(ROOT, 'tests', 'programs')
 DEPTH = 32
 CUT, BROKEN = 1, 2
+WANTED = re.compile(r'\S+ \S+ (?:stack|thread_end|alloc .*?\bsize=\d{6,}) ')
 
 tap = Tap()
 
@@ -19,7 +22,7 @@ tap = Tap()
 def recorded(trace):
     """The stacks of allocations by size, the sums of the memo's checks, and the flags of all stacks."""
     stacks, by_size, checks, wrong = {}, {}, 0, 0
-    events = dump(trace)
+    events = [Event(line) for line in dump_lines(trace) if WANTED.match(line)]
     for event in events:
         if event.name == 'stack':
             stacks[event.int('stack')] = event
@@ -27,7 +30,7 @@ def recorded(trace):
             checks += event.int('stack_checks')
             wrong += event.int('stack_mismatches')
     for event in events:
-        if event.name == 'alloc' and event.int('size') >= 100000:
+        if event.name == 'alloc':
             by_size[event.int('size')] = stacks.get(event.int('stack'))
     return by_size, checks, wrong
 

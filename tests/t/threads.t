@@ -17,7 +17,7 @@ ok() { # STATUS NAME
 export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99 TSAN_OPTIONS=exitcode=99
 
 say() { # THREADS FILE ARGUMENT...: all that perfanalyze says, and its exit code
-    PERFANALYZE_THREADS=$1 timeout 60 "$O/perfanalyze" report "${@:3}" "$2" 2>&1
+    PERFANALYZE_THREADS=$1 timeout 300 "$O/perfanalyze" report "${@:3}" "$2" 2>&1
     echo "exit code $?"
 }
 

@@ -137,7 +137,7 @@ else:
 def check_counts(name, server, requests, known_by, rounds=ROUNDS):
     """A server that is recorded, with a client that counts, and one that does not trust it: gives the report."""
     with server:
-        with socket.create_connection(('127.0.0.1', server.port), 10) as s:
+        with socket.create_connection(('127.0.0.1', server.port), 60) as s:
             try:
                 ssl.create_default_context().wrap_socket(s, server_hostname='127.0.0.1')
                 tap.ok(False, f'{name}: a client that does not trust it goes away')
@@ -282,7 +282,7 @@ with Server(['/usr/bin/python3', f'{ROOT}/tests/servers/tls_sync.py', CERTIFICAT
     raw_exchange(server.port, b'GET / HTTP/1.0\r\n\r\n')
     sessions = []
     for i in range(2):
-        with socket.create_connection(('127.0.0.1', server.port), 10) as s:
+        with socket.create_connection(('127.0.0.1', server.port), 60) as s:
             with CLIENT.wrap_socket(s, server_hostname='127.0.0.1', session=sessions[-1] if sessions else None) as wrapped:
                 wrapped.sendall(b'GET /a HTTP/1.1\r\nHost: x\r\n\r\n')
                 while not wrapped.recv(65536).endswith(b'/a'):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors that no event tells of are found and named; real servers have none."""
 
+import concurrent.futures
 import json
 import os
 import pwd
@@ -32,15 +33,57 @@ def none_unseen(name, trace):
     tap.equal(unknown, [], f'{name}: and none had to be looked for')
 
 
-def load(port, path):
+def postgres():
+    """A cluster of its own under the shim, by the user that its package made; the trace and whether it answered, or None where
+    there is none."""
+    binaries = '/usr/lib/postgresql/15/bin'
+    names = [entry.pw_name for entry in pwd.getpwall()]
+    if os.getuid() != 0 or 'postgres' not in names or not os.path.exists(f'{binaries}/initdb') or not have('psql'):
+        return None
+    directory = work_dir()
+    os.chmod(directory, 0o755)
+    data, trace = os.path.join(directory, 'own'), os.path.join(directory, 'own', 'trace.zst')
+    os.mkdir(data)
+    os.chown(data, pwd.getpwnam('postgres').pw_uid, -1)
+    made = subprocess.run([f'{binaries}/initdb', '-D', f'{data}/data', '-A', 'trust', '-N'], user='postgres', cwd=data,
+                          capture_output=True, timeout=120, check=False)
+    if made.returncode:
+        return None
+    server = subprocess.Popen([f'{binaries}/postgres', '-D', f'{data}/data', '-k', data, '-c', 'listen_addresses=',
+                               '-c', 'autovacuum=off'],
+                              user='postgres', cwd=data, env=shim_environment(trace, {'LD_PRELOAD': public_shim()}),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        ask = ['psql', '-h', data, '-U', 'postgres', '-c', 'SELECT count(*) FROM pg_class']
+        answers = wait_until(lambda: run(ask).returncode == 0)
+        end = time.monotonic() + LOOKS_S
+        while time.monotonic() < end:
+            run(ask)
+            time.sleep(0.2)
+        time.sleep(1.5)  # a backend that has just begun is in the events and not yet in the kernel's count
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+    return trace, answers
+
+
+# All at once, for the recorder takes its time to look.
+with start_nginx({'index.html': b'hello'}) as nginx, start_redis() as redis, start_uvicorn() as uvicorn, \
+        concurrent.futures.ThreadPoolExecutor() as pool:
+    program = pool.submit(run_shimmed, [f'{O}/tests/programs/unseen', str(LOOKS_S + 1)])
+    database = pool.submit(postgres)
     end = time.monotonic() + LOOKS_S
     while time.monotonic() < end:
-        http_requests(port, 'GET', path, 20)
+        http_requests(nginx.port, 'GET', '/index.html', 20)
+        http_requests(uvicorn.port, 'GET', '/items/1', 20)
+        redis_cli(redis.port, 'SET', 'name', 'value')
         time.sleep(0.1)
-
+    redis_cli(redis.port, 'BGSAVE')
+    for server in (nginx, redis, uvicorn):
+        server.stop()
+    program, database = program.result(), database.result()
 
 # What is opened and closed past every hook.
-program = run_shimmed([f'{O}/tests/programs/unseen', str(LOOKS_S + 1)])
 told = {word: [int(fd) for fd in re.findall(rf'^{word} (\d+)$', program.stdout, re.M)] for word in ('opened', 'closed', 'open')}
 result = report(program.trace)
 found = result['descriptors']
@@ -64,62 +107,12 @@ problems = [e.message for e in jsonschema.validators.validator_for(schema)(schem
 tap.equal(problems, [], 'the report keeps to its schema')
 
 # Real servers.
-with start_nginx({'index.html': b'hello'}) as server:
-    load(server.port, '/index.html')
-    server.stop()
-none_unseen('nginx', server.trace)
-
-with start_redis() as server:
-    end = time.monotonic() + LOOKS_S
-    while time.monotonic() < end:
-        redis_cli(server.port, 'SET', 'name', 'value')
-        time.sleep(0.1)
-    redis_cli(server.port, 'BGSAVE')
-    server.stop()
-none_unseen('redis', server.trace)
-
-with start_uvicorn() as server:
-    load(server.port, '/items/1')
-    server.stop()
-none_unseen('python3', server.trace)
-
-
-def postgres():
-    """A cluster of its own under the shim, by the user that its package made; the trace, or None where there is none."""
-    binaries = '/usr/lib/postgresql/15/bin'
-    names = [entry.pw_name for entry in pwd.getpwall()]
-    if os.getuid() != 0 or 'postgres' not in names or not os.path.exists(f'{binaries}/initdb') or not have('psql'):
-        return None
-    directory = work_dir()
-    os.chmod(directory, 0o755)
-    data, trace = os.path.join(directory, 'own'), os.path.join(directory, 'own', 'trace.zst')
-    os.mkdir(data)
-    os.chown(data, pwd.getpwnam('postgres').pw_uid, -1)
-    made = subprocess.run([f'{binaries}/initdb', '-D', f'{data}/data', '-A', 'trust', '-N'], user='postgres', cwd=data,
-                          capture_output=True, timeout=120, check=False)
-    if made.returncode:
-        return None
-    server = subprocess.Popen([f'{binaries}/postgres', '-D', f'{data}/data', '-k', data, '-c', 'listen_addresses=',
-                               '-c', 'autovacuum=off'],
-                              user='postgres', cwd=data, env=shim_environment(trace, {'LD_PRELOAD': public_shim()}),
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        ask = ['psql', '-h', data, '-U', 'postgres', '-c', 'SELECT count(*) FROM pg_class']
-        tap.ok(wait_until(lambda: run(ask).returncode == 0, timeout=30), 'PostgreSQL answers')
-        end = time.monotonic() + LOOKS_S
-        while time.monotonic() < end:
-            run(ask)
-            time.sleep(0.2)
-        time.sleep(1.5)  # a backend that has just begun is in the events and not yet in the kernel's count
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
-    return trace
-
-
-trace = postgres()
-if trace:
-    none_unseen('PostgreSQL', trace)
+none_unseen('nginx', nginx.trace)
+none_unseen('redis', redis.trace)
+none_unseen('python3', uvicorn.trace)
+if database:
+    tap.ok(database[1], 'PostgreSQL answers')
+    none_unseen('PostgreSQL', database[0])
 else:
     tap.skip('PostgreSQL', 'it cannot be run here')
 tap.done()

@@ -19,7 +19,7 @@ tap = Tap()
 def answers(port):
     """Everything that a client sees of some requests, but the date."""
     seen = []
-    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=10)
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
     for method, path, body in (('GET', '/users/7', None), ('GET', '/users/none', None), ('POST', '/users', '{"a": 1}'),
                                ('POST', '/users', 'x' * 100_000), ('GET', '/fail', None), ('GET', '/nowhere', None),
                                ('GET', '/openapi.json', None)):
