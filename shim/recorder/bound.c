@@ -112,6 +112,7 @@ static void make_mark(struct bound *b, uint64_t now_ns)
                             .fd = memfd_create("perfshim-checkpoint", MFD_CLOEXEC)};
     b->r->floor_ticks = b->mark.ticks + 1;
     b->inherited = false;
+    whole_freeze(b->whole);
     pid_t self = getpid();
     b->mark.writer = b->mark.fd < 0 ? -1 : fork();
     if (b->mark.writer == 0) {

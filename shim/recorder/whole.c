@@ -30,6 +30,7 @@ struct whole_host {
     struct mapping_set mappings;
     struct mapping_range unmapped; /* last, should that have failed */
     struct arena_work *work; /* outlives us */
+    struct arena_work frozen;
 };
 
 /* What a child that was forked and not seen yet inherits. */
@@ -43,6 +44,7 @@ struct whole {
     struct whole_host *hosts; /* by slot */
     struct liveset_run run;
     uint64_t started_ns, told_ns;
+    uint64_t frozen_ended_events;
     struct forked forked[FORKED_KEPT];
     uint32_t forks;
 };
@@ -338,18 +340,29 @@ static bool put_host(struct whole *w, uint32_t slot, uint64_t ticks)
     return !t.lost;
 }
 
+void whole_freeze(struct whole *w)
+{
+    w->frozen_ended_events = w->r->arena->bound.ended_events;
+    for (uint32_t slot = 0; slot < w->r->proc_capacity; slot++)
+        if (w->r->hosts[slot].known)
+            w->hosts[slot].frozen = *w->hosts[slot].work;
+}
+
 bool whole_checkpoint(struct whole *w, uint64_t ticks)
 {
     struct track run = {.sink = w->r->sink, .slot = FILING_NO_SLOT};
 
-    put_resume(&run, &w->run.ended, w->r->arena->bound.ended_events, 0, ticks);
+    put_resume(&run, &w->run.ended, w->frozen_ended_events, 0, ticks);
     for (size_t i = 0; i < w->run.site_count; i++)
         if (w->run.sites[i].alloc_count > 0)
             tell_site(w, &run, i, ticks, 0);
     track_flush(&run, 0, 0);
     bool whole = !run.lost;
-    for (uint32_t slot = 0; slot < w->r->proc_capacity; slot++)
-        if (w->r->hosts[slot].known)
-            whole &= put_host(w, slot, ticks);
+    for (uint32_t slot = 0; slot < w->r->proc_capacity; slot++) {
+        if (!w->r->hosts[slot].known)
+            continue;
+        w->hosts[slot].work = &w->hosts[slot].frozen;
+        whole &= put_host(w, slot, ticks);
+    }
     return whole;
 }

@@ -33,8 +33,12 @@ void whole_gauge(struct whole *w, uint32_t slot, uint64_t ticks, uint64_t now_ns
 /* Sites that changed, now and then: 64 times while the run doubles its length. */
 void whole_tell_sites(struct whole *w, uint64_t now_ns);
 
-/* Writes all that an analysis needs to begin here, at this time, as chunks into the recorder's sink. False if some of it could
- * not be written. */
+/* Before a copy of the recorder is forked that is to write a checkpoint: keeps what the arena has of the hosts, which is shared with
+ * that copy and goes on. */
+void whole_freeze(struct whole *w);
+
+/* In the copy: writes all that an analysis needs to begin where it was forked, at this time, as chunks into the recorder's sink.
+ * False if some of it could not be written. */
 bool whole_checkpoint(struct whole *w, uint64_t ticks);
 
 #endif

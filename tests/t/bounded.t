@@ -153,7 +153,7 @@ detail = result['trace']['detail']
 tap.ok(detail and detail['dropped_bytes'] > BOUND // 4, f"shop: {detail and detail['dropped_bytes'] / BOUND:.1f} times the bound were dropped",
        shop.stdout())
 tap.equal({v['name']: v['verdict'] for v in result['verdicts']}['memory'], 'LEAK', 'shop: the verdict')
-tap.ok(abs(detail['requests'] - statistics['requests']) <= 64, f"shop: {detail['requests']} requests in the whole run", (statistics, result["trace"]["lost_events"], detail))
+tap.ok(abs(detail['requests'] - statistics['requests']) <= 16, f"shop: {detail['requests']} requests in the whole run", (statistics, result["trace"]["lost_events"], detail))
 window = sum(r['requests'] for r in result['routes'])
 tap.ok(0 < window < detail['requests'], f'shop: {window} of them in the routes', detail)
 tap.equal(result['upstream_routes'], [], 'shop: none of them seen from the wrong side')
