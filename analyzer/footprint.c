@@ -586,7 +586,8 @@ struct growth footprint_growth(const struct footprint *f, const struct footprint
 {
     struct footprint_load load = footprint_load(f);
     const struct series *work = f->exchanges >= LOAD_EXCHANGES_MIN ? &f->work : NULL;
-    int64_t window_ns = kind == FOOTPRINT_ANON || kind == FOOTPRINT_THREADS || kind == FOOTPRINT_UNJOINED ? GAUGE_WINDOW_NS : 1;
+    bool gauged = kind == FOOTPRINT_ANON || kind == FOOTPRINT_THREADS || kind == FOOTPRINT_UNJOINED;
+    int64_t window_ns = gauged || before_detail(f, load.from_ns) ? GAUGE_WINDOW_NS : 1;
     return growth_of(l->list[kind], l->n[kind], work, load.from_ns, load.to_ns, window_ns, load.warm_up_ns);
 }
 

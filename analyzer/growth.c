@@ -200,11 +200,12 @@ struct growth growth_of(const struct series *const *series, size_t n, const stru
         return (struct growth){.points = n ? points : 0, .from_ns = from_ns, .warm_ns = from_ns, .to_ns = to_ns};
 
     int64_t window_ns = (to_ns - from_ns) / points;
+    bool rare = window_ns < 2 * min_window_ns; /* work is sampled as rarely, perhaps: as old as the value is it only at the start */
     for (unsigned i = 0; i < points; i++) {
         int64_t start_ns = from_ns + i * window_ns;
         for (size_t s = 0; s < n; s++)
             value[i] += series_min(series[s], start_ns, start_ns + window_ns);
-        done[i] = work ? series_at(work, start_ns + window_ns / 2) : 0;
+        done[i] = work ? series_at(work, rare ? start_ns : start_ns + window_ns / 2) : 0;
     }
     return growth_fit(value, work ? done : NULL, points, from_ns, window_ns, warm_up_ns);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector.h"
 #include "report.h"
 #include "report_memory.h"
 
@@ -25,14 +26,16 @@ static struct verdict_run run_of(const struct report *r, const struct footprint 
                                 .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
 }
 
-static struct verdict_memory memory_of(const struct report *r, const struct footprint *f, const struct footprint_lived *lived,
+static struct verdict_memory memory_of(const struct report *r, const struct analysis *a, const struct footprint_lived *lived,
                                        const struct growth *live, const struct verdict_kept *kept)
 {
     const struct connstat_cleanup *cleanup = &report_memory_of(r)->cleanup;
+    const struct footprint *f = &a->footprint;
     struct verdict_memory m = {.ledger = lived->ledger, .live = *live, .mapped = footprint_growth(f, lived, FOOTPRINT_MAPPED),
                                .anon = footprint_growth(f, lived, FOOTPRINT_ANON),
                                .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON),
-                               .requests = footprint_requests(f, live->warm_ns, live->to_ns), .kept = *kept};
+                               .requests = footprint_requests(f, live->warm_ns, live->to_ns), .kept = *kept,
+                               .collector = collector_of(a->processes)};
 
     if (live->known && live->gained > 0)
         m.connections = footprint_connections(f, lived, live);
@@ -134,7 +137,7 @@ int report_verdict_build(struct report *r, const struct analysis *a, const struc
 {
     const struct footprint *f = &a->footprint;
     struct verdict_run run = run_of(r, f, lived);
-    struct verdict_memory memory = memory_of(r, f, lived, live, kept);
+    struct verdict_memory memory = memory_of(r, a, lived, live, kept);
     struct verdict_descriptors descriptors = {.own = count_of(lived, FOOTPRINT_OWN), .gone = count_of(lived, FOOTPRINT_GONE)};
     bool failed = false;
 

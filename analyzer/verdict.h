@@ -85,6 +85,7 @@ struct verdict_memory {
     double anon_gained;           /* over the load; NaN if not known */
     double requests;              /* answered in the time that `live` judges; 0: not known */
     struct verdict_kept kept;
+    const char *collector;        /* the garbage collector that may yet free what the heap gained; NULL: none is known */
     struct connshare connections; /* how much of live's growth is theirs; all zeros: not known */
     struct {
         bool known;             /* connections were closed before recording ended */

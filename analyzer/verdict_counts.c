@@ -356,6 +356,10 @@ struct verdict verdict_mappings(const struct verdict_run *run, struct verdict_co
         verdict_conclude(&v, VERDICT_MONITOR,
                          "what the program maps itself grows by %s/hour, but little of it is used: address space alone is no leak yet",
                          rate);
+    else if (g->known && used && g->gained >= VERDICT_GAINED_BYTES && g->per_s > verdict_monitor_bytes(run))
+        verdict_conclude(&v, VERDICT_MONITOR,
+                         "what the program maps itself grows by %s/hour, by %s in this run, and is used, but not so steadily that it "
+                         "is surely a leak; load it longer", rate, gained);
     else if (r.change > verdict_limits_of(run)->leak_count)
         verdict_conclude(&v, VERDICT_MONITOR, "%s %s, with %s: load it longer to see whether they stop", words.what,
                          change_of(run, &r).text, gained);

@@ -39,10 +39,10 @@ static struct rate rate_of(const struct growth *g)
     return r;
 }
 
-static double gain_needed(const struct verdict_memory *m, const struct growth *g)
+/* Requests are seen to keep most of what the live heap gained. */
+static bool is_kept(const struct verdict_memory *m)
 {
-    bool kept = g == &m->live && m->kept.route && m->kept.low > 0 && m->kept.bytes >= g->gained / 2;
-    return kept ? GAINED_KEPT_BYTES : VERDICT_GAINED_BYTES;
+    return m->kept.route && m->kept.low > 0 && m->kept.bytes >= m->live.gained / 2;
 }
 
 /* --- connections --- */
@@ -113,6 +113,18 @@ static void leak(struct verdict *v, const struct verdict_memory *m, const struct
                          m->kept.site ? ", allocated at " : "", m->kept.site ? m->kept.site : "");
 }
 
+/* A collector's heap rises between two collections as one with a leak does, for tens of minutes where little is allocated. */
+static void collected(struct verdict *v, const struct verdict_memory *m)
+{
+    struct rate rate = rate_of(&m->live);
+    char seconds[UNITS_MAX];
+
+    verdict_conclude(v, VERDICT_MONITOR,
+                     "live heap grows by %s, steadily over %s, but no request is seen to keep it, and %s may free it with its next "
+                     "collection; load it longer, or have it collect before the end of the load",
+                     rate.text, units_clock(seconds, verdict_judged_s(&m->live)), m->collector);
+}
+
 /* --- not enough to tell --- */
 
 /* The interval of a slope narrows with the time to the power 1.5 (ordinary least squares; it holds roughly here), so how much
@@ -174,11 +186,22 @@ static void unmeasured(struct verdict *v, const struct verdict_run *run, const s
 
 /* --- live heap does not grow --- */
 
+/* The slope that is judged; of mappings too, there is no other time for requests than what `live` judges. */
+static void figures(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m, const struct growth *g)
+{
+    double each = m->requests > 0 && m->live.known ? verdict_judged_s(&m->live) / m->requests : NAN;
+
+    v->seen_per_s = verdict_detectable(run, g);
+    v->per_s = (struct verdict_rate){g->per_s, g->low, g->high};
+    v->per_request = (struct verdict_rate){g->per_s * each, g->low * each, g->high * each};
+}
+
 /* Resident memory grows, and live heap does not. */
-static void resident_growth(struct verdict *v, const struct verdict_memory *m)
+static void resident_growth(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
 {
     char grows[UNITS_MAX], mapped[UNITS_MAX];
 
+    figures(v, run, m, &m->anon);
     units_bytes(grows, m->anon.per_s * 3600);
     if (m->mapped.known && m->mapped.per_s >= m->anon.per_s / 2)
         verdict_conclude(v, VERDICT_MONITOR,
@@ -215,7 +238,7 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
     double judged_s = verdict_judged_s(&m->live);
     if (anon->known && anon->low99 > verdict_leak_bytes(run) && anon->trend && anon->steady && !anon->slowing &&
         anon->gained > ANON_GAINED_BYTES && verdict_judged_s(anon) >= ANON_JUDGED_S) {
-        resident_growth(v, m);
+        resident_growth(v, run, m);
     } else if (verdict_lossy(run)) {
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap changes by %s, but %s: record again with a larger PERFSHIM_MAX_STALL", rate->text,
@@ -275,31 +298,12 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
         needs_longer(v, run, g, &rate);
 }
 
-static void figures(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
-{
-    const struct growth *g = &m->live;
-    double each = m->requests > 0 ? verdict_judged_s(g) / m->requests : NAN;
-
-    if (!m->ledger || !g->known)
-        return;
-    v->seen_per_s = verdict_detectable(run, g);
-    v->per_s = (struct verdict_rate){g->per_s, g->low, g->high};
-    v->per_request = (struct verdict_rate){g->per_s * each, g->low * each, g->high * each};
-    if (m->connections.rose && m->connections.told)
-        v->per_connection = (struct verdict_rate){m->connections.bytes, m->connections.low, m->connections.high};
-}
-
 /* What the program maps itself is judged in place of the heap. */
 static void mapped_leak(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
 {
-    const struct growth *g = &m->mapped;
-    double each = m->requests > 0 && m->live.known ? verdict_judged_s(&m->live) / m->requests : NAN;
-
     v->beside_heap = true;
-    v->seen_per_s = verdict_detectable(run, g);
-    v->per_s = (struct verdict_rate){g->per_s, g->low, g->high};
-    v->per_request = (struct verdict_rate){g->per_s * each, g->low * each, g->high * each};
-    leak(v, m, g);
+    figures(v, run, m, &m->mapped);
+    leak(v, m, &m->mapped);
 }
 
 struct verdict verdict_memory(const struct verdict_run *run, const struct verdict_memory *m)
@@ -309,10 +313,17 @@ struct verdict verdict_memory(const struct verdict_run *run, const struct verdic
     enum theirs theirs = grows ? whose(run, m) : NOT_THEIRS;
     bool mapped = verdict_convicts(run, &m->mapped, VERDICT_GAINED_BYTES) &&
                   m->anon_gained >= m->mapped.gained / 2; /* reserving alone is no growth */
+    bool heap = theirs == NOT_THEIRS && m->ledger &&
+                verdict_convicts(run, &m->live, is_kept(m) ? GAINED_KEPT_BYTES : VERDICT_GAINED_BYTES);
 
-    figures(&v, run, m);
-    if (theirs == NOT_THEIRS && m->ledger && verdict_convicts(run, &m->live, gain_needed(m, &m->live)))
+    if (m->ledger && m->live.known)
+        figures(&v, run, m, &m->live);
+    if (m->connections.rose && m->connections.told)
+        v.per_connection = (struct verdict_rate){m->connections.bytes, m->connections.low, m->connections.high};
+    if (heap && (is_kept(m) || !m->collector))
         leak(&v, m, &m->live);
+    else if (heap && !mapped)
+        collected(&v, m);
     else if (mapped)
         mapped_leak(&v, run, m);
     else if (!m->ledger || !m->live.known)

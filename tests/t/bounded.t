@@ -21,7 +21,7 @@ from servers import recorders, wrk_mix  # noqa: E402
 BOUND = 4 << 20
 BOUNDED = {'PERFSHIM_MAX_SIZE': '4M', 'PERFSHIM_MAX_STALL': '10000'}  # a busy machine is no reason to lose events
 LEAK_BYTES = 1000
-LOAD_S = 9
+LOAD_S = 14  # where there is no detail the heap is known once a second
 MIX = [('GET', '/search?q=leak', None)] * 9 + [('POST', '/sessions', '')]
 
 tap = Tap()
@@ -171,7 +171,9 @@ tap.ok(result['memory']['live_heap_mb']['initial'] < 0.1, 'shop: from its beginn
 # Killed at any moment, also while it compacts, the recorder leaves a whole trace.
 random.seed(1)
 seen_new = 0
-for turn in range(6):
+for turn in range(30):  # a compaction takes some milliseconds: how often one is met is chance
+    if turn >= 6 and seen_new >= 2:
+        break
     trace = os.path.join(directory, f'killed-{turn}.zst')
     program = subprocess.Popen([f'{O}/tests/programs/soak', '1000000'], env=shim_environment(trace, BOUNDED),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -189,7 +191,8 @@ for turn in range(6):
     size = os.stat(trace).st_size
     got = run([PERFANALYZE, 'report', '--json', trace], timeout=60)
     good = got.returncode in (0, 1) and json.loads(got.stdout)['trace']['events'] > 0
-    tap.ok(good and size <= BOUND, f'kill -9 {turn + 1}: a trace of {size} bytes', got.stderr)
+    if turn < 6 or not good or size > BOUND:
+        tap.ok(good and size <= BOUND, f'kill -9 {turn + 1}: a trace of {size} bytes', got.stderr)
 tap.ok(seen_new >= 2, f'{seen_new} of them came in the middle of a compaction')
 
 # A worker killed at any moment is followed by another one, in the same file and below the same bound; without its guard it goes on.
