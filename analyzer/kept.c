@@ -275,9 +275,9 @@ struct leaders {
     uint64_t stack, requests;
 };
 
-/* The blocks [from, to) of a pair say something; decided: enough of them to go by. */
+/* The blocks [from, to) of a pair say something; decided: enough of them to go by; lasting: the last ones hold as the others do. */
 struct judged {
-    bool decided, several;
+    bool decided, several, lasting;
     unsigned from, to;
     double ratio, requests, bytes;
 };
@@ -313,6 +313,30 @@ static unsigned skip_start(const struct kept_route *r, const struct kept_pair *p
     return from;
 }
 
+struct mean {
+    double value, high; /* 97.5 % bound */
+};
+
+static struct mean mean_ratio(const struct kept_route *r, const struct kept_pair *p, unsigned from, unsigned to)
+{
+    double n = to - from, sum = 0, squares = 0;
+
+    for (unsigned b = from; b < to; b++)
+        sum += block_ratio(r, p, b) / n;
+    for (unsigned b = from; b < to; b++)
+        squares += (block_ratio(r, p, b) - sum) * (block_ratio(r, p, b) - sum);
+    return (struct mean){sum, sum + student_95((unsigned)n - 1) * sqrt(squares / (n - 1) / n)};
+}
+
+/* What fills up (a cache, tables that are made when first needed) holds less and less of what comes: in the last third surely less
+ * than half of what it held before. */
+static bool is_lasting(const struct kept_route *r, const struct kept_pair *p, unsigned from, unsigned to)
+{
+    unsigned late = to - (to - from) / 3;
+
+    return mean_ratio(r, p, late, to).high >= mean_ratio(r, p, from, late).value / 2;
+}
+
 static struct judged judge(const struct kept_route *r, const struct kept_pair *p)
 {
     struct judged j = {.to = r->blocks};
@@ -329,6 +353,7 @@ static struct judged judge(const struct kept_route *r, const struct kept_pair *p
         holding += p->bytes[b] > 0;
     }
     j.several = holding >= 3;
+    j.lasting = !j.decided || is_lasting(r, p, j.from, j.to);
     j.ratio = j.requests > 0 ? j.bytes / j.requests : 0;
     return j;
 }
@@ -374,7 +399,7 @@ static void sum_add(struct sum *s, const struct kept_route *r, const struct kept
     add_residuals(s->residual, r, p, &j);
     s->drawn += p->variance / (j.requests * j.requests);
     s->fewest = j.to - j.from < s->fewest ? j.to - j.from : s->fewest;
-    if (!j.several) {
+    if (!j.several || !j.lasting) {
         s->undecided += j.bytes;
         return;
     }

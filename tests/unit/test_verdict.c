@@ -25,8 +25,8 @@ static struct growth growth_mb(const struct verdict_run *run, double value, doub
 {
     double seconds = (double)(run->to_ns - run->from_ns) / 1e9;
     return (struct growth){.known = true, .per_s = value * MB_PER_HOUR, .low = low * MB_PER_HOUR, .high = high * MB_PER_HOUR,
-                           .low99 = low * MB_PER_HOUR, .high99 = high * MB_PER_HOUR, .trend = value > 0, .load_end = NAN, .gained = value * MB_PER_HOUR * seconds, .points = 100, .from_ns = run->from_ns,
-                           .warm_ns = run->from_ns, .to_ns = run->to_ns, .steady = value > 0};
+                           .low99 = low * MB_PER_HOUR, .high99 = high * MB_PER_HOUR, .trend = value > 0, .load_end = NAN,
+                           .gained = value * MB_PER_HOUR * seconds, .points = 100, .from_ns = run->from_ns, .warm_ns = run->from_ns, .to_ns = run->to_ns, .steady = value > 0};
 }
 
 static struct verdict_memory memory_of(struct growth live)
@@ -288,6 +288,10 @@ static void test_mappings(void **state)
     series_set(&s, S, 3);
     m.anon_gained = 0; /* reserved, not used */
     assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_MONITOR);
+    m.mapped = growth_mb(&hour, 76, 46, 88); /* used, in large steps */
+    m.mapped.steady = false;
+    m.anon_gained = m.mapped.gained;
+    assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_MONITOR);
     series_free(&s);
 }
 
@@ -362,6 +366,24 @@ static void test_per_connection(void **state)
 }
 
 /* What a run was too short for says how long it should have been. */
+static void test_collector(void **state)
+{
+    (void)state;
+    struct verdict_run hour = run_of(3600, 1000000);
+    struct verdict_memory m = memory_of(growth_mb(&hour, 100, 90, 110));
+    m.collector = "V8";
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "V8 may free it"));
+    m.mapped = growth_mb(&hour, 100, 90, 110); /* its own heap, which it collects as that grows */
+    m.anon_gained = m.mapped.gained;
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
+    m.mapped.known = false;
+    m.kept = (struct verdict_kept){.route = "GET /", .bytes_per_request = 100, .low = 95, .bytes = 100e6};
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
+    m.kept.bytes = 10e6; /* of 100 MB */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
+}
+
 static void test_minutes(void **state)
 {
     (void)state;
@@ -406,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_descriptors_of_a_kind),  cmocka_unit_test(test_connections),
         cmocka_unit_test(test_children),               cmocka_unit_test(test_mappings),
         cmocka_unit_test(test_share_of_connections),   cmocka_unit_test(test_per_connection),
+        cmocka_unit_test(test_collector),
         cmocka_unit_test(test_minutes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
