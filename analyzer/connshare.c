@@ -13,6 +13,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "crossings.h"
+
 #define POINTS 200
 #define POINTS_MIN 16
 #define GROUPS 16
@@ -116,19 +118,6 @@ static struct estimate estimate_of(const struct points *p, unsigned mask, bool w
     return e;
 }
 
-static unsigned changes(const double *v, unsigned n, double deviation)
-{
-    unsigned count = 0;
-    int side = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        int now = v[i] > deviation / 2 ? 1 : v[i] < -deviation / 2 ? -1 : side;
-        count += side && now != side;
-        side = now;
-    }
-    return count;
-}
-
 /* Did their number go a way of its own? */
 static bool went_apart(const struct points *p)
 {
@@ -139,7 +128,7 @@ static bool went_apart(const struct points *p)
     for (unsigned i = 0; i < p->n; i++)
         squares += left[i] * left[i];
     double deviation = sqrt(squares / p->n);
-    return deviation > APART && deviation * p->opened_per_unit > 0.5 && changes(left, p->n, deviation) >= CHANGES_MIN;
+    return deviation > APART && deviation * p->opened_per_unit > 0.5 && crossings(left, p->n, deviation) >= CHANGES_MIN;
 }
 
 static double ends_apart(const double *v, unsigned n)

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crossings.h"
+
 #define POINTS 512
 #define POINTS_MIN 40
 #define FIRST_WIDTH_NS 1000000
@@ -141,20 +143,6 @@ static bool make_rest(struct fit *f, size_t count, const double *squares)
     return product(f, f->rest, f->rest) > NOT_ALONE * own;
 }
 
-/* How often it goes from one side to the other, small steps around the middle left out. */
-static unsigned changes(const double *v, size_t n, double deviation)
-{
-    unsigned count = 0;
-    int side = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        int now = v[i] > deviation / 2 ? 1 : v[i] < -deviation / 2 ? -1 : side;
-        count += side && now != side;
-        side = now;
-    }
-    return count;
-}
-
 static struct connslope_estimate jackknife(const struct fit *f)
 {
     double squares = product(f, f->rest, f->rest), products = product(f, f->rest, f->y), seen = 0;
@@ -207,9 +195,9 @@ struct connslope_estimate connslope_fit(const struct connslope *s, size_t count)
     for (size_t c = 0; c < CONNSLOPE_COUNTS; c++)
         squares[c] = centre(f, f->x[c]);
     double deviation = f->n ? sqrt(squares[count] / (double)f->n) : 0;
-    if (f->n >= POINTS_MIN && deviation >= 1 && changes(f->x[count], f->n, deviation) >= CHANGES_MIN &&
+    if (f->n >= POINTS_MIN && deviation >= 1 && crossings(f->x[count], f->n, deviation) >= CHANGES_MIN &&
         make_rest(f, count, squares) &&
-        changes(f->rest, f->n, sqrt(product(f, f->rest, f->rest) / (double)f->n)) >= CHANGES_MIN)
+        crossings(f->rest, f->n, sqrt(product(f, f->rest, f->rest) / (double)f->n)) >= CHANGES_MIN)
         estimate = jackknife(f);
     free(f);
     return estimate;
