@@ -48,7 +48,7 @@ formats_obj  := $(formats_src:%.c=$(O)/obj/%.o)
 recorder_obj := $(recorder_src:%.c=$(O)/obj/%.o)
 analyzer_obj := $(analyzer_src:%.c=$(O)/obj/%.o)
 gen_obj      := $(O)/obj/gen/profile.pb-c.o
-unit_shim_obj := $(O)/obj/shim/body.o $(O)/obj/shim/cfi.o $(O)/obj/shim/unwind.o $(O)/obj/shim/memo.o # what of the shim can stand alone
+unit_shim_obj := $(O)/obj/shim/body.o $(O)/obj/shim/cfi.o $(O)/obj/shim/cfi_entry.o $(O)/obj/shim/cfi_expression.o $(O)/obj/shim/unwind.o $(O)/obj/shim/memo.o # what of the shim can stand alone
 unit_bin     := $(unit_src:tests/unit/%.c=$(O)/tests/%)
 program_bin  := $(patsubst tests/%.c,$(O)/tests/%,$(program_src)) $(patsubst tests/%.cc,$(O)/tests/%,$(programxx_src))
 program_bin  += $(O)/tests/programs/operator_mix.so
