@@ -289,7 +289,7 @@ static int run(struct analysis *a, struct reader *r, unsigned threads, struct er
     merge_close(p.merge);
     for (size_t i = 0; !failed && i < route_count(a->routes); i++)
         failed = heap_route_is(a->heap, (int32_t)i, route_index(a->routes, i));
-    if (!failed && heap_finish(a->heap, a->footprint.last_ns) == 0)
+    if (!failed && heap_finish(a->heap, a->footprint.last_ns) == 0 && heap_settle(a->heap, a->processes) == 0)
         return 0;
     return error_set(e, ERROR_NO_OFFSET, "not enough memory");
 }

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alike.h"
 #include "fresh.h"
 #include "holdings.h"
 #include "idmap.h"
@@ -626,6 +627,24 @@ int heap_finish(struct heap *h, int64_t end_ns)
     holdings_survived(&h->holdings, live);
     free(live);
     return result;
+}
+
+struct alike_context {
+    const struct heap *heap;
+    const struct process_table *processes;
+};
+
+static uint64_t site_alike(void *context, uint32_t index)
+{
+    const struct alike_context *c = context;
+    const struct site *site = site_at(&c->heap->holdings.sites, index);
+
+    return site->frames ? alike_number(process_find(c->processes, site->proc), site->frames, site->frame_count) : 0;
+}
+
+int heap_settle(struct heap *h, const struct process_table *processes)
+{
+    return kept_settle(h->kept, site_alike, &(struct alike_context){h, processes});
 }
 
 /* --- answers --- */

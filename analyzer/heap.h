@@ -23,6 +23,7 @@
 
 #include "exchange.h"
 #include "merge.h"
+#include "process.h"
 #include "survival.h"
 
 struct heap;
@@ -63,6 +64,9 @@ int heap_route_is(struct heap *h, int32_t route, int32_t other);
 
 /* Call once, at the end of the stream. */
 int heap_finish(struct heap *h, int64_t end_ns);
+
+/* After heap_finish: call stacks that are one place of code compiled anew (alike.h) keep together. -1 if memory is short. */
+int heap_settle(struct heap *h, const struct process_table *processes);
 
 struct heap_site {
     uint32_t proc;          /* process that defined the stack: its modules explain the frames */

@@ -44,6 +44,12 @@ struct kept_site {
 /* An object that was live when its process ended (in units, like its own time). -1 if memory is short. */
 int kept_object(struct kept *k, const struct kept_site *site, const struct live_object *object, uint32_t process_end);
 
+/* Call once, after the last object, for programs that compile their code anew while they run: one place of such code has one call
+ * stack after the other. alike gives sites (by index) that may be one place the same number, 0: none is like it. Pairs of one route
+ * that are alike become one where that one holds much more evenly than they do. -1 if memory is short. */
+typedef uint64_t kept_alike(void *context, uint32_t site_index);
+int kept_settle(struct kept *k, kept_alike *alike, void *context);
+
 struct heap_kept kept_estimate(const struct kept *k, int32_t route);
 
 /* The pairs, in no particular order, by number; and several of one route taken together. */
