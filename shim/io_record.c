@@ -63,16 +63,14 @@ static struct body_call body_call(const struct io_call *c, const struct io_done 
     return (struct body_call){c->id, stream, offset, (uint64_t)done->result, desc_run(c->desc, stream), parts, part_count};
 }
 
-/* What there is word of that nobody wants it. buffer: as in record_usual. */
+/* There is word, though not for good, that nobody wants it. buffer: as in record_usual. */
 static __attribute__((noinline, cold)) unsigned captured_within(const struct io_call *c, const struct io_done *done, uint64_t offset,
                                                                 unsigned stream, const void *buffer)
 {
     const struct iovec whole = {(void *)(uintptr_t)buffer, done->asked};
-
-    if (!done->parts || unwanted_end(shim.unwanted, c->id, stream) == UNWANTED_FOR_GOOD)
-        return 0;
     struct body_call call = body_call(c, done, offset, stream, buffer ? &whole : done->parts, buffer ? 1 : done->part_count);
-    return body_begins(&call) ? captured_of(done) : 0;
+
+    return done->parts && body_begins(&call) ? captured_of(done) : 0;
 }
 
 /* Bytes went through a stream, or its plaintext: where in it they were, and whether anybody wants them. */
@@ -80,12 +78,15 @@ HOT void move_on(struct io_found *f, const struct io_call *c, const struct io_do
 {
     f->offset = desc_advance(c->desc, stream, (uint64_t)done->result);
     desc_note_run(c->desc, stream, f->offset);
-    if (f->flags & IO_CIPHER)
-        f->captured = 0;
-    else if (!unwanted_is(shim.unwanted, c->id, stream, f->offset + (uint64_t)done->result))
-        f->captured = captured_of(done);
-    else
-        f->captured = captured_within(c, done, f->offset, stream, buffer);
+    if (!(f->flags & IO_CIPHER)) {
+        uint64_t units = unwanted_units(shim.unwanted, c->id, stream);
+        if (!unwanted_covers(units, f->offset + (uint64_t)done->result)) {
+            f->captured = captured_of(done);
+        } else if (units != UNWANTED_MOST) {
+            struct io_done its = *done; /* a copy, so that the original need not be in memory */
+            f->captured = captured_within(c, &its, f->offset, stream, buffer);
+        }
+    }
     if (stream == IO_IN)
         tls_note_received(c, done);
 }

@@ -114,7 +114,7 @@ struct trimmed {
 /* What a thread would copy of the call. */
 static size_t copied(struct trimmed *x, const struct body_call *call)
 {
-    bool within = unwanted_is(x->th->unwanted, DESC, call->stream, call->offset + call->bytes);
+    bool within = unwanted_covers(unwanted_units(x->th->unwanted, DESC, call->stream), call->offset + call->bytes);
     unsigned n = within && !body_begins(call) ? 0 : (unsigned)call->bytes;
 
     return n > SMALL ? body_trim(&x->th->t, x->th->unwanted, call, n) : n;
