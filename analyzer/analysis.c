@@ -148,8 +148,19 @@ static bool is_pause(const struct event *e)
     return e->type == EVENT_wait && e->u.wait.what != WAIT_thread && e->u.wait.what != WAIT_child;
 }
 
+/* When what an event tells of the live heap was done, at the latest. */
+static int64_t told_since(const struct merge *m, const struct item *item)
+{
+    const struct event *e = &item->event;
+
+    if (!carries_ledger(e) || footprint_change(e) == 0)
+        return item->time_ns;
+    int64_t took_ns = merge_ticks_to_ns(m, e->time - footprint_began(e));
+    return took_ns < item->time_ns ? item->time_ns - took_ns : 0;
+}
+
 /* Connections beside what there is else, at this moment. */
-static int sample_connections(struct analysis *a, const struct item *item)
+static int sample_connections(struct analysis *a, const struct merge *m, const struct item *item)
 {
     struct connstat *stat = exchange_connstat(a->exchanges);
     const struct event *e = &item->event;
@@ -157,10 +168,13 @@ static int sample_connections(struct analysis *a, const struct item *item)
         connstat_processes(stat, footprint_quiet(&a->footprint));
         return 0;
     }
+    if (e->type == EVENT_desc_close)
+        connstat_descriptors(stat, item->time_ns, (double)exchange_descriptors_open(a->exchanges));
     bool pause = is_pause(e), quiet = pause || e->type == EVENT_gauge;
     if ((!carries_ledger(e) && !quiet) || !connstat_wants(stat, item->time_ns, a->footprint.live.now, quiet))
         return 0;
     struct connstat_now now = {.now_ns = item->time_ns, .live_bytes = a->footprint.live.known ? a->footprint.live.now : NAN,
+                               .told_bytes = a->footprint.told, .since_ns = told_since(m, item),
                                .in_flight = (double)exchange_in_flight(a->exchanges),
                                .requests = (double)a->footprint.exchanges,
                                .descriptors = (double)exchange_descriptors_open(a->exchanges),
@@ -187,7 +201,7 @@ static int feed(struct pass *p, const struct item *item)
             return -1;
     if ((!count(p, item) && feed_processes(p, item)) || unseen_feed(&a->unseen, item) || heapfeed_item(p->heapfeed, item) ||
         exchange_feed(a->exchanges, p->merge, item, &stretch_route) ||
-        footprint_feed(&a->footprint, a->processes, item) || sample_connections(a, item))
+        footprint_feed(&a->footprint, a->processes, item) || sample_connections(a, p->merge, item))
         return -1;
     if (carries_ledger(&item->event) && heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
         return -1;

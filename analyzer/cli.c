@@ -96,6 +96,9 @@ static const struct option_row options[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
+typedef uint64_t option_set; /* a bit for each row */
+_Static_assert(COUNT(options) <= 8 * sizeof(option_set), "an option has no bit");
+
 static const struct command_row *find_command(const char *name)
 {
     for (size_t i = 0; i < COUNT(commands); i++)
@@ -265,7 +268,7 @@ static int set_option(struct cli *c, const struct option_row *o, const char *tex
 }
 
 /* Takes an argument that is an option, and the next one if that is its own: gives how many it took, -1 with *e. */
-static int take_option(struct cli *c, const char *argument, const char *next, unsigned *used, struct error *e)
+static int take_option(struct cli *c, const char *argument, const char *next, option_set *used, struct error *e)
 {
     size_t n = strcspn(argument, "=");
 
@@ -277,7 +280,7 @@ static int take_option(struct cli *c, const char *argument, const char *next, un
         bool is_short = o->letter && argument[1] == o->letter && argument[2] == '\0';
         if (!is_long && !is_short)
             continue;
-        *used |= 1u << i;
+        *used |= (option_set)1 << i;
         bool joined = is_long && argument[n] == '=';
         bool takes_next = o->kind != SWITCH && !joined && next;
         if (set_option(c, o, joined ? argument + n + 1 : takes_next ? next : NULL, e) < 0)
@@ -287,10 +290,10 @@ static int take_option(struct cli *c, const char *argument, const char *next, un
     return refuse_option(argument, e);
 }
 
-static int check_options(const struct command_row *command, unsigned used, struct error *e)
+static int check_options(const struct command_row *command, option_set used, struct error *e)
 {
     for (size_t i = 0; i < COUNT(options); i++)
-        if (used & 1u << i && !(options[i].commands & command->bit))
+        if (used & (option_set)1 << i && !(options[i].commands & command->bit))
             return error_set(e, ERROR_NO_OFFSET, "--%s is no option of %s: see perfanalyze %s --help", options[i].name,
                              command->name, command->name);
     return 0;
@@ -300,7 +303,7 @@ int cli_parse(struct cli *c, int argc, char **argv, struct error *e)
 {
     const struct command_row *command = NULL;
     bool options_end = false;
-    unsigned used = 0;
+    option_set used = 0;
 
     *c = (struct cli){.since_ns = INT64_MIN, .until_ns = INT64_MAX, .warm_up_ns = -1};
     for (int i = 1; i < argc; i++) {

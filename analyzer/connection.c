@@ -85,6 +85,7 @@ void connection_settle(void *context, struct description *d)
     struct connection *c = d->connection;
     struct turn_out out = turn_out(x, d);
 
+    x->short_of_memory |= connstat_settle(&x->connstat, &d->life) < 0;
     if (!c || c->settled)
         return;
     c->settled = true;

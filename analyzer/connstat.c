@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sums by kind move along when a connection turns out to be of another kind. What is measured over a life is added at
- * its end, but the time that it took to get going as soon as it is known what the connection is.
+ * its end; the time that it took to get going also of those that do not end.
  *
- * After the last accepted connection was closed, the first quiet moment at which the heap (or the descriptors) was back
- * where it was before the first one is remembered, until another connection comes. The heap before the first one is that
- * of the first sample after it was accepted, because a thread tells what it allocated at its start only with its first
- * event. It is back when it is within a hundredth of the rise.
+ * After the last accepted connection was closed, the first quiet moment at which the heap was back where it was before the first
+ * one is remembered, until another connection comes; of descriptors the close that brought them back. The heap before the first
+ * one is that of the first sample after it was accepted, because a thread tells what it allocated at its start only with its first
+ * event. It is back when it is within a hundredth of the rise. A thread tells of what it freed with its next call that is recorded, and
+ * if that is a wait, at its end: so what it tells of was done when the call began. Of a thread that makes no such call the
+ * recorder's gauge tells, once a second.
  *
  * A connection counts from its accept on, and its memory from the thread's next event on that tells of it. So the two are compared
  * where a thread waits, if threads ever do.
@@ -110,10 +112,9 @@ void connstat_begun(struct connstat_life *life, int64_t now_ns)
         connstat_established(life, since(life, now_ns));
 }
 
-/* Once it is known what the connection is. */
-static int settle(struct connstat *s, struct connstat_life *life)
+int connstat_settle(struct connstat *s, struct connstat_life *life)
 {
-    if (!life->established || life->settled)
+    if (!life->counted || !life->established || life->settled)
         return 0;
     life->settled = true;
     return add(&sums(s, life)->establish_ns, life->establish_ns);
@@ -121,15 +122,13 @@ static int settle(struct connstat *s, struct connstat_life *life)
 
 int connstat_becomes(struct connstat *s, struct connstat_life *life, enum connstat_kind kind)
 {
-    bool was_silent = life->kind == CONNSTAT_silent || life->kind == CONNSTAT_upstream_silent;
-
     if (!life->counted || life->kind == kind)
         return 0;
     sums(s, life)->opened--;
     sums(s, life)->open--;
     life->kind = (uint8_t)kind;
     count_open(sums(s, life));
-    return was_silent ? 0 : settle(s, life);
+    return 0;
 }
 
 int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_ns, bool ending)
@@ -138,7 +137,7 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
 
     if (!life->counted)
         return 0;
-    if (settle(s, life) < 0)
+    if (connstat_settle(s, life) < 0)
         return -1;
     life->counted = false;
     k->open--;
@@ -152,8 +151,8 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
     s->closes += !ending;
     if (--s->accepted_open == 0 && !ending) {
         s->after.watching = true;
-        s->after.final = false;
-        s->after.closed_ns = s->after.seen_ns = now_ns > 0 ? now_ns : 0;
+        s->after.final = s->after.told_back = false;
+        s->after.closed_ns = s->after.seen_ns = s->after.told_ns = now_ns > 0 ? now_ns : 0;
         s->after.heap_ns = s->after.descriptors_ns = -1;
         s->after.least_heap = s->after.least_descriptors = INFINITY;
     }
@@ -162,17 +161,48 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
 
 /* --- over time --- */
 
+/* Gives when the heap came back, if it is back now. */
+static int64_t back_ns(const struct connstat *s, const struct connstat_now *now)
+{
+    bool told = now->since_ns < now->now_ns;
+
+    if (!told)
+        return now->now_ns;
+    return now->since_ns > s->after.told_ns ? now->since_ns : s->after.told_ns;
+}
+
+static void watch_heap(struct connstat *s, const struct connstat_now *now)
+{
+    double reach = NEAR_FLOOR * fmax(0, s->after.peak_heap - s->after.floor_heap);
+    bool told_back = now->told_bytes <= s->after.floor_told + reach;
+
+    s->after.least_heap = fmin(s->after.least_heap, now->live_bytes);
+    if (now->live_bytes > s->after.floor_heap + reach)
+        return;
+    int64_t since_ns = told_back ? back_ns(s, now) : now->now_ns;
+    if (s->after.heap_ns < 0 || (told_back && !s->after.told_back && since_ns < s->after.heap_ns))
+        s->after.heap_ns = since_ns;
+    s->after.told_back |= told_back;
+}
+
+void connstat_descriptors(struct connstat *s, int64_t now_ns, double open)
+{
+    if (!s->after.watching || !s->after.has_floor)
+        return;
+    s->after.least_descriptors = fmin(s->after.least_descriptors, open);
+    if (s->after.descriptors_ns < 0 && open <= s->after.floor_descriptors)
+        s->after.descriptors_ns = now_ns;
+}
+
 static void watch(struct connstat *s, const struct connstat_now *now)
 {
-    double near = s->after.floor_heap + NEAR_FLOOR * fmax(0, s->after.peak_heap - s->after.floor_heap);
-
-    s->after.seen_ns = now->now_ns;
-    s->after.least_heap = fmin(s->after.least_heap, now->live_bytes);
-    s->after.least_descriptors = fmin(s->after.least_descriptors, now->descriptors);
-    if (s->after.heap_ns < 0 && now->live_bytes <= near)
-        s->after.heap_ns = now->now_ns;
-    if (s->after.descriptors_ns < 0 && now->descriptors <= s->after.floor_descriptors)
-        s->after.descriptors_ns = now->now_ns;
+    if (now->quiet) {
+        s->after.seen_ns = now->now_ns;
+        watch_heap(s, now);
+        connstat_descriptors(s, now->now_ns, now->descriptors);
+    }
+    if (now->since_ns < now->now_ns)
+        s->after.told_ns = now->now_ns;
 }
 
 /* The first one came just now; its descriptor is open already. */
@@ -180,6 +210,7 @@ static void take_floor(struct connstat *s, const struct connstat_now *now)
 {
     s->after.has_floor = true;
     s->after.floor_heap = s->after.peak_heap = now->live_bytes;
+    s->after.floor_told = now->told_bytes;
     s->after.floor_descriptors = now->descriptors - 1;
 }
 
@@ -190,7 +221,7 @@ int connstat_sample(struct connstat *s, const struct connstat_now *now)
     if (!s->after.has_floor)
         take_floor(s, now);
     s->after.peak_heap = fmax(s->after.peak_heap, now->live_bytes);
-    if (s->after.watching && now->quiet)
+    if (s->after.watching)
         watch(s, now);
     s->pauses |= now->pause;
     if (s->pauses && !now->quiet)

@@ -80,8 +80,9 @@ struct connstat {
     bool pauses; /* threads wait now and then: only then does what they told add up */
     struct {
         bool begun, has_floor, watching, final;
-        double floor_heap, floor_descriptors, peak_heap, least_heap, least_descriptors;
-        int64_t closed_ns, heap_ns, descriptors_ns, seen_ns;
+        bool told_back; /* what calls have told of is back, too */
+        double floor_heap, floor_told, floor_descriptors, peak_heap, least_heap, least_descriptors;
+        int64_t closed_ns, heap_ns, descriptors_ns, seen_ns, told_ns;
     } after;
 };
 
@@ -98,14 +99,21 @@ int connstat_becomes(struct connstat *s, struct connstat_life *life, enum connst
 /* ending: its process ended with it open. */
 int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_ns, bool ending);
 
+/* It will be no other kind: it is closed, or the trace ends. */
+int connstat_settle(struct connstat *s, struct connstat_life *life);
+
 /* What there is now. quiet: some thread has nothing to do at this moment. */
 struct connstat_now {
     int64_t now_ns;
     double live_bytes; /* NaN: not known */
+    double told_bytes; /* the same as far as calls have told of it, which they do late */
+    int64_t since_ns;  /* what is told now was done by then: before the call; now_ns: nothing is told */
     double in_flight, requests, descriptors;
     bool quiet, pause; /* pause: as a thread waits */
 };
 int connstat_sample(struct connstat *s, const struct connstat_now *now);
+/* Descriptors were closed, and so many are left. */
+void connstat_descriptors(struct connstat *s, int64_t now_ns, double open);
 
 /* Whether a moment can say anything: most cannot. */
 static inline bool connstat_wants(const struct connstat *s, int64_t now_ns, double live_bytes, bool quiet)

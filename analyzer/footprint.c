@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The events' ledger lags behind the truth by what threads have not reported yet; the gauge's does not, but sees what
- * requests borrow at that instant. So the difference is believed only as far as two gauges in a row show it.
+ * requests borrow at that instant. So the difference is believed only as far as two gauges in a row show it, and no longer than until
+ * the events tell: a call that began before a gauge tells of what that had seen.
  *
  * A gauge's descriptors and those of the events differ by what was open before the shim looked; the gauge is right, the
  * events are quicker.
@@ -129,16 +130,43 @@ static void load_begins(struct footprint *f)
 
 #define LEDGER_CHANGE(name) ((double)e->u.name.alloc_bytes - (double)e->u.name.free_bytes)
 
+double footprint_change(const struct event *e)
+{
+    return e->type == EVENT_io     ? LEDGER_CHANGE(io)
+           : e->type == EVENT_wait ? LEDGER_CHANGE(wait)
+                                   : LEDGER_CHANGE(desc_open);
+}
+
+uint64_t footprint_began(const struct event *e)
+{
+    uint64_t took = e->type == EVENT_io     ? e->u.io.duration
+                    : e->type == EVENT_wait ? e->u.wait.duration
+                                            : e->u.desc_open.duration;
+
+    return took < e->time ? e->time - took : 0;
+}
+
+/* What a call tells of was done before it began. */
+static void settle_gap(struct footprint_host *h, uint64_t began, double change)
+{
+    if (began < h->gauge_ticks)
+        h->gap -= change;
+    if (began < h->earlier_ticks)
+        h->earlier_gap -= change;
+    h->correction = fmin(h->gap, h->earlier_gap);
+}
+
 static int ledger_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
 {
-    double change = e->type == EVENT_io     ? LEDGER_CHANGE(io)
-                    : e->type == EVENT_wait ? LEDGER_CHANGE(wait)
-                                            : LEDGER_CHANGE(desc_open);
+    double change = footprint_change(e);
     bool read = e->type == EVENT_io && !e->u.io.dir && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;
     bool works = read || event_awaits_work(e) || (e->type == EVENT_desc_open && e->u.desc_open.from);
     if (e->type == EVENT_desc_open && e->u.desc_open.from)
         load_begins(f);
     h->ledger += change;
+    f->told += change;
+    if (change != 0 && h->has_gauge)
+        settle_gap(h, footprint_began(e), change);
     if (change != 0 && live_changed(f, h, time_ns))
         return -1;
     if (works && !footprint_quiet(f)) {
@@ -148,13 +176,16 @@ static int ledger_event(struct footprint *f, struct footprint_host *h, const str
     return 0;
 }
 
-static int gauge_ledger(struct footprint *f, struct footprint_host *h, const struct event_gauge *g, int64_t time_ns)
+static int gauge_ledger(struct footprint *f, struct footprint_host *h, const struct event_gauge *g, uint64_t ticks, int64_t time_ns)
 {
     if (g->heap_alloc_bytes == EVENT_UNKNOWN || g->heap_free_bytes == EVENT_UNKNOWN || !g->heap_alloc_bytes)
         return 0; /* a heap without an allocation is one that was not recorded */
     double gap = (double)g->heap_alloc_bytes - (double)g->heap_free_bytes - h->ledger;
-    h->correction = h->has_gauge ? fmin(gap, h->gap) : gap;
+    h->earlier_gap = h->has_gauge ? h->gap : gap;
+    h->earlier_ticks = h->has_gauge ? h->gauge_ticks : ticks;
     h->gap = gap;
+    h->gauge_ticks = ticks;
+    h->correction = fmin(h->gap, h->earlier_gap);
     if (live_changed(f, h, time_ns))
         return -1;
     if (!footprint_quiet(f) && !f->waited)
@@ -170,9 +201,9 @@ static int unjoined_of(struct footprint_host *h, const struct event_gauge *g, in
     return series_set(&h->series[FOOTPRINT_UNJOINED], time_ns, fmax(0, (double)g->joinable - (double)(g->threads - 1)));
 }
 
-static int gauge_of(struct footprint *f, struct footprint_host *h, const struct event_gauge *g, int64_t time_ns)
+static int gauge_of(struct footprint *f, struct footprint_host *h, const struct event_gauge *g, uint64_t ticks, int64_t time_ns)
 {
-    if (gauge_ledger(f, h, g, time_ns))
+    if (gauge_ledger(f, h, g, ticks, time_ns))
         return -1;
     h->has_gauge = true;
     if (g->vm_size == 0) /* a process that is just ending has none left */
@@ -397,6 +428,7 @@ static int host_ended(struct footprint *f, struct footprint_host *h, int64_t tim
     if (saw_load && !footprint_quiet(f))
         f->quiet_ns = time_ns;
     h->ended = true;
+    f->told -= h->ledger;
     mapping_free(&h->mappings);
     mapsite_ended(&f->mapsites, &h->mapsites, h->serial, !saw_load);
     children_free(&h->children);
@@ -435,7 +467,7 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
     case EVENT_held:
         return mark_accepted(f, h, e->u.held.fd, kind_if(e->u.held.role == HELD_ACCEPTED, e->u.held.kind), item->time_ns);
     case EVENT_mapped: return mapping_add(&h->mappings, e->u.mapped.addr, e->u.mapped.length);
-    case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, item->time_ns);
+    case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, e->time, item->time_ns);
     case EVENT_map: return map_event(f, h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
     case EVENT_process_end:
         return child_ended(f, h, &e->u.process_end, item->time_ns) ? -1 : host_ended(f, h, item->time_ns);

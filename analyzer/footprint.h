@@ -50,7 +50,9 @@ struct footprint_host {
     uint64_t answered;  /* requests, as the recorder counted them before the detail begins */
     int64_t start_ns, end_ns;
     double ledger;      /* bytes, by the events */
-    double gap, correction; /* gauge's ledger minus the events', at the last gauge; the part that is believed */
+    double gap, earlier_gap; /* gauge's ledger minus the events', at the last gauge and the one before: what was not told since */
+    uint64_t gauge_ticks, earlier_ticks;
+    double correction;       /* the part that is believed */
     double live, rss, anon, fds, threads; /* now */
     bool has_fds, fds_were_early;
     double gauge_fds, open, open_at_gauge; /* open: descriptors by the events, which began to look later */
@@ -89,6 +91,7 @@ struct footprint {
     struct mapsite_table mapsites; /* what made the mappings */
     struct keymap by_pid; /* a number's last host: its serial plus one */
     struct footprint_sum live, rss, fds, threads;
+    double told;             /* live heap by the events alone, of the processes that have not ended */
     struct series work;      /* finished exchanges */
     uint64_t exchanges;
     uint64_t ranges_moved;   /* what it took to keep large sets of mappings in order */
@@ -108,6 +111,11 @@ void footprint_free(struct footprint *f);
 
 /* Every item goes through here. -1 if memory is short. */
 int footprint_feed(struct footprint *f, const struct process_table *processes, const struct item *item);
+
+/* Of an io, wait or desc_open: by how much its thread changed the live heap since its event before; and when the call began that it
+ * is about, in ticks. */
+double footprint_change(const struct event *e);
+uint64_t footprint_began(const struct event *e);
 
 /* The same for events of a process that it knows and that change nothing, the last at this time. */
 void footprint_pass(struct footprint *f, uint32_t serial, int64_t time_ns);

@@ -403,10 +403,6 @@ double report_site_value(const struct report_site *s, enum report_order order);
 /* The 95 % interval of a sum. Both are NaN if it is not known, and the value if the sum is exact. */
 struct report_interval report_sum_interval(struct place_sum sum);
 
-/* Adds them to the report's root, where there are any (report_json_streams.c). -1 if memory is short. */
-struct cJSON;
-int report_json_streams(struct cJSON *root, const struct report_streams *s);
-
 /* The renderers. -1 if memory is short or the output failed. */
 int report_json(const struct report *r, FILE *out);
 int report_text(const struct report *r, FILE *out, bool colour);

@@ -219,7 +219,7 @@ static void put_routes(struct json *j, cJSON *root, const char *key, const struc
         if (in->dispatched)
             put_dispatch(j, out, in);
         if (in->split.requests)
-            put(j, out, "split", report_json_split(in));
+            report_json_split(j, out, in);
         put_mean_max(j, out, "request_bytes", in->request_bytes_mean, in->request_bytes_max);
         put_mean_max(j, out, "response_bytes", in->response_bytes_mean, in->response_bytes_max);
         put_number(j, out, "allocations_per_request", in->allocations_per_request);
@@ -519,10 +519,10 @@ int report_json(const struct report *r, FILE *out)
     put_routes(&j, root, "routes", r, false);
     put_routes(&j, root, "upstream_routes", r, true);
     if (r->slows)
-        put(&j, root, "slowest", report_json_slowest(r));
+        report_json_slowest(&j, root, r);
     report_json_concurrency(&j, root, &r->concurrency);
     put_upstream(&j, root, &r->upstream);
-    j.failed |= report_json_streams(root, &r->streams) < 0;
+    report_json_streams(&j, root, &r->streams);
     put_rest(&j, root, r);
     char *text = j.failed ? NULL : cJSON_Print(root);
     cJSON_Delete(root);

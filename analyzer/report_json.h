@@ -25,10 +25,12 @@ void report_json_kept(struct json *j, cJSON *memory, const struct report *r);
 void report_json_opened(struct json *j, cJSON *descriptors, const struct report *r);
 void report_json_connections(struct json *j, cJSON *connections, const struct report *r);
 /* Where the time of a route's requests went, and the slowest requests one by one (report_json_split.c). */
-cJSON *report_json_split(const struct report_route *r);
-cJSON *report_json_slowest(const struct report *r);
+void report_json_split(struct json *j, cJSON *route, const struct report_route *r);
+void report_json_slowest(struct json *j, cJSON *root, const struct report *r);
 /* report_json_verdict.c */
 void report_json_verdicts(struct json *j, cJSON *root, const struct report *r);
+/* report_json_streams.c */
+void report_json_streams(struct json *j, cJSON *root, const struct report_streams *s);
 /* report_json_load.c */
 void report_json_concurrency(struct json *j, cJSON *root, const struct report_concurrency *c);
 void report_json_scaling(struct json *j, cJSON *route, const struct report_route *r);

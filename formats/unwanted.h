@@ -46,14 +46,21 @@ static inline uint64_t unwanted_end(const _Atomic uint64_t *words, uint32_t desc
     return (word & most) == most ? UNWANTED_FOR_GOOD : (word & most) * UNWANTED_UNIT;
 }
 
-/* Whether all up to this byte of the stream is unwanted. An end that was set for good is beyond any offset as a number, too. */
-static inline bool unwanted_is(const _Atomic uint64_t *words, uint32_t desc, unsigned dir, uint64_t up_to)
+#define UNWANTED_MOST ((UINT64_C(1) << UNWANTED_END_BITS) - 1)
+
+/* The end of the direction's stretch in units, UNWANTED_MOST if it was set for good; more than that: nothing is known of it. */
+static inline uint64_t unwanted_units(const _Atomic uint64_t *words, uint32_t desc, unsigned dir)
 {
     uint64_t key = unwanted_key(desc, dir);
-    uint64_t units = atomic_load_explicit(&words[key % UNWANTED_WORDS], memory_order_relaxed) ^
-                     key / UNWANTED_WORDS << UNWANTED_END_BITS;
 
-    return units < UINT64_C(1) << UNWANTED_END_BITS && units * UNWANTED_UNIT >= up_to;
+    return atomic_load_explicit(&words[key % UNWANTED_WORDS], memory_order_relaxed) ^ key / UNWANTED_WORDS << UNWANTED_END_BITS;
+}
+
+/* Whether all up to this byte of the stream is unwanted, by what unwanted_units gave. An end that was set for good is beyond any
+ * offset as a number, too. */
+static inline bool unwanted_covers(uint64_t units, uint64_t up_to)
+{
+    return units <= UNWANTED_MOST && units * UNWANTED_UNIT >= up_to;
 }
 
 #endif

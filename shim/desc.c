@@ -157,6 +157,8 @@ static struct desc *install(int fd, enum desc_kind kind, bool met)
     atomic_store_explicit(&d->rx, met && kind == KIND_tcp && rxtime_is_ours(fd), memory_order_release);
     for (size_t i = 0; i < sizeof d->offset / sizeof *d->offset; i++)
         atomic_store_explicit(&d->offset[i], 0, memory_order_release);
+    for (size_t i = 0; i < sizeof d->run / sizeof *d->run; i++)
+        atomic_store_explicit(&d->run[i], 0, memory_order_release);
     atomic_store_explicit(&d->id, id, memory_order_release);
     number_set(fd, index);
     return d;

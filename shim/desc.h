@@ -29,6 +29,7 @@ struct desc {
     _Atomic uint16_t rx;   /* 1: the shim has turned the kernel's times on (rxtime.h) */
     _Atomic uint32_t next; /* in the list of free entries; in use: its own index */
     _Atomic uint64_t offset[4]; /* stream bytes into and out of the host so far; of its plaintext: DESC_PLAIN */
+    _Atomic uint64_t run[2]; /* where the last calls in one direction begin, << 1 | that direction; of the plaintext */
 };
 
 #define DESC_PLAIN UNWANTED_PLAIN /* added to a direction */
@@ -78,6 +79,23 @@ static inline uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n)
         return atomic_fetch_add_explicit(&d->offset[dir], n, memory_order_relaxed);
     __asm__ volatile("xaddq %0, %1" : "+r"(n), "+m"(d->offset[dir]) : : "cc"); /* whole, for signal handlers */
     return n;
+}
+
+/* A call in that direction is at this offset. Calls of several threads at once may begin a run too many, or too few. */
+static inline void desc_note_run(struct desc *d, unsigned dir, uint64_t offset)
+{
+    _Atomic uint64_t *run = &d->run[dir / DESC_PLAIN];
+
+    if ((atomic_load_explicit(run, memory_order_relaxed) ^ dir) & 1)
+        atomic_store_explicit(run, offset << 1 | (dir & 1), memory_order_relaxed);
+}
+
+/* Where the run begins that the last call is of, if that was in this direction. */
+static inline uint64_t desc_run(const struct desc *d, unsigned dir)
+{
+    uint64_t run = atomic_load_explicit(&d->run[dir / DESC_PLAIN], memory_order_relaxed);
+
+    return (run ^ dir) & 1 ? UINT64_MAX : run >> 1;
 }
 
 static inline bool desc_is_stream(uint32_t kind) { return kind == KIND_tcp || kind == KIND_unix; }

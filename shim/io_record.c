@@ -57,12 +57,36 @@ HOT bool is_in_stream(const struct io_done *done, uint32_t kind)
            !(done->flags & IO_OOB && done->dir == IO_IN);
 }
 
+static struct body_call body_call(const struct io_call *c, const struct io_done *done, uint64_t offset, unsigned stream,
+                                  const struct iovec *parts, size_t part_count)
+{
+    return (struct body_call){c->id, stream, offset, (uint64_t)done->result, desc_run(c->desc, stream), parts, part_count};
+}
+
+/* There is word, though not for good, that nobody wants it. buffer: as in record_usual. */
+static __attribute__((noinline, cold)) unsigned captured_within(const struct io_call *c, const struct io_done *done, uint64_t offset,
+                                                                unsigned stream, const void *buffer)
+{
+    const struct iovec whole = {(void *)(uintptr_t)buffer, done->asked};
+    struct body_call call = body_call(c, done, offset, stream, buffer ? &whole : done->parts, buffer ? 1 : done->part_count);
+
+    return done->parts && body_begins(&call) ? captured_of(done) : 0;
+}
+
 /* Bytes went through a stream, or its plaintext: where in it they were, and whether anybody wants them. */
-HOT void move_on(struct io_found *f, const struct io_call *c, const struct io_done *done, unsigned stream)
+HOT void move_on(struct io_found *f, const struct io_call *c, const struct io_done *done, unsigned stream, const void *buffer)
 {
     f->offset = desc_advance(c->desc, stream, (uint64_t)done->result);
-    if (!(f->flags & IO_CIPHER) && !unwanted_is(shim.unwanted, c->id, stream, f->offset + (uint64_t)done->result))
-        f->captured = captured_of(done);
+    desc_note_run(c->desc, stream, f->offset);
+    if (!(f->flags & IO_CIPHER)) {
+        uint64_t units = unwanted_units(shim.unwanted, c->id, stream);
+        if (!unwanted_covers(units, f->offset + (uint64_t)done->result)) {
+            f->captured = captured_of(done);
+        } else if (units != UNWANTED_MOST) {
+            struct io_done its = *done; /* a copy, so that the original need not be in memory */
+            f->captured = captured_within(c, &its, f->offset, stream, buffer);
+        }
+    }
     if (stream == IO_IN)
         tls_note_received(c, done);
 }
@@ -71,8 +95,7 @@ HOT void move_on(struct io_found *f, const struct io_call *c, const struct io_do
 HOT unsigned without_body(const struct io_call *c, const struct io_done *done, const struct io_found *f, const struct iovec *parts,
                           size_t part_count)
 {
-    struct body_call call = {c->id, done->dir | (f->flags & IO_PLAIN ? DESC_PLAIN : 0), f->offset, (uint64_t)done->result, parts,
-                             part_count};
+    struct body_call call = body_call(c, done, f->offset, done->dir | (f->flags & IO_PLAIN ? DESC_PLAIN : 0), parts, part_count);
 
     return body_trim(c->t, shim.unwanted, &call, f->captured);
 }
@@ -93,7 +116,7 @@ HOT void find_place(struct io_found *f, const struct io_call *c, const struct io
         if (c->t->tls.frame != 0)
             f->flags |= tls_met((struct io_call *)c, done);
         if (done->result > 0 && !(f->flags & IO_PEEK))
-            move_on(f, c, done, done->dir | (f->flags & IO_PLAIN ? DESC_PLAIN : 0));
+            move_on(f, c, done, done->dir | (f->flags & IO_PLAIN ? DESC_PLAIN : 0), NULL);
     } else if (kind == KIND_udp) {
         f->flags |= IO_DGRAM;
     }
@@ -219,7 +242,7 @@ HOT void record_usual(struct io_call *c, const struct io_done *done, const void 
     f.duration = f.end - c->start;
     if (timed)
         f.rx_ns = rxtime_ago(c->stamp_ns);
-    move_on(&f, c, done, done->dir);
+    move_on(&f, c, done, done->dir, buffer);
     if (__builtin_expect(f.captured > BODY_LARGE, 0)) {
         const struct iovec whole = {(void *)(uintptr_t)buffer, done->asked};
         f.captured = without_body(c, done, &f, buffer ? &whole : done->parts, buffer ? 1 : done->part_count);

@@ -107,6 +107,15 @@ static void note_unwanted(struct drain *d, const struct event_io *io, uint64_t s
         unwanted_set(words, desc, stream, end);
 }
 
+/* A thread left out bytes that the framing did not get over: where it believes that more of them are unwanted, it is wrong. */
+static void note_misled(struct drain *d, const struct event_io *io, uint64_t streams)
+{
+    unsigned stream = (io->dir & 1) | (io->flags & IO_PLAIN ? UNWANTED_PLAIN : 0);
+
+    if (scrub_lost(d->r->scrub, streams, io->dir & 1) && unwanted_end(d->r->unwanted, (uint32_t)io->desc, stream))
+        unwanted_set(d->r->unwanted, (uint32_t)io->desc, stream, 0);
+}
+
 /* A handshake's first record, or the alert that refuses it (RFC 8446, section 5.1). */
 static bool begins_tls(const struct event_io *io, const uint8_t *bytes, uint32_t captured)
 {
@@ -145,6 +154,8 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
     e->data = d->payload;
     if (captured && !e->data_bytes)
         note_unwanted(d, io, streams);
+    if (captured < io->bytes && captured < d->r->capture_bytes)
+        note_misled(d, io, streams);
     if (d->r->bound)
         whole_answered(bound_whole(d->r->bound), g->host, scrub_answered(d->r->scrub) - answered);
 }

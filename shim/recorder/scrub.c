@@ -375,3 +375,10 @@ uint64_t scrub_unwanted(const struct scrub *s, uint64_t desc, unsigned dir)
         return 0;
     return e->conn ? wire_unwanted(e->conn, dir == e->request_dir ? WIRE_REQUEST : WIRE_RESPONSE) : UINT64_MAX;
 }
+
+bool scrub_lost(const struct scrub *s, uint64_t desc, unsigned dir)
+{
+    const struct entry *e = desc ? entry_at(s, desc) : NULL;
+
+    return e && e->desc && e->conn && wire_lost(e->conn, dir == e->request_dir ? WIRE_REQUEST : WIRE_RESPONSE);
+}

@@ -50,6 +50,9 @@ size_t scrub_payload(struct scrub *s, uint64_t desc, enum role role, unsigned di
 /* The stream offset of a direction up to which bytes need not be captured: nothing of them would be kept. 0: unknown. */
 uint64_t scrub_unwanted(const struct scrub *s, uint64_t desc, unsigned dir);
 
+/* Whether the framing has lost its place in a direction. */
+bool scrub_lost(const struct scrub *s, uint64_t desc, unsigned dir);
+
 /* The direction has ended (a read gave 0, the host shut it down); the connection is gone. */
 void scrub_eof(struct scrub *s, uint64_t desc, unsigned dir);
 void scrub_close(struct scrub *s, uint64_t desc);

@@ -4,6 +4,7 @@
  *
  *   GET  /bytes/N    N bytes, length told       GET /file/N     by sendfile, from a file of 16 MiB
  *   GET  /chunked/N  in chunks, with a trailer  GET /until/N    HTTP/1.0's way: until the connection ends
+ *   GET  /like/N     in chunks, whose content looks like a message with a longer body
  *   GET  /empty      204                        GET /same       304 with a length that is not sent
  *   POST /take       takes a body, counted or in chunks, and says how long it was; sends 100 first if it is expected
  *   HEAD of all: what GET has, without the body.
@@ -160,7 +161,17 @@ static void out_file(struct connection *c, uint64_t n)
     }
 }
 
-static void out_chunked(struct connection *c, uint64_t n)
+/* n bytes that begin like a message which is not over with them. */
+static void out_like(struct connection *c, uint64_t n)
+{
+    static const char like[] = "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 900000\r\n\r\n";
+    static char bytes[CHUNK];
+
+    memcpy(bytes, like, sizeof like - 1);
+    out(c, bytes, n);
+}
+
+static void out_chunked(struct connection *c, uint64_t n, void (*content)(struct connection *c, uint64_t n))
 {
     char size[32];
 
@@ -168,7 +179,7 @@ static void out_chunked(struct connection *c, uint64_t n)
         uint64_t piece = n < CHUNK ? n : CHUNK;
         snprintf(size, sizeof size, "%" PRIx64 "\r\n", piece);
         out_text(c, size);
-        out_filler(c, piece);
+        content(c, piece);
         out_text(c, "\r\n");
         n -= piece;
     }
@@ -234,10 +245,10 @@ static int answer(struct connection *c, const struct request *r, bool *last)
         snprintf(text, sizeof text, "%" PRIu64 "\n", r->body_bytes);
         snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(text), text);
         out_text(c, head);
-    } else if (!strncmp(r->path, "/chunked/", 9)) {
+    } else if (!strncmp(r->path, "/chunked/", 9) || !strncmp(r->path, "/like/", 6)) {
         out_text(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n");
         if (body)
-            out_chunked(c, n);
+            out_chunked(c, n, r->path[1] == 'c' ? out_filler : out_like);
     } else if (!strncmp(r->path, "/until/", 7)) {
         *last = true;
         out_text(c, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n");

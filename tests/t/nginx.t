@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """nginx with two workers: what perfshim counts and times against what nginx itself logged about the same requests."""
 
+import http.client
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -13,7 +15,8 @@ from servers import nginx_log, start_nginx  # noqa: E402
 # both ends are up to 1 ms early, so a mean is right within 1 ms.
 NGINX_TIME_MS = 1.0
 
-FILES = {'small.txt': b's' * 1024, 'big.bin': b'b' * 300_000}
+FILES = {'small.txt': b's' * 1024, 'big.bin': b'b' * 300_000, 'page.bin': b'HTTP/1.1 200 OK\r\n' * 3000 + b'.'}
+HEADS = 40
 
 tap = Tap()
 
@@ -28,6 +31,23 @@ def finished(entries):
         whole = max(e.sent_bytes for e in rows)
         routes[route] = [e for e in rows if e.sent_bytes == whole]
     return routes
+
+
+def heads(port):
+    """HEAD and GET of a page over kept connections: one after the other, and all at once. Gives how many there were of each."""
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
+    for method in ['HEAD', 'GET'] * HEADS:
+        connection.request(method, '/page.bin')
+        connection.getresponse().read()
+    connection.close()
+    head, get = (f'{method} /page.bin HTTP/1.1\r\nHost: x\r\n\r\n'.encode() for method in ('HEAD', 'GET'))
+    with socket.create_connection(('127.0.0.1', port), 20) as s:
+        for _ in range(HEADS // 4):
+            s.sendall((head + get + head + head + get) * 4)
+            answer = b''
+            while answer.count(b'Server: ') < 20 or not answer.endswith(FILES['page.bin']):
+                answer += s.recv(1 << 20)
+    return {'HEAD /page.bin': 4 * HEADS, 'GET /page.bin': 3 * HEADS}
 
 
 def compare(name, trace, log_path):
@@ -53,8 +73,9 @@ def compare(name, trace, log_path):
     return result
 
 
-# Keep-alive, bodies by sendfile, two workers, and a master that forks them.
-with start_nginx(FILES, workers=2) as nginx:
+# Keep-alive, bodies by sendfile and by writes, two workers, and a master that forks them.
+with start_nginx(FILES, workers=2, server='location /page.bin { sendfile off; }') as nginx:
+    asked = heads(nginx.port)
     base = f'http://127.0.0.1:{nginx.port}'
     loaded = wrk(f'{base}/small.txt', seconds=3, connections=32)
     sent = wrk(f'{base}/big.bin', seconds=1, connections=4)
@@ -62,6 +83,7 @@ with start_nginx(FILES, workers=2) as nginx:
     tap.equal((loaded['errors'], sent['errors']), (0, 0), 'wrk: no errors')
     nginx.stop()
 result = compare('wrk', nginx.trace, nginx.access_log)
+tap.equal({r['route']: r['requests'] for r in result['routes'] if r['route'] in asked}, asked, 'HEAD and GET in turns: each is there')
 small = route_of(result, 'GET /small.txt')
 # wrk leaves requests unanswered when it stops: at most one a connection, and the connections of its start.
 tap.ok(small and loaded['requests'] <= small['requests'] <= loaded['requests'] + 64,

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/1 as clients and networks really send it, good and bad: every framing, 1 KB to 10 MB, pipelined, a byte at a time,
-half-closed, reset, broken off and malformed; against the server's own log, counts and bytes exactly."""
+half-closed, reset, broken off and malformed, and bodies that look like messages; against the server's own log, counts and bytes exactly."""
 
 import os
 import socket
@@ -63,6 +63,21 @@ def ask(port, *requests, pieces=None, pause_s=0):
         return read_to_end(s)
 
 
+def upload_a_message(port, size):
+    """The body is asked for, and looks like a request of which there is more to come; then requests as usual."""
+    body = head('POST', '/false', 'Content-Length: 900000').ljust(size, b'.')
+    with connect(port) as s:
+        for _ in range(3):
+            s.sendall(head('POST', '/take', f'Content-Length: {size}', 'Expect: 100-continue'))
+            assert s.recv(1000).endswith(b'100 Continue\r\n\r\n')
+            s.sendall(body)
+            while not s.recv(1000).endswith(f'\n{size}\n'.encode()):
+                pass
+        s.sendall(head('GET', '/bytes/10000') + head('HEAD', '/bytes/900000') + head('GET', '/like/9000'))
+        s.shutdown(socket.SHUT_WR)
+        return read_to_end(s)
+
+
 def good(port):
     """Requests that are all answered."""
     for size in SIZES:
@@ -75,6 +90,10 @@ def good(port):
             b'0\r\nX-Trailer: z\r\n\r\n')
     ask(port, head('POST', '/take', 'Content-Length: 5', 'Expect: 100-continue'), b'12345')
     ask(port, *[head('GET', path) for path in ('/empty', '/same', '/empty', '/bytes/7', '/same')])
+    for size in (5_000, 100_000):  # what looks like messages, and is none
+        ask(port, head('GET', f'/like/{size}'), head('HEAD', f'/like/{size}'), head('GET', f'/like/{size}'))
+        upload_a_message(port, size)
+    ask(port, (head('HEAD', '/bytes/900000') + head('GET', '/chunked/9000') + head('HEAD', '/bytes/70000') + head('GET', '/like/9000')) * 5)
     many = b''.join(head('GET', f'/bytes/{n}') + head('GET', '/empty') for n in range(PIPELINED))
     ask(port, many)
     ask(port, many, pieces=7)

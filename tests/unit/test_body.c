@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies that threads leave out: which heads say so, and that no message is lost by it. */
+/* Bodies that threads leave out: which heads say so, that no message is lost by it, and how soon it ends where they were misled. */
 #include "body.h"
+#include "desc.h"
 #include "event.h"
 #include "unwanted.h"
 #include "wire_log.h"
@@ -31,6 +32,9 @@ static void test_announced(void **state)
         {"HTTP/1.1 200 OK\r\nX: y\r\n  Content-Length: 6\r\nContent-Length: 7\r\n\r\n", 0},
         {"HTTP/1.1 304 Same\r\nContent-Length: 5000\r\n\r\n", 0},
         {"HTTP/1.1 204 None\r\nContent-Length: 5000\r\n\r\n", 0},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 6\r\n\r\n", 0},
+        {"HTTP/1.1 100 Continue\r\nContent-Length: 5000\r\n\r\n", 0},
+        {"CONNECT a:1 HTTP/1.1\r\nContent-Length: 5000\r\n\r\n", 0},
         {"HTTP/1.1 101 Other\r\nUpgrade: websocket\r\nContent-Length: 5000\r\n\r\n", 0},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5000\r\n\r\n", 0},
         /* the recorder looks into it */
@@ -39,6 +43,11 @@ static void test_announced(void **state)
         /* no head */
         {"*3\r\n$3\r\nSET\r\n", 0},
         {"Content-Length: 5000\r\n\r\n", 0},
+        {"http/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", 0},
+        {"HTTP/1.1 2000\r\nContent-Length: 5000\r\n\r\n", 0},
+        {"HTTP/1.7 200 OK\r\nContent-Length: 5000\r\n\r\n", 0},
+        {"1a /word HTTP/1.1\r\nContent-Length: 5000\r\n\r\n", 0},
+        {"POST /x HTTP/2.0\r\nContent-Length: 5000\r\n\r\n", 0},
         {"\x16\x03\x01 HTTP/1.1\r\nContent-Length: 5000\r\n\r\n", 0},
         {"\r\n", 0},
         {"", 0},
@@ -94,28 +103,37 @@ static void record_call(struct thread *th, unsigned stream, uint64_t offset, con
 
 struct trimmed {
     struct thread *th;
+    struct desc desc;
     struct wire_conn *conn;
     struct wire_sink sink;
-    uint64_t offset[2], left_out;
+    uint64_t left_out;
 };
 
-/* What a thread would copy of the call, and what the recorder would make of that. */
+#define SMALL 100 /* as BODY_LARGE, so that scripts can be short */
+
+/* What a thread would copy of the call. */
+static size_t copied(struct trimmed *x, const struct body_call *call)
+{
+    bool within = unwanted_covers(unwanted_units(x->th->unwanted, DESC, call->stream), call->offset + call->bytes);
+    unsigned n = within && !body_begins(call) ? 0 : (unsigned)call->bytes;
+
+    return n > SMALL ? body_trim(&x->th->t, x->th->unwanted, call, n) : n;
+}
+
+/* And what the recorder would make of that. */
 static void trimmed_call(void *context, enum wire_side side, const uint8_t *bytes, size_t n)
 {
     struct trimmed *x = context;
     unsigned stream = side == WIRE_RESPONSE;
-    struct iovec parts[2] = {{(void *)(uintptr_t)bytes, n / 3}, {(void *)(uintptr_t)(bytes + n / 3), n - n / 3}};
-    bool two = n % 2;
-    size_t captured = n;
+    struct iovec parts[3] = {{(void *)(uintptr_t)bytes, n / 3}, {NULL, 0}, {(void *)(uintptr_t)(bytes + n / 3), n - n / 3}};
+    bool several = n % 2;
 
-    parts[0].iov_len = two ? n / 3 : n;
-    if (unwanted_is(x->th->unwanted, DESC, stream, x->offset[stream] + n))
-        captured = 0;
-    if (captured > 100) /* as for BODY_LARGE, so that scripts can be short */
-        captured = body_trim(&x->th->t, x->th->unwanted,
-                             &(struct body_call){DESC, stream, x->offset[stream], n, parts, two ? 2 : 1}, (unsigned)captured);
-    record_call(x->th, stream, x->offset[stream], (const char *)bytes, n, captured);
-    x->offset[stream] += n;
+    parts[0].iov_len = several ? n / 3 : n;
+    uint64_t offset = desc_advance(&x->desc, stream, n);
+    desc_note_run(&x->desc, stream, offset);
+    struct body_call call = {DESC, stream, offset, n, desc_run(&x->desc, stream), parts, several ? 3 : 1};
+    size_t captured = copied(x, &call);
+    record_call(x->th, stream, offset, (const char *)bytes, n, captured);
     x->left_out += n - captured;
     wire_bytes(x->conn, &x->sink, side, bytes, captured);
     if (n > captured)
@@ -180,6 +198,160 @@ static void test_nothing_is_lost(void **state)
     }
 }
 
+/* --- what looks like a message --- */
+
+#define LATER Q, "GET /later HTTP/1.1\r\n\r\n", 0}, {P, OK_FOR("3") "end", 0
+#define AS_ANSWER OK_FOR("900000")
+#define AS_REQUEST "POST /false HTTP/1.1\r\nHost: a.test\r\nContent-Length: 900000\r\n\r\n"
+#define CHUNKED "HTTP/1.1 200 OK\r\nServer: tests\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define PAD "X-Pad: " HUNDRED_FLAT "\r\n"
+#define HUNDRED_FLAT "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123"
+_Static_assert(sizeof AS_ANSWER - 1 == 68 && sizeof AS_REQUEST - 1 == 62, "the scripts' lengths");
+
+/* Each with bytes of its own that come alone, and look like a message with a long body. */
+static const struct lookalike {
+    const char *name;
+    struct play_part part[8];
+} lookalikes[] = {
+    {"a long head that answers HEAD",
+     {{Q, "HEAD /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", 0}, {P, "HTTP/1.1 200 OK\r\n" PAD "Content-Length: 900000\r\n\r\n", 0},
+      {P, CHUNKED "3f2\r\n" THOUSAND "\r\n0\r\n\r\n", 0}, {LATER}}},
+    {"HEAD, and the rest in the same call",
+     {{Q, "HEAD /1 HTTP/1.1\r\n\r\nHEAD /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n", 0},
+      {P, OK_FOR("900000") OK_FOR("800000") CHUNKED "3f2\r\n" THOUSAND "\r\n0\r\n\r\n", 0}, {LATER}}},
+    {"HEAD after HEAD",
+     {{Q, "HEAD /1 HTTP/1.1\r\n\r\n", 0}, {P, "HTTP/1.0 200 OK\r\n" PAD "Content-Length: 900000\r\n\r\n", 0},
+      {Q, "HEAD /1 HTTP/1.1\r\n\r\n", 0}, {P, "HTTP/1.0 200 OK\r\n" PAD "Content-Length: 900000\r\n\r\n", 0}, {LATER}}},
+    {"304 with a length", /* and a request's body of just as many bytes */
+     {{Q, "POST /1 HTTP/1.1\r\nContent-Length: 1010\r\n\r\n" THOUSAND, 0},
+      {P, "HTTP/1.1 304 Same\r\n" PAD "Content-Length: 900000\r\n\r\n", 0}, {LATER}}},
+    {"a response in a chunk",
+     {{Q, "GET /1 HTTP/1.1\r\n\r\n", 0}, {P, CHUNKED, 0}, {P, "436\r\n", 0}, {P, AS_ANSWER THOUSAND, 0}, {P, "\r\n0\r\n\r\n", 0},
+      {LATER}}},
+    {"a request in a chunk",
+     {{Q, "PUT /1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 0}, {Q, "430\r\n", 0}, {Q, AS_REQUEST THOUSAND, 0},
+      {Q, "\r\n0\r\n\r\n", 0}, {P, OK_FOR("0"), 0}, {LATER}}},
+    {"a request as a request's body",
+     {{Q, "PUT /1 HTTP/1.1\r\nContent-Length: 1072\r\n\r\n", 0}, {Q, AS_REQUEST THOUSAND, 0}, {P, OK_FOR("0"), 0}, {LATER}}},
+    {"a response as a response's body",
+     {{Q, "GET /1 HTTP/1.1\r\n\r\n", 0}, {P, OK_FOR("1078"), 0}, {P, AS_ANSWER THOUSAND, 0}, {LATER}}},
+    {"the same at once", {{Q, "GET /1 HTTP/1.1\r\n\r\n", 0}, {P, OK_FOR("1078") AS_ANSWER THOUSAND, 0}, {LATER}}},
+    {"100 before the answer",
+     {{Q, "PUT /1 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1010\r\n\r\n", 0},
+      {P, "HTTP/1.1 100 Continue\r\n" PAD "Content-Length: 900000\r\n\r\n", 0}, {Q, THOUSAND, 0}, {P, OK_FOR("0"), 0}, {LATER}}},
+    {"until the connection ends",
+     {{Q, "GET /1 HTTP/1.0\r\n\r\n", 0}, {P, "HTTP/1.0 200 OK\r\n\r\n", 0}, {P, AS_ANSWER THOUSAND, 0}, {P, THOUSAND, 0}}},
+    {"Redis values",
+     {{Q, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1078\r\n", 0}, {Q, AS_ANSWER THOUSAND, 0}, {Q, "\r\n", 0}, {P, "+OK\r\n", 0},
+      {Q, "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 0}, {P, "$1078\r\n", 0}, {P, AS_ANSWER THOUSAND, 0},
+      {P, "\r\n", 0}}},
+    {"WebSocket messages",
+     {{Q, "GET /1 HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 0},
+      {P, "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 0},
+      {P, "\x82\x7e\x04\x36", 0}, {P, AS_ANSWER THOUSAND, 0}, {P, "\x82\x01x", 0}, {P, "\x82\x7e\x04\x36", 0}, {P, AS_ANSWER THOUSAND, 0},
+      {P, "\x81\x02" "ab", 0}}},
+    {"behind CONNECT",
+     {{Q, "CONNECT a.test:80 HTTP/1.1\r\n\r\n", 0}, {P, "HTTP/1.1 200 OK\r\n\r\n", 0}, {Q, AS_REQUEST THOUSAND, 0},
+      {P, AS_ANSWER THOUSAND, 0}, {LATER}}},
+    {"behind an upgrade to something else",
+     {{Q, "GET /1 HTTP/1.1\r\nUpgrade: x\r\n\r\n", 0}, {P, "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", 0}, {P, "x", 0},
+      {P, AS_ANSWER THOUSAND, 0}, {LATER}}},
+    {"TLS", {{Q, "\x16\x03\x01\x02\x01\x01", 0}, {P, AS_ANSWER THOUSAND, 0}, {Q, AS_REQUEST THOUSAND, 0}, {P, THOUSAND, 0}}},
+    {"what speaks first", {{P, "220 mail.test\r\n", 0}, {Q, AS_REQUEST THOUSAND, 0}, {P, AS_ANSWER THOUSAND, 0}, {LATER}}},
+};
+
+/* However calls are cut, nothing is lost of it. */
+static void test_lookalikes(void **state)
+{
+    static struct wire_log whole, trimmed;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lookalikes / sizeof *lookalikes; i++) {
+        struct play p = {lookalikes[i].part, 0, {0, 0}, 0};
+        while (p.count < 8 && p.parts[p.count].bytes)
+            p.count++;
+        for (p.cut[0] = 0; p.cut[0] < play_total(&p); p.cut[0]++) {
+            play_raw(&p, &whole, false);
+            play_trimmed(&p, &trimmed);
+            if (strcmp(trimmed.text, whole.text) != 0)
+                print_error("%s, cut at %zu\n", lookalikes[i].name, p.cut[0]);
+            assert_string_equal(trimmed.text, whole.text);
+        }
+    }
+}
+
+/* Bytes that come alone when the other side has spoken may be taken for a message. They are no more than those up to the next that
+ * is one: it is copied, and the ones behind it. */
+static void test_recovers(void **state)
+{
+    static const struct play_part misleading[] = {
+        {Q, "PUT /1 HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n430\r\n", 0},
+        {P, "HTTP/1.1 100 Continue\r\n\r\n", 0},
+        {Q, AS_REQUEST THOUSAND, 0},
+        {Q, "\r\n0\r\n\r\n", 0},
+        {P, OK_FOR("0"), 0},
+        {Q, "GET /next HTTP/1.1\r\n\r\n", 0},
+        {P, OK_FOR("2") "ab", 0},
+        {Q, "PUT /long HTTP/1.1\r\nContent-Length: 1010\r\n\r\n" THOUSAND, 0},
+        {P, OK_FOR("2") "cd", 0},
+        {LATER},
+    };
+    static struct wire_log log;
+    const struct play p = {misleading, sizeof misleading / sizeof *misleading, {0, 0}, 0};
+
+    (void)state;
+    uint64_t left_out = play_trimmed(&p, &log);
+    assert_int_equal(left_out, 1010 + 7 + 1010); /* the false body, the chunk's end, and the true one of /long */
+    assert_non_null(strstr(log.text, "> lost")); /* which the report's coverage says */
+    assert_non_null(strstr(log.text, "> head GET /next\n"));
+    assert_non_null(strstr(log.text, "> head PUT /long\n"));
+    assert_non_null(strstr(log.text, "> head GET /later\n"));
+    assert_null(strstr(log.text, "/false"));
+}
+
+/* What a head is said to announce, the framing takes for as many counted bytes: heads made of lines by chance. */
+static void test_announced_is_framed(void **state)
+{
+    static const char *const starts[] = {"HTTP/1.1 200 OK", "HTTP/1.0 404", "HTTP/1.1 206 Part", "POST /x HTTP/1.1", "put / HTTP/1.0",
+                                         "HTTP/1.1 100 C", "HTTP/1.1 304 S", "HTTP/1.2 200 OK", "GET x y HTTP/1.1", "A1 / HTTP/1.1"};
+    static const char *const lines[] = {"Content-Length: 5000", "content-length:5000", "Content-Length:  05000", "Content-Length: 0",
+                                        "Content-Length: 5000, 5000", "Content-Length: 99", "Content-Length : 7", " Content-Length: 8",
+                                        "Content-Length: 5e3", "Transfer-Encoding: chunked", "Transfer-Encoding: gzip",
+                                        "Transfer-Encoding : chunked", "TRANSFER-ENCODING:identity", "\tchunked", "X: y", "Server:",
+                                        "Content-Type: text/html", "Content-Type: Application/JSON; charset=x", "Upgrade: websocket",
+                                        "Content-Type:text/event-stream", "Content-Encoding: gzip", "Connection: close", ":", "X"};
+    char head[512];
+    unsigned counted = 0;
+
+    (void)state;
+    srand(1);
+    for (unsigned i = 0; i < 200000; i++) {
+        int n = sprintf(head, "%s\r\n", starts[rand() % 10]);
+        for (int k = rand() % 5; k; k--)
+            n += sprintf(head + n, "%s%s", lines[rand() % 24], rand() % 8 ? "\r\n" : "\n");
+        n += sprintf(head + n, "\r\n");
+        size_t head_bytes = 0;
+        uint64_t body = body_announced(head, (size_t)n, &head_bytes);
+        if (!body)
+            continue;
+        counted++;
+        static const struct wire_sink nowhere;
+        struct wire_conn *c = wire_new();
+        bool response = *head == 'H';
+        if (response)
+            wire_bytes(c, &nowhere, Q, (const uint8_t *)"POST / HTTP/1.1\r\n\r\n", 19);
+        wire_bytes(c, &nowhere, response, (const uint8_t *)head, (size_t)n);
+        assert_int_equal(head_bytes, n);
+        if (wire_unwanted(c, response) != (uint64_t)n + body)
+            print_error("%s", head);
+        assert_int_equal(wire_unwanted(c, response), (uint64_t)n + body);
+        wire_free(c);
+    }
+    assert_in_range(counted, 5000, 100000);
+}
+
+/* --- a call by itself --- */
+
 /* The head must be of the same stream, right before, and in the ring still. */
 static void test_head_before(void **state)
 {
@@ -188,7 +360,7 @@ static void test_head_before(void **state)
     struct iovec part = {body, sizeof body};
     const size_t n = sizeof head - 1;
     struct thread *th = thread_new();
-    struct body_call call = {DESC, 1, 40 + n, sizeof body, &part, 1};
+    struct body_call call = {DESC, 1, 40 + n, sizeof body, 40, &part, 1};
 
     (void)state;
 #define TRIM() (atomic_store(&th->unwanted[unwanted_key(DESC, 1)], 0), body_trim(&th->t, th->unwanted, &call, sizeof body))
@@ -199,6 +371,11 @@ static void test_head_before(void **state)
     call.offset++;
     assert_int_equal(TRIM(), sizeof body);
     call.offset--;
+    call.run = 39; /* the head did not begin a run, */
+    assert_int_equal(TRIM(), sizeof body);
+    call.run = 40 + n; /* or the connection was read from behind it */
+    assert_int_equal(TRIM(), sizeof body);
+    call.run = 40;
     call.desc++;
     assert_int_equal(TRIM(), sizeof body);
     call.desc--;
@@ -231,7 +408,7 @@ static void test_bound(void **state)
     static char bytes[8192];
     struct iovec part = {bytes, sizeof bytes};
     struct thread *th = thread_new();
-    struct body_call call = {DESC, 0, 0, sizeof bytes, &part, 1};
+    struct body_call call = {DESC, 0, 0, sizeof bytes, 0, &part, 1};
 
     (void)state;
     memcpy(bytes, head, sizeof head - 1);
@@ -245,6 +422,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_announced),
         cmocka_unit_test(test_nothing_is_lost),
+        cmocka_unit_test(test_lookalikes),
+        cmocka_unit_test(test_recovers),
+        cmocka_unit_test(test_announced_is_framed),
         cmocka_unit_test(test_head_before),
         cmocka_unit_test(test_bound),
     };

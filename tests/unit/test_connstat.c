@@ -49,14 +49,18 @@ static double noise(double amount)
     return amount * (double)(seed >> 40) / (double)(1 << 24);
 }
 
-static void sample(double extra)
+/* A moment at which the call ends that tells of what was done `ago_ns` ago; 0: nothing is told. untold: what threads have not told of. */
+static void sample_told(double extra, double untold, int64_t ago_ns)
 {
-    struct connstat_now n = {.now_ns = now, .requests = requests, .descriptors = 10 + (double)(open[0] + open[1]), .quiet = true, .pause = true};
+    struct connstat_now n = {.now_ns = now, .since_ns = now - ago_ns, .requests = requests, .descriptors = 10 + (double)(open[0] + open[1]), .quiet = true, .pause = true};
 
     n.live_bytes = 1e6 + leaked + extra + held[0] * (double)open[0] + held[1] * (double)open[1];
+    n.told_bytes = n.live_bytes + untold;
     assert_int_equal(connstat_sample(&s, &n), 0);
     now += MS;
 }
+
+static void sample(double extra) { sample_told(extra, 0, 0); }
 
 static void have(unsigned kind, size_t n)
 {
@@ -172,6 +176,56 @@ static void test_cleanup(void **state)
     assert_false(connstat_cleanup(&s).known);
 }
 
+static void closed_after(double extra)
+{
+    have(0, 1);
+    sample(0);
+    rounds(50, 0, 0);
+    have(1, 0);
+    have(0, 0);
+    sample(extra);
+}
+
+/* A thread frees and waits long, and tells of it when the wait is over: it was done when the wait began. */
+static void test_told_at_the_end_of_a_wait(void **state)
+{
+    (void)state;
+    closed_after(50000);
+    int64_t closed = now - MS;
+    now += 500 * MS;
+    sample_told(0, 0, 500 * MS - 3 * MS); /* it began 4 ms after the close */
+    assert_int_equal(connstat_cleanup(&s).heap.after_ns, now - MS - 497 * MS - closed);
+    sample_told(0, 0, 700 * MS); /* another thread, of something else */
+    assert_int_equal(connstat_cleanup(&s).heap.after_ns, 4 * MS);
+}
+
+/* A gauge sees it before the thread tells. */
+static void test_told_after_a_gauge(void **state)
+{
+    (void)state;
+    closed_after(50000);
+    now += 200 * MS;
+    sample_told(0, 50000, 0); /* the gauge */
+    assert_int_equal(connstat_cleanup(&s).heap.after_ns, 201 * MS);
+    sample_told(0, 50000, 150 * MS); /* another thread tells of something else, */
+    assert_int_equal(connstat_cleanup(&s).heap.after_ns, 201 * MS);
+    now += 300 * MS;
+    sample_told(0, 0, 400 * MS);     /* and then it does: but when the other did so, it is not known what was there */
+    assert_int_equal(connstat_cleanup(&s).heap.after_ns, 201 * MS);
+}
+
+/* What another told of since was done later. */
+static void test_told_by_two(void **state)
+{
+    (void)state;
+    closed_after(50000);
+    now += 10 * MS;
+    sample_told(30000, 0, 2 * MS);
+    now += 100 * MS;
+    sample_told(0, 0, 105 * MS); /* it began before the first told of its part */
+    assert_int_equal(connstat_cleanup(&s).heap.after_ns, 11 * MS);
+}
+
 static void test_no_cleanup(void **state)
 {
     (void)state;
@@ -193,7 +247,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bytes_of_two_kinds, start, end), cmocka_unit_test_setup_teardown(test_long, start, end),
         cmocka_unit_test_setup_teardown(test_too_little, start, end), cmocka_unit_test_setup_teardown(test_processes, start, end),
-        cmocka_unit_test_setup_teardown(test_cleanup, start, end), cmocka_unit_test_setup_teardown(test_no_cleanup, start, end),
+        cmocka_unit_test_setup_teardown(test_cleanup, start, end),
+        cmocka_unit_test_setup_teardown(test_told_at_the_end_of_a_wait, start, end),
+        cmocka_unit_test_setup_teardown(test_told_after_a_gauge, start, end), cmocka_unit_test_setup_teardown(test_told_by_two, start, end),
+        cmocka_unit_test_setup_teardown(test_no_cleanup, start, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
