@@ -12,6 +12,7 @@ struct candidates {
     uint8_t count;
     bool unknown; /* others too, and then count is 0 */
     bool weak;    /* perhaps none of them did */
+    bool by_habit; /* others are in flight; the thread's habit alone tells whether one of those may have (trust.h) */
 };
 
 /* -1: it is none of them. */

@@ -30,7 +30,7 @@ static void candidates_of_turn(const struct round *t, struct candidates *c, int6
     for (unsigned i = 0; i < t->causes; i++)
         candidates_add(c, t->cause[i]);
     c->weak |= is_weak(t, now_ns, explained) || cause_is_uncertain(t);
-    if (c->count != 1 && round_is_orderly(t) && flight_alive(t->last)) /* many causes: it is still at the last one */
+    if (c->count != 1 && trust_is_orderly(&t->trust) && flight_alive(t->last)) /* many causes: it is still at the last one */
         *c = (struct candidates){.of = {t->last}, .count = 1, .weak = true};
 }
 
@@ -49,7 +49,7 @@ void cause_find(const struct round *t, const struct link_connection *o, int64_t 
     bool opened = !o->used && o->begun_ns && o->turn != t->number;
 
     candidates_of_turn(t, c, now_ns, opened);
-    if (opened && round_is_orderly(t)) /* this is what it was told of last */
+    if (opened && trust_is_orderly(&t->trust)) /* this is what it was told of last */
         *c = (struct candidates){.weak = c->weak};
     if (opened)
         candidates_of_opening(c, o);
@@ -59,5 +59,9 @@ void cause_find(const struct round *t, const struct link_connection *o, int64_t 
         c->unknown = true;
     if (!t->open) /* whatever the turn did, no request waits */
         c->unknown = false;
-    c->weak |= (opened || t->replies) && t->open > c->count;
+    if (t->open <= c->count)
+        return;
+    c->weak |= opened || t->replies;
+    c->by_habit = !c->weak && t->loop && c->count == 1;
+    c->weak |= t->loop && !trust_asks_at_once(&t->trust);
 }

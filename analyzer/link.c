@@ -22,17 +22,20 @@
  *    may have waited for a free connection or for a semaphore;
  *  - several threads of the process are event loops: these give each other work, and one that is awake needs no waking
  *    for it;
- *  - the trace begins in the middle of the turn.
+ *  - the trace begins in the middle of the turn;
+ *  - other requests are in flight on the event loop, unless it has shown that it puts off none of its calls until
+ *    another request comes (trust.h), as loops do that gather requests into batches.
  * Where the connection was not writable, or events were lost, nothing is known.
  *
  * Backward: whom did an upstream response serve? If its turn had no other cause, not even another response to the same
  * request, and no timer was due, and the thread then writes a response to one of the candidates, that one had waited
  * for it. So it had where all is one straight line, from the request over the calls to the answer, in which the thread
  * asked for nothing else. This also decides among several candidates. Alone it proves nothing: what a background job
- * fetched may be pushed to a request that waits for news (SSE).
+ * fetched may be pushed to a request that waits for news (SSE). And nothing on a loop that was seen to answer, not long
+ * before, on no grounds that the turn had: it acts upon what it learned in another.
  *
  * Where turns have many causes, their order can still tell on a thread that is done with each descriptor before it
- * reads the next. Such an *orderly* one was seen to answer whom it had read last, of several, ROUND_ORDERLY times, and
+ * reads the next. Such an *orderly* one was seen to answer whom it had read last, of several, TRUST_TIMES times, and
  * nobody else ever. There the candidate is whom it read last, always weak, and the backward proof holds for the
  * response read last.
  *
@@ -46,10 +49,10 @@
  *    than the one that wrote the request withdraws that link.
  *
  * What remains: a loop of one thread that computes its timeouts and does the work of another thread in a turn without
- * having been woken for it.
+ * having been woken for it; and one that puts off a call until another request comes, once in a while.
  *
- * round.c knows the turns, cause.c finds the candidates (forward), proof.c what the answer tells of them (backward), upcall.c
- * keeps and decides the calls. Here is what events mean for them.
+ * round.c knows the turns, trust.h the habits, cause.c finds the candidates (forward), proof.c what the answer tells of
+ * them (backward), upcall.c keeps and decides the calls. Here is what events mean for them.
  */
 #include "link.h"
 

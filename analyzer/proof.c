@@ -28,13 +28,15 @@ static bool is_proof(const struct round *t, const struct flight *f, const struct
 }
 
 /* The turn read the response to c, and now f is answered. proves: nothing else can have led to that. */
-static void served(struct upcall_table *u, const struct round *t, struct upcall *c, struct flight *f, bool proves)
+static void served(struct upcall_table *u, struct round *t, struct upcall *c, struct flight *f, bool proves)
 {
     int candidate = candidates_index(&c->candidates, f);
 
     if (candidate < 0) {
         if (t->replies == 1 && !t->more_replies && t->causes <= 1 && upcall_candidate(c) >= 0)
             c->doubted = !c->confirmed;
+        if (c->doubted && c->candidates.by_habit)
+            t->trust.asked = 0;
         return;
     }
     if (!proves)
@@ -45,6 +47,8 @@ static void served(struct upcall_table *u, const struct round *t, struct upcall 
     }
     if (c->chosen >= 0 && c->chosen != candidate)
         return;
+    if (c->candidates.by_habit && !c->confirmed)
+        trust_count(&t->trust.asked);
     bool decides = !c->adopted;
     c->doubted &= c->confirmed;
     c->confirmed = true;
@@ -61,19 +65,54 @@ static void watch_order(struct round *t, const struct flight *f)
     if (!last || is_only_cause(t, f, NULL))
         return;
     if (last == f)
-        t->orderly += t->orderly < ROUND_ORDERLY;
+        trust_count(&t->trust.orderly);
     else
-        t->disorderly = true;
+        t->trust.disorderly = true;
+}
+
+static bool is_cause(const struct round *t, const struct flight *f)
+{
+    for (unsigned i = 0; i < t->causes; i++)
+        if (flight_is(t->cause[i], f))
+            return true;
+    return false;
+}
+
+/* Whether anything that the turn learned, or did not see, may have led to f's answer. */
+static bool may_be_explained(const struct round *t, const struct flight *f, int64_t now_ns)
+{
+    if (t->unseen || t->crowded || t->foreign || t->hung_up || t->condition || t->more_replies || round_is_hidden(t, 0) ||
+        round_timer_due(t, now_ns))
+        return true;
+    for (unsigned i = 0; i < t->replies; i++) {
+        const struct upcall *c = t->reply[i]->calls;
+        if (c ? !c->candidates.count || candidates_index(&c->candidates, f) >= 0 : t->reply[i]->x.link != LINK_linked)
+            return true;
+    }
+    return false;
+}
+
+/* Does it answer on grounds that it learned in this turn? One that acts upon what it learned in another proves nothing by whom
+ * it answers now. */
+static void watch_grounds(struct round *t, const struct flight *f, int64_t now_ns)
+{
+    if (is_cause(t, f))
+        t->trust.unexplained = (uint8_t)(t->trust.unexplained - (t->trust.unexplained > 0));
+    else if (t->loop && !may_be_explained(t, f, now_ns))
+        t->trust.unexplained = TRUST_TIMES;
 }
 
 void proof_answered(struct upcall_table *u, struct round *t, struct flight *f, bool first, int64_t now_ns)
 {
-    bool due = round_timer_due(t, now_ns), in_order = first && round_is_orderly(t);
+    if (first)
+        watch_grounds(t, f, now_ns);
+    bool proves = !round_timer_due(t, now_ns) && trust_answers_at_once(&t->trust);
+    bool in_order = first && trust_is_orderly(&t->trust);
 
     for (unsigned i = 0; i < t->replies; i++) {
         struct upcall *c = t->reply[i]->calls;
         if (c)
-            served(u, t, c, f, !due && (is_proof(t, f, c) || (in_order && t->last_reply == t->reply[i])));
+            served(u, t, c, f, proves && (is_proof(t, f, c) || (in_order && t->last_reply == t->reply[i])));
     }
     if (first)
         watch_order(t, f);

@@ -124,6 +124,8 @@ void upcall_settle(struct upcall_table *u, struct flight *parent)
         struct flight *f = c->flight;
         enum link_state state = upcall_state(c, parent);
         parent->calls = c->next;
+        if (state == LINK_refuted && c->candidates.by_habit && parent->turn)
+            parent->turn->trust.asked = 0;
         if (state != LINK_linked) {
             upcall_unlinked(u, c, state);
         } else {
