@@ -57,6 +57,7 @@ static void print_served(const struct exchange *x)
     const char *before = " split_ns=";
 
     printf(" upstream_calls=%" PRIu32 " upstream_ns=%" PRId64, x->upstream_calls, x->upstream_ns);
+    printf(" alloc_bytes=%.0f shared_bytes=%.0f", x->alloc_bytes, x->shared_bytes);
     if (x->has_dispatch)
         printf(" dispatch_ns=%" PRId64, x->dispatch_ns);
     for (unsigned kind = 0; kind < SPLIT_COUNT; kind++)

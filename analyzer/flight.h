@@ -15,7 +15,7 @@
 #include "exchange.h"
 #include "timesheet.h"
 
-struct link_call;
+struct upcall;
 struct round;
 struct rpc_calls;
 
@@ -45,7 +45,7 @@ struct flight {
     int64_t awaited_until_ns;   /* which are of up to then, by timesheet_waited_ns */
     bool revocable;             /* its links may be withdrawn */
     struct round *turn;          /* turn.h: of the thread that read the request; NULL: not known, or over */
-    struct link_call *calls;    /* link.h: as client its own, as server those that wait for its end */
+    struct upcall *calls;        /* upcall.h: as client its own, as server those that wait for its end */
 };
 
 /* A flight that may be over, and another one in its place, by now. Flights are not freed before their pool is reset. */

@@ -9,34 +9,24 @@
  * Of the parent's waits for descriptors those that lie within linked exchanges, or within connecting for them, are
  * upstream in its split: each exchange keeps how long its candidates had waited when it began and when it ended.
  *
- * Memory: a record for each upstream exchange that is in flight or not decided, at most LINK_CALLS_MAX of these for
- * each request in flight; and turn.h's.
+ * Memory: a record for each upstream exchange that is in flight or not decided, at most UPCALL_MAX of these for
+ * each request in flight; and round.h's.
  */
 #ifndef PERFSHIM_LINK_H
 #define PERFSHIM_LINK_H
 
+#include "candidates.h"
 #include "flight.h"
 #include "merge.h"
 #include "upstream.h"
 
-#define LINK_CANDIDATES_MAX 4 /* where there are more, none is known */
-#define LINK_CALLS_MAX 64     /* of one request; when it has so many, those that have ended are decided before it ends */
-
 struct link_table;
-
-/* Which requests may have caused something. */
-struct link_candidates {
-    struct flight_ref of[LINK_CANDIDATES_MAX];
-    uint8_t count;
-    bool unknown; /* others too, and then count is 0 */
-    bool weak;    /* perhaps none of them did */
-};
 
 /* What is to be kept of a connection. All zeros: nothing is known yet. */
 struct link_connection {
     int64_t begun_ns, connected_ns; /* connect() was called; it is known to have succeeded. 0: not known */
     uint64_t turn;                  /* in which it was called, */
-    struct link_candidates openers; /* and why; */
+    struct candidates openers; /* and why; */
     int64_t waited_ns;              /* how long the only one of them had waited for descriptors */
     bool used;    /* a request was written to it */
     bool blocked; /* the last write was not taken whole: what comes next may have waited */

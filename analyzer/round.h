@@ -11,6 +11,7 @@
 #include "flight.h"
 #include "keymap.h"
 #include "merge.h"
+#include "trust.h"
 
 #define ROUND_CAUSES_MAX 16  /* of a turn with more, the causes are not known */
 #define ROUND_REPLIES_MAX 16 /* nor with more of these */
@@ -34,8 +35,7 @@ struct round {
     unsigned timeouts; /* seen; more than ROUND_TIMEOUTS: they are computed */
     int64_t waited_ns; /* when its last wait ended; INT64_MIN: none was seen */
     int64_t timer_ns;  /* no timer is due before; INT64_MIN: not known */
-    unsigned orderly;  /* how often it answered the request whose cause it had read last, of several, */
-    bool disorderly;   /* and whether it ever answered another one */
+    struct trust trust;
 
     struct flight_ref cause[ROUND_CAUSES_MAX];  /* requests that it read, or whose upstream responses it read */
     struct flight *reply[ROUND_REPLIES_MAX];    /* upstream exchanges of which it read; held. More only if they are certain */
@@ -100,8 +100,5 @@ static inline bool round_is_hidden(const struct round *t, unsigned explained)
 {
     return t->hidden || t->ready > t->reads + explained;
 }
-
-#define ROUND_ORDERLY 20 /* so often at least, and never otherwise: it is done with each descriptor before it reads the next */
-static inline bool round_is_orderly(const struct round *t) { return t->orderly >= ROUND_ORDERLY && !t->disorderly; }
 
 #endif

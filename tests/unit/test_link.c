@@ -838,6 +838,93 @@ static void test_lost_events(void **state)
     CHECK(77, ambiguous);
 }
 
+/* A loop that puts its calls off until the next request comes: nothing else tells, as each answer is as it should be. */
+static void test_put_off(void **state)
+{
+    (void)state;
+    begin(true);
+    connections(3);
+    turn(1);
+    in(0, 1);
+    turn(1);
+    in(1, 2);
+    turn(1);
+    in(2, 3);
+    up(0, 1);
+    up(1, 2);
+    up(2, 3);
+    turn(3);
+    reply(0);
+    reply(1);
+    reply(2);
+    answer(0);
+    answer(1);
+    turn(0);
+    answer(2);
+    end();
+    assert_int_equal(state_of(1), LINK_ambiguous);
+    assert_int_equal(state_of(2), LINK_ambiguous);
+    done();
+}
+
+/* One that has asked at once so often that its order is a proof, with another request in flight all the time. */
+static void test_habit(void **state)
+{
+    (void)state;
+    begin(true);
+    connections(2);
+    turn(1);
+    in(1, 500);
+    for (unsigned id = 1; id <= 30; id++) {
+        turn(1);
+        in(0, id);
+        up(0, id);
+        turn(1);
+        reply(0);
+        if (id == 10 || id == 30) { /* more comes of it than the answer */
+            up(0, id);
+            turn(1);
+            reply(0);
+        }
+        answer(0);
+    }
+    end();
+    assert_int_equal(inbound(10)->upstream_calls, 1); /* the one that its answer proves */
+    assert_int_equal(inbound(30)->upstream_calls, 2);
+    assert_int_equal(state_of(29), LINK_linked);
+    done();
+}
+
+/* One that acts upon what it learned in the turn before: its answers are no proofs. */
+static void test_a_turn_late(void **state)
+{
+    (void)state;
+    begin(true);
+    connections(2);
+    waits(-1, 1);
+    in(0, 1);
+    waits(-1, 1);
+    in(1, 2);
+    up(0, 1);
+    waits(-1, 1);
+    reply(0);
+    up(1, 2);
+    waits(-1, 0);
+    answer(0); /* on no grounds */
+    waits(-1, 1);
+    in(0, 3);
+    waits(-1, 1);
+    reply(1);
+    up(0, 3);
+    waits(-1, 1);
+    reply(0);
+    answer(1);
+    end();
+    assert_int_not_equal(state_of(3), LINK_linked);
+    assert_int_not_equal(state_of(2), LINK_linked);
+    done();
+}
+
 /* More calls than are kept, and more pairs than have rows. */
 static void test_bounds(void **state)
 {
@@ -883,6 +970,7 @@ int main(void)
         cmocka_unit_test(test_eventfd), cmocka_unit_test(test_push), cmocka_unit_test(test_pool),
         cmocka_unit_test(test_outlives), cmocka_unit_test(test_after_the_answer), cmocka_unit_test(test_served_another),
         cmocka_unit_test(test_queue), cmocka_unit_test(test_condition), cmocka_unit_test(test_synchronous),
+        cmocka_unit_test(test_put_off), cmocka_unit_test(test_habit), cmocka_unit_test(test_a_turn_late),
         cmocka_unit_test(test_lost_events), cmocka_unit_test(test_bounds),
     };
     struct trace_builder b;
