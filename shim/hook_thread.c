@@ -52,6 +52,7 @@ static uint64_t stack_bytes_of(const pthread_attr_t *attributes)
     return attributes && pthread_attr_getstacksize(attributes, &bytes) == 0 ? bytes : EVENT_UNKNOWN;
 }
 
+/* Its time is behind that of the event that gave up the thread which had the handle before. */
 static void note_made(struct arena_thread *t, const struct made *m)
 {
     int saved_errno = errno;
@@ -106,7 +107,7 @@ int thrd_create(thrd_t *thread, thrd_start_t start, void *argument)
 
 /* --- joined, detached --- */
 
-/* Gives the error of the call, as it is. Its time is before the handle can be another thread's, as far as anybody has noted. */
+/* Gives the error of the call, as it is. The event's time is before the handle can be another's, as far as anybody has noted. */
 static int note_left(const struct joinable_leave *l, struct arena_thread *t, int error, unsigned op)
 {
     uint64_t now = t && !error ? clock_ticks() : 0;
