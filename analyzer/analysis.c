@@ -199,6 +199,8 @@ static int feed(struct pass *p, const struct item *item)
     if (item->time_ns >= a->next_sample_ns && (gauge || carries_ledger(&item->event)))
         if (sample_descriptors(a, item->time_ns))
             return -1;
+    if (item->event.type == EVENT_thread_create || item->event.type == EVENT_fork)
+        a->footprint.route = exchange_thread_route(a->exchanges, item->thread);
     if ((!count(p, item) && feed_processes(p, item)) || unseen_feed(&a->unseen, item) || heapfeed_item(p->heapfeed, item) ||
         exchange_feed(a->exchanges, p->merge, item, &stretch_route) ||
         footprint_feed(&a->footprint, a->processes, item) || sample_connections(a, p->merge, item))

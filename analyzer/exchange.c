@@ -374,6 +374,8 @@ uint64_t exchange_in_flight(const struct exchange_table *x) { return x->in_fligh
 
 struct connstat *exchange_connstat(struct exchange_table *x) { return &x->connstat; }
 
+int32_t exchange_thread_route(const struct exchange_table *x, uint32_t thread) { return attribution_route(x->attribution, thread); }
+
 const struct descsite_table *exchange_descsites(const struct exchange_table *x) { return x->descsites; }
 
 uint64_t exchange_descriptors_open(const struct exchange_table *x) { return conn_now(x->conns)->open; }

@@ -112,6 +112,9 @@ uint64_t exchange_in_flight(const struct exchange_table *x);
 /* Connections by kind; samples of what there is beside them are the caller's to add. Owned by the table. */
 struct connstat *exchange_connstat(struct exchange_table *x);
 
+/* The route of the request that the thread works on: an index, ROUTE_NONE or ROUTE_SHARED. */
+int32_t exchange_thread_route(const struct exchange_table *x, uint32_t thread);
+
 /* What opened descriptors; complete once the table is finished. */
 const struct descsite_table *exchange_descsites(const struct exchange_table *x);
 uint64_t exchange_descriptors_open(const struct exchange_table *x); /* of all processes */

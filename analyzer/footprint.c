@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "footprint_part.h"
+
 #define LOAD_EXCHANGES_MIN 20
 #define LOAD_EDGE 0.01           /* share of the exchanges at either end that is left out */
 #define LIVED_THROUGH 0.05       /* a process may miss this share of the load at either end */
@@ -34,7 +36,6 @@ void footprint_trimmed(struct footprint *f, int64_t detail_ns)
     f->detail_ns = detail_ns;
 }
 
-static bool before_detail(const struct footprint *f, int64_t time_ns) { return f->trimmed && time_ns <= f->detail_ns; }
 
 void footprint_free(struct footprint *f)
 {
@@ -47,6 +48,8 @@ void footprint_free(struct footprint *f)
     }
     free(f->host);
     mapsite_free(&f->mapsites);
+    threadsite_free(&f->threadsites);
+    maker_free(&f->starters);
     keymap_reset(&f->by_pid);
     struct series *sum[] = {&f->live.series, &f->rss.series, &f->fds.series, &f->threads.series, &f->work};
     for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
@@ -67,8 +70,7 @@ static size_t place_of(const struct footprint *f, uint32_t serial)
     return low;
 }
 
-/* NULL: not seen yet. */
-static struct footprint_host *find_host(struct footprint *f, uint32_t serial)
+struct footprint_host *footprint_find(struct footprint *f, uint32_t serial)
 {
     size_t place = place_of(f, serial);
 
@@ -224,13 +226,14 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
         h->open_at_gauge = h->open;
         if (sum_change(&f->fds, &h->fds, h->gauge_fds, time_ns))
             return -1;
-        if (before_detail(f, time_ns) && series_set(&h->series[FOOTPRINT_OPEN], time_ns, h->gauge_fds))
+        if (footprint_before_detail(f, time_ns) && series_set(&h->series[FOOTPRINT_OPEN], time_ns, h->gauge_fds))
             return -1;
     }
     if (g->threads != EVENT_UNKNOWN && (sum_change(&f->threads, &h->threads, (double)g->threads, time_ns) ||
                                         series_set(&h->series[FOOTPRINT_THREADS], time_ns, h->threads)))
         return -1;
-    if (unjoined_of(h, g, time_ns))
+    if (unjoined_of(h, g, time_ns) ||
+        (g->vm_size != EVENT_UNKNOWN && series_set(&h->series[FOOTPRINT_SIZE], time_ns, (double)g->vm_size)))
         return -1;
     if (!footprint_quiet(f)) {
         struct footprint_sum *sum[] = {&f->rss, &f->threads};
@@ -244,7 +247,7 @@ static int gauge_of(struct footprint *f, struct footprint_host *h, const struct 
 static int work_of(struct footprint *f, struct footprint_host *h, const struct event_work *w, int64_t time_ns)
 {
     struct footprint_sum *sum[] = {&f->live, &f->rss, &f->fds, &f->threads};
-    if (!before_detail(f, time_ns))
+    if (!footprint_before_detail(f, time_ns))
         return 0;
     bool works = w->answered > h->answered;
     bool begins = !f->begun && (works || (w->serving && w->serving != EVENT_UNKNOWN));
@@ -360,84 +363,38 @@ static int mark_accepted(const struct footprint *f, struct footprint_host *h, ui
         h->accepted_by_kind[kind]++;
     else
         keymap_remove(&h->accepted, fd);
-    if (before_detail(f, time_ns) || h->ended)
+    if (footprint_before_detail(f, time_ns) || h->ended)
         return 0;
     return series_set(&h->series[FOOTPRINT_CONNECTIONS], time_ns, (double)h->accepted.count);
 }
 
 static uint64_t kind_if(bool is, uint64_t kind) { return !is ? NO_ACCEPTED : kind < KIND_COUNT ? kind : KIND_unknown; }
 
-/* --- children --- */
-
-static int zombies_changed(struct footprint_host *h, int64_t time_ns)
-{
-    double zombies = (double)children_zombies(&h->children);
-    struct series *s = &h->series[FOOTPRINT_ZOMBIES];
-
-    return h->ended || (!series_empty(s) && series_at(s, time_ns) == zombies) ? 0 : series_set(s, time_ns, zombies);
-}
-
-static struct footprint_host *of_pid(struct footprint *f, uint64_t pid)
-{
-    uintptr_t serial = (uintptr_t)keymap_get(&f->by_pid, pid);
-
-    return serial ? find_host(f, (uint32_t)(serial - 1)) : NULL;
-}
-
-/* A child says who it is, or another program in its place, which knows no parent. */
-static int child_begins(struct footprint *f, struct footprint_host *h, const struct event_process *p, int64_t time_ns)
-{
-    struct footprint_host *parent = p->parent && p->parent <= UINT32_MAX ? find_host(f, (uint32_t)p->parent) : NULL;
-
-    h->pid = (uint32_t)p->pid;
-    if (keymap_put(&f->by_pid, h->pid, (void *)((uintptr_t)h->serial + 1)))
-        return -1;
-    if (!parent || parent->pid == h->pid)
-        parent = of_pid(f, p->ppid);
-    if (!parent || parent->pid == h->pid || parent->ended)
-        return 0;
-    h->parent = parent->serial;
-    return children_born(&parent->children, h->pid) ? -1 : zombies_changed(parent, time_ns);
-}
-
-/* Before the detail of a trimmed trace nobody told who was waited for. */
-static int child_ended(struct footprint *f, struct footprint_host *h, const struct event_process_end *end, int64_t time_ns)
-{
-    struct footprint_host *parent = h->parent ? find_host(f, h->parent) : NULL;
-
-    if (!parent || of_pid(f, h->pid) != h) /* or another program has its number since */
-        return 0;
-    if (before_detail(f, time_ns))
-        children_reaped(&parent->children, h->pid);
-    else
-        children_ended(&parent->children, h->pid, end);
-    return zombies_changed(parent, time_ns);
-}
-
-static int child_reaped(struct footprint_host *h, const struct event_reap *r, int64_t time_ns)
-{
-    children_reaped(&h->children, (int64_t)r->pid);
-    return zombies_changed(h, time_ns);
-}
-
 /* --- all --- */
 
 static int host_ended(struct footprint *f, struct footprint_host *h, int64_t time_ns)
 {
-    bool saw_load = f->first_exchange_ns < 0 || h->start_ns <= f->first_exchange_ns;
+    bool saw_load = footprint_saw_load(f, h);
     if (saw_load && !footprint_quiet(f))
         f->quiet_ns = time_ns;
     h->ended = true;
     f->told -= h->ledger;
     mapping_free(&h->mappings);
     mapsite_ended(&f->mapsites, &h->mapsites, h->serial, !saw_load);
-    children_free(&h->children);
+    threadsite_ended(&f->threadsites, &h->threadsites, !saw_load);
+    footprint_orphan(f, h, saw_load);
     if ((f->live.known && sum_change(&f->live, &h->live, 0, time_ns)) ||
         (f->rss.known && sum_change(&f->rss, &h->rss, 0, time_ns)) ||
         (f->fds.known && sum_change(&f->fds, &h->fds, 0, time_ns)) ||
         (f->threads.known && sum_change(&f->threads, &h->threads, 0, time_ns)))
         return -1;
     return 0;
+}
+
+/* Of a thread that was given up: or else it may still run. */
+static bool joins(const struct process_table *processes, const struct event *e)
+{
+    return e->type == EVENT_thread_left && strcmp(process_op_name(processes, e->u.thread_left.op), "pthread_detach") != 0;
 }
 
 int footprint_feed(struct footprint *f, const struct process_table *processes, const struct item *item)
@@ -461,8 +418,15 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
             return -1;
         return ledger_event(f, h, e, item->time_ns);
     case EVENT_desc_close: return mark_accepted(f, h, e->u.desc_close.fd, NO_ACCEPTED, item->time_ns);
-    case EVENT_process: return child_begins(f, h, &e->u.process, item->time_ns);
-    case EVENT_reap: return child_reaped(h, &e->u.reap, item->time_ns);
+    case EVENT_thread:
+    case EVENT_thread_create:
+    case EVENT_thread_exit:
+    case EVENT_thread_left:
+        return threadsite_feed(&f->threadsites, &h->threadsites, item, f->route, joins(processes, e));
+    case EVENT_fork:
+    case EVENT_process:
+    case EVENT_reap:
+    case EVENT_reaped_unseen: return footprint_children(f, processes, h, item);
     case EVENT_work: return work_of(f, h, &e->u.work, item->time_ns);
     case EVENT_held:
         return mark_accepted(f, h, e->u.held.fd, kind_if(e->u.held.role == HELD_ACCEPTED, e->u.held.kind), item->time_ns);
@@ -470,7 +434,7 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
     case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, e->time, item->time_ns);
     case EVENT_map: return map_event(f, h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
     case EVENT_process_end:
-        return child_ended(f, h, &e->u.process_end, item->time_ns) ? -1 : host_ended(f, h, item->time_ns);
+        return footprint_children(f, processes, h, item) ? -1 : host_ended(f, h, item->time_ns);
     default: return 0;
     }
 }
@@ -507,7 +471,7 @@ int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns,
     struct footprint_host *h = host_of(f, serial, time_ns);
     if (!h)
         return -1;
-    if (before_detail(f, time_ns))
+    if (footprint_before_detail(f, time_ns))
         return 0;
     h->open = open;
     if (h->ended)
@@ -532,9 +496,9 @@ int footprint_descriptors(struct footprint *f, uint32_t serial, int64_t time_ns,
 
 int footprint_descriptor_kinds(struct footprint *f, uint32_t serial, int64_t time_ns, const uint64_t by_kind[KIND_COUNT])
 {
-    struct footprint_host *h = find_host(f, serial);
+    struct footprint_host *h = footprint_find(f, serial);
 
-    if (!h || h->ended || before_detail(f, time_ns))
+    if (!h || h->ended || footprint_before_detail(f, time_ns))
         return 0;
     for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
         struct series *s = &h->series[FOOTPRINT_OF_KIND + kind];
@@ -604,7 +568,9 @@ int footprint_lived(const struct footprint *f, struct footprint_lived *out)
         out->ledger |= !series_empty(&h->series[FOOTPRINT_LIVE]);
         bool lived = lived_through(h, f, &load);
         out->left_out += !lived;
-        out->unclear += lived ? h->children.unclear : 0;
+        out->unclear += lived ? children_unclear(&h->children) : 0;
+        out->untold += lived ? h->children.in[CHILD_UNTOLD] : 0;
+        out->gauged |= lived && !series_empty(&h->series[FOOTPRINT_THREADS]);
         for (size_t k = 0; lived && k < FOOTPRINT_KINDS; k++)
             if (!series_empty(&h->series[k]))
                 out->list[k][out->n[k]++] = &h->series[k];
@@ -619,7 +585,7 @@ struct growth footprint_growth(const struct footprint *f, const struct footprint
     struct footprint_load load = footprint_load(f);
     const struct series *work = f->exchanges >= LOAD_EXCHANGES_MIN ? &f->work : NULL;
     bool gauged = kind == FOOTPRINT_ANON || kind == FOOTPRINT_THREADS || kind == FOOTPRINT_UNJOINED;
-    int64_t window_ns = gauged || before_detail(f, load.from_ns) ? GAUGE_WINDOW_NS : 1;
+    int64_t window_ns = gauged || footprint_before_detail(f, load.from_ns) ? GAUGE_WINDOW_NS : 1;
     return growth_of(l->list[kind], l->n[kind], work, load.from_ns, load.to_ns, window_ns, load.warm_up_ns);
 }
 

@@ -21,10 +21,12 @@
 #include "connshare.h"
 #include "keymap.h"
 #include "mapping.h"
+#include "maker.h"
 #include "mapsite.h"
 #include "merge.h"
 #include "process.h"
 #include "series.h"
+#include "threadsite.h"
 
 /* What is kept over time of each process. */
 enum footprint_kind {
@@ -39,6 +41,7 @@ enum footprint_kind {
     FOOTPRINT_MAPPINGS,    /* how many FOOTPRINT_MAPPED are; those that touch are one */
     FOOTPRINT_ZOMBIES,     /* children that ended and were not waited for */
     FOOTPRINT_UNJOINED,    /* threads that have ended and were neither joined nor detached: at least so many */
+    FOOTPRINT_SIZE,        /* of its address space, bytes */
     FOOTPRINT_OF_KIND,     /* and KIND_COUNT - 1 more: descriptors of a kind, without accepted connections */
     FOOTPRINT_KINDS = FOOTPRINT_OF_KIND + KIND_COUNT
 };
@@ -61,9 +64,11 @@ struct footprint_host {
     double half_closed; /* of them, as told last */
     uint32_t pid, parent; /* parent: its serial; 0: not known */
     struct children children;
+    uint64_t popens;      /* children started without their pids' being told */
+    uint32_t popen_maker; /* who started these: a row plus one; 0: nobody; UINT32_MAX: several */
     struct mapping_set mappings;
     struct mapping_range unmapped; /* by the last munmap, in case that it fails */
-    uint32_t mapsites;
+    uint32_t mapsites, threadsites;
     bool mappings_given_up; /* there were too many, too often changed */
     struct series series[FOOTPRINT_KINDS];
 };
@@ -89,6 +94,12 @@ struct footprint {
     size_t near; /* where the last one that was asked for is, or was */
     size_t count, room;
     struct mapsite_table mapsites; /* what made the mappings */
+    struct threadsite_table threadsites; /* and the threads */
+    struct maker_table starters;         /* and the children; */
+    uint64_t zombies[MAKER_ROWS_MAX];    /* by it, how many were left by processes that have ended, */
+    uint64_t zombies_left;               /* and in all; */
+    uint64_t reaped_unseen;              /* those that were waited for by calls that were not seen */
+    int32_t route; /* the caller sets it: of the request that the thread of the next item works on (exchange.h) */
     struct keymap by_pid; /* a number's last host: its serial plus one */
     struct footprint_sum live, rss, fds, threads;
     double told;             /* live heap by the events alone, of the processes that have not ended */
@@ -145,6 +156,9 @@ struct footprint_load {
 };
 struct footprint_load footprint_load(const struct footprint *f);
 
+/* Zombies, by maker (as many as `starters` has rows), of all processes that saw the load. Gives how many there are in all. */
+uint64_t footprint_zombies(const struct footprint *f, uint64_t *by_maker);
+
 /* The processes that lived through the load, as lists of their series, those without a value left out. A process that comes
  * or goes changes sums in a step that says nothing about a leak. */
 struct footprint_lived {
@@ -152,6 +166,8 @@ struct footprint_lived {
     size_t n[FOOTPRINT_KINDS];
     unsigned left_out; /* processes that did not */
     uint64_t unclear;  /* their children that may have ended, and were not waited for */
+    uint64_t untold;   /* and those that have ended, of which the trace does not tell whether they were waited for */
+    bool gauged;       /* the kernel's counts of any of them are known */
     bool ledger;       /* any process has a live heap that is known */
 };
 int footprint_lived(const struct footprint *f, struct footprint_lived *out); /* -1 if memory is short */

@@ -3,6 +3,7 @@
  * From tables to the report. Sums over processes take what is known of each and are unknown only if nothing is.
  */
 #include "report.h"
+#include "report_makers.h"
 #include "report_memory.h"
 
 #include <math.h>
@@ -387,7 +388,8 @@ static int build_memory(struct report *r, const struct analysis *a, struct symbo
     r->unknown_frees = totals.unknown_frees;
     r->shutdown_bytes = totals.shutdown_bytes;
     r->by_route = report_memory_build(a, places, symbols, kept_known(r, a));
-    int failed = !r->by_route || report_sites_build(&r->sites, places, symbols, &r->options) ||
+    r->makers = report_makers_build(a, places, symbols);
+    int failed = !r->by_route || !r->makers || report_sites_build(&r->sites, places, symbols, &r->options) ||
                  build_kept(kept, r, a, symbols, places);
     places_free(places);
     return failed ? -1 : 0;
@@ -448,6 +450,7 @@ void report_free(struct report *r)
     report_verdict_free(r);
     report_sites_free(&r->sites);
     report_memory_free(r->by_route);
+    report_makers_free(r->makers);
     report_tls_free(&r->tls);
     report_upstream_free(&r->upstream);
     report_streams_free(&r->streams);

@@ -342,6 +342,7 @@ struct report {
     const struct unseen *unseen; /* borrowed of the analysis; NULL: none */
 
     struct report_memory *by_route; /* report_memory.h */
+    struct report_makers *makers;   /* report_makers.h */
     struct report_tls tls;
 
     struct verdict verdict[REPORT_VERDICTS];

@@ -501,6 +501,7 @@ static void put_rest(struct json *j, cJSON *root, const struct report *r)
     put_tls(j, root, &r->tls);
     put_memory(j, root, r);
     put_descriptors(j, root, r);
+    report_json_makers(j, root, r);
     report_json_verdicts(j, root, r);
     put_count(j, root, "exit_code", (uint64_t)r->exit_code);
 }

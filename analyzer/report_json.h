@@ -24,6 +24,8 @@ void put_stack(struct json *j, cJSON *out, const struct report_site *s);
 void report_json_kept(struct json *j, cJSON *memory, const struct report *r);
 void report_json_opened(struct json *j, cJSON *descriptors, const struct report *r);
 void report_json_connections(struct json *j, cJSON *connections, const struct report *r);
+/* report_json_makers.c: threads and children */
+void report_json_makers(struct json *j, cJSON *root, const struct report *r);
 /* Where the time of a route's requests went, and the slowest requests one by one (report_json_split.c). */
 void report_json_split(struct json *j, cJSON *route, const struct report_route *r);
 void report_json_slowest(struct json *j, cJSON *root, const struct report *r);

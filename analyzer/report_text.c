@@ -435,6 +435,7 @@ int report_text(const struct report *r, FILE *out, bool colour)
     report_text_kept(&p, r);
     print_descriptors(&p, r);
     report_text_opened(&p, r);
+    report_text_makers(&p, r);
     report_text_connections(&p, r);
     report_text_coverage(&p, r);
     print_losses(&p, r);

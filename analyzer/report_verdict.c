@@ -6,6 +6,7 @@
 
 #include "collector.h"
 #include "report.h"
+#include "report_makers.h"
 #include "report_memory.h"
 
 #define WORK_MIN 20 /* requests: fewer are no load */
@@ -26,6 +27,14 @@ static struct verdict_run run_of(const struct report *r, const struct footprint 
                                 .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
 }
 
+/* That run, or have ended and keep their stacks. */
+static double threads_gained(const struct footprint *f, const struct footprint_lived *lived)
+{
+    double run = footprint_gained(f, lived, FOOTPRINT_THREADS), ended = footprint_gained(f, lived, FOOTPRINT_UNJOINED);
+
+    return run + (isnan(ended) ? 0 : ended);
+}
+
 static struct verdict_memory memory_of(const struct report *r, const struct analysis *a, const struct footprint_lived *lived,
                                        const struct growth *live, const struct verdict_kept *kept)
 {
@@ -34,9 +43,11 @@ static struct verdict_memory memory_of(const struct report *r, const struct anal
     struct verdict_memory m = {.ledger = lived->ledger, .live = *live, .mapped = footprint_growth(f, lived, FOOTPRINT_MAPPED),
                                .anon = footprint_growth(f, lived, FOOTPRINT_ANON),
                                .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON),
+                               .stacks.gained = threads_gained(f, lived),
                                .requests = footprint_requests(f, live->warm_ns, live->to_ns), .kept = *kept,
                                .collector = collector_of(a->processes)};
 
+    m.stacks.bytes = m.stacks.gained * report_makers_of(r)->stack_bytes;
     if (live->known && live->gained > 0)
         m.connections = footprint_connections(f, lived, live);
     m.after.known = cleanup->known && isfinite(cleanup->heap.left) && r->live_heap.peak > cleanup->heap.floor;
@@ -130,6 +141,28 @@ static void sources_of_descriptors(struct report *r, size_t verdict, bool *faile
     }
 }
 
+static void sources_of_threads(struct report *r, size_t verdict, bool *failed)
+{
+    const struct report_makers *m = report_makers_of(r);
+    double all = report_makers_threads(m, &r->verdict[verdict]);
+
+    for (size_t i = 0; i < m->threads; i++) {
+        double left = report_maker_threads(m, &m->thread[i], &r->verdict[verdict]);
+        if (left > 0 && !m->thread[i].rest)
+            add_source(r, verdict, m->thread[i].route, report_site_name(&m->thread[i].site), NULL, left / all, failed);
+    }
+}
+
+static void sources_of_children(struct report *r, size_t verdict, bool *failed)
+{
+    const struct report_makers *m = report_makers_of(r);
+
+    for (size_t i = 0; i < m->starters; i++)
+        if (m->starter[i].zombies && !m->starter[i].rest)
+            add_source(r, verdict, m->starter[i].route, report_site_name(&m->starter[i].site), NULL,
+                       (double)m->starter[i].zombies / (double)m->zombies, failed);
+}
+
 /* --- all --- */
 
 int report_verdict_build(struct report *r, const struct analysis *a, const struct footprint_lived *lived, const struct growth *live,
@@ -146,15 +179,22 @@ int report_verdict_build(struct report *r, const struct analysis *a, const struc
     r->verdict[0] = verdict_memory(&run, &memory);
     r->verdict[1] = verdict_descriptors(&run, &descriptors);
     r->verdict[2] = verdict_threads(&run, count_of(lived, FOOTPRINT_THREADS));
+    const struct report_makers *makers = report_makers_of(r);
     if (r->verdict[2].kind != VERDICT_LEAK)
-        verdict_unjoined(&r->verdict[2], &run, count_of(lived, FOOTPRINT_UNJOINED));
+        verdict_unjoined(&r->verdict[2], &run,
+                         &(struct verdict_unjoined){count_of(lived, FOOTPRINT_UNJOINED), count_of(lived, FOOTPRINT_SIZE),
+                                                    makers->stack_bytes});
     r->verdict[3] = verdict_connections(&run, count_of(lived, FOOTPRINT_CONNECTIONS), descriptors.gone, r->connections.accepted);
     r->verdict[4] = verdict_mappings(&run, count_of(lived, FOOTPRINT_MAPPINGS), &memory);
-    r->verdict[5] = verdict_children(&run, count_of(lived, FOOTPRINT_ZOMBIES), lived->unclear);
+    r->verdict[5] = verdict_children(&run, &(struct verdict_children){count_of(lived, FOOTPRINT_ZOMBIES), lived->unclear,
+                                                                      lived->untold, lived->gauged});
+    report_makers_blame(makers, &r->verdict[2], &r->verdict[5], r->options.limits.leak_count);
     report_memory_blame(report_memory_of(r), &r->verdict[1], r->options.limits.leak_count);
     sources_of_memory(r, &failed);
     sources_of_descriptors(r, 1, &failed);
     sources_of_mappings(r, 4, &failed);
+    sources_of_threads(r, 2, &failed);
+    sources_of_children(r, 5, &failed);
     for (size_t i = 0; i < REPORT_VERDICTS; i++) {
         if (r->verdict[i].kind == VERDICT_LEAK)
             r->exit_code = 1;

@@ -46,6 +46,7 @@ struct verdict {
     double minutes;      /* of INCONCLUSIVE for lack of time: so much longer, at this load. NaN: of another kind, or no use */
     double first, last;  /* of counts: after the warm-up, and at the end. NaN: not known */
     unsigned worst;      /* of descriptors: enum desc_kind that it is about, or KIND_COUNT: all */
+    bool unjoined;       /* of threads: those that have ended are judged */
     bool beside_heap;    /* of memory: what the program maps itself is judged, not its heap */
     char reason[640];    /* what was found and what to do; no line end; may hold names from the trace, unescaped */
 };
@@ -83,6 +84,9 @@ struct verdict_memory {
     struct growth mapped;         /* in anonymous mappings that the program makes itself */
     struct growth anon;           /* resident, anonymous */
     double anon_gained;           /* over the load; NaN if not known */
+    struct {
+        double gained, bytes;     /* over the load: threads that run, or have ended and keep their stacks; and these stacks' size */
+    } stacks;
     double requests;              /* answered in the time that `live` judges; 0: not known */
     struct verdict_kept kept;
     const char *collector;        /* the garbage collector that may yet free what the heap gained; NULL: none is known */
@@ -109,8 +113,13 @@ struct verdict_descriptors {
 struct verdict verdict_descriptors(const struct verdict_run *run, const struct verdict_descriptors *d);
 struct verdict verdict_threads(const struct verdict_run *run, struct verdict_count threads);
 
-/* The same of threads that ended and were not joined: their stacks stay. False: there is nothing to be said of them. */
-bool verdict_unjoined(struct verdict *threads, const struct verdict_run *run, struct verdict_count unjoined);
+/* The same of threads that ended and were not joined: their stacks stay. False: there is nothing to be said of them. size: of the
+ * address space, bytes. stack_bytes: that libc maps for such a thread; NaN: not known. */
+struct verdict_unjoined {
+    struct verdict_count count, size;
+    double stack_bytes;
+};
+bool verdict_unjoined(struct verdict *threads, const struct verdict_run *run, const struct verdict_unjoined *u);
 
 /* open: accepted connections; gone: of them those whose peer has gone. accepted: how many there were in all. */
 struct verdict verdict_connections(const struct verdict_run *run, struct verdict_count open, struct verdict_count gone,
@@ -119,7 +128,13 @@ struct verdict verdict_connections(const struct verdict_run *run, struct verdict
 /* Of the program's own anonymous mappings: their number, and bytes as in verdict_memory. */
 struct verdict verdict_mappings(const struct verdict_run *run, struct verdict_count count, const struct verdict_memory *m);
 
-/* Children that have ended and were not waited for. unclear: of so many it is not known. */
-struct verdict verdict_children(const struct verdict_run *run, struct verdict_count zombies, uint64_t unclear);
+/* Children that have ended and were not waited for. unclear: of so many it is not known whether they have ended; untold: of so many
+ * that have, whether they were waited for. counted: a process lived through the load. */
+struct verdict_children {
+    struct verdict_count zombies;
+    uint64_t unclear, untold;
+    bool counted;
+};
+struct verdict verdict_children(const struct verdict_run *run, const struct verdict_children *c);
 
 #endif

@@ -18,6 +18,8 @@
 #define KINDS_SHOWN 3
 #define ALONE 0.8               /* of what all descriptors rose: the verdict is about that kind alone */
 #define SMALL_MAPPING 65536     /* bytes: as many as this are nobody's heap */
+#define SMALLEST_STACK 16384    /* PTHREAD_STACK_MIN */
+#define STACKS_SHARE 0.5        /* of the stacks that threads should have left must be seen in the address space, which may shrink otherwise */
 
 struct rise {
     bool known;
@@ -283,16 +285,40 @@ struct verdict verdict_threads(const struct verdict_run *run, struct verdict_cou
     return v;
 }
 
-bool verdict_unjoined(struct verdict *threads, const struct verdict_run *run, struct verdict_count unjoined)
+/* From before the load to the end. */
+static double gained(struct verdict_count c, const struct verdict_run *run)
 {
-    struct rise r = rise_of(unjoined, run);
+    int64_t last_ns = quiet_instant(run);
+
+    return c.n ? floor_of(c, last_ns, last_ns) - floor_of(c, run->from_ns, run->from_ns) : NAN;
+}
+
+/* A join that passes the hooks is not seen before libc gives the thread's handle to another, but the stack tells of it. */
+static bool stacks_are_gone(const struct verdict_unjoined *u, const struct verdict_run *run)
+{
+    double each = isnan(u->stack_bytes) ? SMALLEST_STACK : u->stack_bytes;
+
+    return gained(u->size, run) < STACKS_SHARE * each * gained(u->count, run);
+}
+
+bool verdict_unjoined(struct verdict *threads, const struct verdict_run *run, const struct verdict_unjoined *u)
+{
+    struct rise r = rise_of(u->count, run);
     const struct words words = {"threads that ended and were neither joined nor detached",
                                 "each keeps its stack, which only pthread_join or pthread_detach gives back", true};
+    char stacks[UNITS_MAX], size[UNITS_MAX];
 
     if (!leaks(run, &r, &words))
         return false;
+    threads->unjoined = true;
     figures(threads, run, &r);
     judge(threads, run, &r, &words);
+    if (threads->kind == VERDICT_LEAK && stacks_are_gone(u, run))
+        verdict_conclude(threads, VERDICT_INCONCLUSIVE,
+                         "threads that ended, and that no call seen here has joined or detached, %s; but they do not keep their stacks: "
+                         "these would be %s, and the address space rose by %s. They are joined by calls that pass no hook",
+                         change_of(run, &r).text, units_bytes(stacks, gained(u->count, run) * u->stack_bytes),
+                         units_bytes(size, fmax(0, gained(u->size, run))));
     return true;
 }
 
@@ -370,23 +396,27 @@ struct verdict verdict_mappings(const struct verdict_run *run, struct verdict_co
 
 /* --- children --- */
 
-struct verdict verdict_children(const struct verdict_run *run, struct verdict_count zombies, uint64_t unclear)
+struct verdict verdict_children(const struct verdict_run *run, const struct verdict_children *c)
 {
     struct verdict v = verdict_new("children", false);
-    struct rise r = rise_of(zombies, run);
+    struct rise r = rise_of(c->zombies, run);
     const struct words words = {"children that ended and were not waited for (zombies)",
                                 "call waitpid when one ends, or ignore SIGCHLD", false};
 
     figures(&v, run, &r);
     if (verdict_lossy(run)) /* a wait for a child may be among what was lost */
         judge_low(&v, run, &r, &words);
-    else if (!r.known)
+    else if (!r.known && c->counted)
         verdict_conclude(&v, VERDICT_NORMAL, "no child of a process that lived through the load ended without being waited for");
     else
         judge(&v, run, &r, &words);
-    if (v.kind == VERDICT_NORMAL && (double)unclear > verdict_limits_of(run)->leak_count)
+    if (v.kind == VERDICT_NORMAL && c->untold)
+        verdict_conclude(&v, VERDICT_INCONCLUSIVE,
+                         "%llu children ended, and the trace, of an earlier version, does not tell whether they were waited for: record "
+                         "again", (unsigned long long)c->untold);
+    if (v.kind == VERDICT_NORMAL && (double)c->unclear > verdict_limits_of(run)->leak_count)
         verdict_conclude(&v, VERDICT_MONITOR,
                          "%llu children became programs that are not recorded, and were not waited for: they may have ended",
-                         (unsigned long long)unclear);
+                         (unsigned long long)c->unclear);
     return v;
 }

@@ -199,10 +199,16 @@ static void figures(struct verdict *v, const struct verdict_run *run, const stru
 /* Resident memory grows, and live heap does not. */
 static void resident_growth(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
 {
-    char grows[UNITS_MAX], mapped[UNITS_MAX];
+    char grows[UNITS_MAX], mapped[UNITS_MAX], threads[UNITS_MAX];
 
     figures(v, run, m, &m->anon);
     units_bytes(grows, m->anon.per_s * 3600);
+    if (m->stacks.gained > verdict_limits_of(run)->monitor_count && m->stacks.bytes >= m->anon.gained / 2) {
+        verdict_conclude(v, VERDICT_MONITOR,
+                         "resident memory grows by %s/hour, live heap does not: %s more threads keep their stacks; see threads", grows,
+                         units_count(threads, m->stacks.gained));
+        return;
+    }
     if (m->mapped.known && m->mapped.per_s >= m->anon.per_s / 2)
         verdict_conclude(v, VERDICT_MONITOR,
                          "resident memory grows by %s/hour, live heap does not: the program maps %s/hour itself; see mappings", grows,

@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC 0x4d49485346524550ull /* "PERFSHIM" */
-#define ARENA_LAYOUT 10
+#define ARENA_LAYOUT 11
 #define ARENA_THREADS_MAX 8192u
 #define ARENA_NAMED_PROGRAMS 16
 #define ARENA_ENV "PERFSHIM_ARENA" /* how an exec'd process finds the arena: recorder pid:descriptor:run id */
@@ -247,6 +247,7 @@ struct arena_thread {
     _Atomic uint32_t serial;             /* run-unique */
     _Atomic uint32_t tid, pid;
     _Atomic uint32_t proc; /* index of its process slot */
+    _Atomic uint64_t handle; /* its pthread_t */
     uint32_t first_block;  /* its first ring is this one block; valid while LIVE */
 };
 

@@ -13,7 +13,6 @@
  * A semaphore is not tried: sem_wait is a cancellation point, and one that has counted the semaphore down must not be. For the
  * same reason nothing is held across any call.
  */
-#include "joinable.h"
 #include "ops.h"
 #include "real.h"
 #include "wait_record.h"
@@ -185,48 +184,4 @@ int pthread_barrier_wait(pthread_barrier_t *b)
     struct wait_call w = wait_enter();
 
     return wait_leave_error(&w, OP_pthread_barrier_wait, WAIT_thread, real.pthread_barrier_wait(b), -1);
-}
-
-/* Gives the error of a join, as it is. */
-static int joined(int error)
-{
-    if (!error)
-        joinable_add(-1);
-    return error;
-}
-
-int pthread_join(pthread_t thread, void **result)
-{
-    struct wait_call w = wait_enter();
-
-    return wait_leave_error(&w, OP_pthread_join, WAIT_thread, joined(real.pthread_join(thread, result)), -1);
-}
-
-int pthread_timedjoin_np(pthread_t thread, void **result, const struct timespec *deadline)
-{
-    struct wait_call w = wait_enter();
-
-    return wait_until_error(&w, OP_pthread_timedjoin_np, WAIT_thread,
-                            joined(real.pthread_timedjoin_np(thread, result, deadline)), CLOCK_REALTIME, deadline);
-}
-
-int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock, const struct timespec *deadline)
-{
-    struct wait_call w = wait_enter();
-
-    return wait_until_error(&w, OP_pthread_clockjoin_np, WAIT_thread,
-                            joined(real.pthread_clockjoin_np(thread, result, clock, deadline)), clock, deadline);
-}
-
-/* These two wait for nothing. They enter for the real functions to be known. */
-int pthread_tryjoin_np(pthread_t thread, void **result)
-{
-    hook_enter();
-    return joined(real.pthread_tryjoin_np(thread, result));
-}
-
-int pthread_detach(pthread_t thread)
-{
-    hook_enter();
-    return joined(real.pthread_detach(thread));
 }

@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Processes and threads: fork, vfork (vfork.S), clone, exec, spawn, wait, exit, pthread_create. */
-#include <alloca.h>
-#include <errno.h>
+/* Processes: fork, vfork (vfork.S), clone, spawn, wait, exit. */
 #include <stdarg.h>
-#include <string.h>
 
 #include "desc.h"
-#include "event.h"
-#include "frame.h"
-#include "joinable.h"
-#include "launch.h"
+#include "environment.h"
 #include "ops.h"
 #include "process_record.h"
 #include "procslot.h"
-#include "raw.h"
 #include "real.h"
-#include "ring.h"
 #include "say.h"
-#include "stack.h"
-#include "target.h"
 #include "thread.h"
 
 static uint64_t start_of(const struct arena_thread *t) { return t ? clock_ticks() : 0; }
@@ -62,100 +52,6 @@ int daemon(int keep_directory, int keep_streams)
     return result;
 }
 
-/* --- environments --- */
-
-/*
- * A host that builds an environment of its own but passes on LD_PRELOAD means the new program to be recorded too: it must
- * find the arena. The extended copy lies on the stack if it is small, for the host's stack may be; else in a mapping of its
- * own, which is given back when exec fails, or by a vfork child's parent.
- */
-#define SMALL_ENVIRONMENT 256
-
-struct mapped_environment {
-    size_t bytes;
-    char *entry[];
-};
-
-struct environment {
-    char *const *given;
-    struct mapped_environment *mapped; /* NULL: the copy is in small */
-    bool extended;
-    char *small[SMALL_ENVIRONMENT];
-};
-
-/* Made by a vfork child for its exec, which left it behind. */
-static __thread struct mapped_environment *vfork_mapping;
-
-static void environment_unmap(struct mapped_environment *m) { raw2(SYS_munmap, (long)m, (long)m->bytes); }
-
-static bool has(char *const *environment, const char *name)
-{
-    size_t n = strlen(name);
-
-    for (; *environment; environment++)
-        if (strncmp(*environment, name, n) == 0 && (*environment)[n] == '=')
-            return true;
-    return false;
-}
-
-static char **environment_room(struct environment *e, size_t entries)
-{
-    if (entries <= SMALL_ENVIRONMENT)
-        return e->small;
-    size_t bytes = sizeof *e->mapped + entries * sizeof(char *);
-    e->mapped = raw_reserve(bytes);
-    if (!e->mapped)
-        return NULL;
-    e->mapped->bytes = bytes;
-    if (thread_slot && thread_slot->paused)
-        vfork_mapping = e->mapped;
-    return e->mapped->entry;
-}
-
-/* Bad pointers are the kernel's to refuse: those of an exec are shown to it before we follow them. */
-static bool is_array(char *const *given)
-{
-    return given && (shim.filtered || raw4(SYS_rt_sigprocmask, ~0, (long)given, 0, sizeof *given) == -EINVAL);
-}
-
-static bool is_text(const char *path)
-{
-    return path && (shim.filtered || raw2(SYS_access, (long)path, F_OK) != -EFAULT);
-}
-
-static void environment_extend(struct environment *e, char *const *given)
-{
-    size_t n = 0;
-
-    e->given = given;
-    e->mapped = NULL;
-    e->extended = false;
-    if (atomic_load(&shim.phase) != SHIM_ON || !is_array(given) || !has(given, "LD_PRELOAD") || has(given, ARENA_ENV))
-        return;
-    while (given[n])
-        n++;
-    char **copy = environment_room(e, n + 2);
-    if (!copy)
-        return;
-    memcpy(copy, given, n * sizeof *copy);
-    copy[n] = launch_environment_entry(shim.arena);
-    copy[n + 1] = NULL;
-    e->extended = true;
-}
-
-static char *const *environment_of(const struct environment *e)
-{
-    return !e->extended ? e->given : e->mapped ? e->mapped->entry : e->small;
-}
-
-static void environment_free(struct environment *e)
-{
-    if (e->mapped && vfork_mapping == e->mapped)
-        vfork_mapping = NULL;
-    if (e->mapped)
-        environment_unmap(e->mapped);
-}
-
 /* --- vfork: the child runs in our memory, on our thread's slot, with descriptors of its own --- */
 
 /* Called by vfork.S before and after; between the two the slot records nothing, so that what the child closes and dups does
@@ -174,9 +70,7 @@ static void leave(long child, unsigned op)
 {
     struct arena_thread *t = thread_slot;
 
-    if (vfork_mapping)
-        environment_unmap(vfork_mapping);
-    vfork_mapping = NULL;
+    environment_free_vfork();
     if (!t)
         return;
     if (t->paused)
@@ -251,152 +145,6 @@ int clone(int (*run)(void *), void *stack, int flags, void *argument, ...)
     if (t && child > 0 && flags & CLONE_PIDFD)
         desc_note(t, *c.parent_tid, KIND_pidfd, OP_clone, start);
     return child;
-}
-
-/* --- exec --- */
-
-static void exec_begin(struct arena_thread *t, const char *path, unsigned op)
-{
-    path = is_text(path) ? path : "";
-    if (!shim.filtered)
-        target_announce(path, op);
-    if (!t)
-        return;
-    unsigned bytes = (unsigned)strnlen(path, 4095);
-    uint64_t *field = record_begin(t, EVENT_exec, 1, bytes, clock_ticks());
-    if (field) {
-        field[0] = op;
-        memcpy(field + 1, path, bytes);
-        record_commit(t);
-    }
-    atomic_store(&shim.proc->exec_pending, 1);
-}
-
-static int exec_failed(struct arena_thread *t, struct environment *e, int result)
-{
-    if (t)
-        atomic_store(&shim.proc->exec_pending, 0);
-    if (e)
-        environment_free(e);
-    return result;
-}
-
-int execve(const char *path, char *const *arguments, char *const *environment)
-{
-    struct arena_thread *t = hook_enter();
-    struct environment e;
-
-    environment_extend(&e, environment);
-    exec_begin(t, path, OP_execve);
-    return exec_failed(t, &e, real.execve(path, arguments, environment_of(&e)));
-}
-
-int execvpe(const char *file, char *const *arguments, char *const *environment)
-{
-    struct arena_thread *t = hook_enter();
-    struct environment e;
-
-    environment_extend(&e, environment);
-    exec_begin(t, file, OP_execvpe);
-    return exec_failed(t, &e, real.execvpe(file, arguments, environment_of(&e)));
-}
-
-int fexecve(int fd, char *const *arguments, char *const *environment)
-{
-    struct arena_thread *t = hook_enter();
-    struct environment e;
-
-    environment_extend(&e, environment);
-    exec_begin(t, arguments && arguments[0] ? arguments[0] : "", OP_fexecve);
-    return exec_failed(t, &e, real.fexecve(fd, arguments, environment_of(&e)));
-}
-
-int execv(const char *path, char *const *arguments)
-{
-    struct arena_thread *t = hook_enter();
-    struct environment e;
-
-    environment_extend(&e, environ);
-    exec_begin(t, path, OP_execv);
-    return exec_failed(t, &e, real.execve(path, arguments, environment_of(&e)));
-}
-
-int execvp(const char *file, char *const *arguments)
-{
-    struct arena_thread *t = hook_enter();
-    struct environment e;
-
-    environment_extend(&e, environ);
-    exec_begin(t, file, OP_execvp);
-    return exec_failed(t, &e, real.execvpe(file, arguments, environment_of(&e)));
-}
-
-/* How many arguments follow, the closing NULL included. */
-static size_t count_list(va_list list)
-{
-    size_t n = 1;
-
-    while (va_arg(list, char *))
-        n++;
-    return n;
-}
-
-static void take_list(char **out, const char *first, va_list list, size_t n)
-{
-    *out++ = (char *)(uintptr_t)first;
-    while (n--)
-        *out++ = va_arg(list, char *);
-}
-
-int execl(const char *path, const char *argument, ...)
-{
-    struct arena_thread *t = hook_enter();
-    va_list list, again;
-
-    va_start(list, argument);
-    va_copy(again, list);
-    size_t n = argument ? count_list(list) : 0;
-    char **arguments = alloca((n + 1) * sizeof *arguments);
-    take_list(arguments, argument, again, n);
-    va_end(again);
-    va_end(list);
-    exec_begin(t, path, OP_execl);
-    return exec_failed(t, NULL, real.execv(path, arguments));
-}
-
-int execlp(const char *file, const char *argument, ...)
-{
-    struct arena_thread *t = hook_enter();
-    va_list list, again;
-
-    va_start(list, argument);
-    va_copy(again, list);
-    size_t n = argument ? count_list(list) : 0;
-    char **arguments = alloca((n + 1) * sizeof *arguments);
-    take_list(arguments, argument, again, n);
-    va_end(again);
-    va_end(list);
-    exec_begin(t, file, OP_execlp);
-    return exec_failed(t, NULL, real.execvp(file, arguments));
-}
-
-int execle(const char *path, const char *argument, ...)
-{
-    struct arena_thread *t = hook_enter();
-    va_list list, again;
-
-    va_start(list, argument);
-    va_copy(again, list);
-    size_t n = argument ? count_list(list) : 0;
-    char **arguments = alloca((n + 1) * sizeof *arguments);
-    take_list(arguments, argument, again, n);
-    char *const *environment = va_arg(again, char *const *);
-    va_end(again);
-    va_end(list);
-    struct environment e;
-    environment_extend(&e, environment);
-    exec_begin(t, path, OP_execle);
-    return exec_failed(t, &e, real.execve(path, arguments, environment_of(&e)));
 }
 
 /* --- programs started, and children waited for --- */
@@ -574,45 +322,4 @@ void quick_exit(int status)
     note_exit(status, OP_quick_exit);
     real.quick_exit(status);
     __builtin_unreachable();
-}
-
-/* --- threads --- */
-
-static int note_thread(struct arena_thread *t, int result, unsigned op)
-{
-    if (!t)
-        return result;
-    int saved_errno = errno;
-    uint32_t stack = stack_id(t, FRAME_HERE());
-    uint64_t *field = record_begin(t, EVENT_thread_create, 3, 0, clock_ticks());
-    if (field) {
-        field[0] = (uint64_t)(int64_t)-result;
-        field[1] = op;
-        field[2] = stack;
-        record_commit(t);
-    }
-    errno = saved_errno;
-    return result;
-}
-
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
-{
-    struct arena_thread *t = hook_enter();
-    int detached = PTHREAD_CREATE_JOINABLE;
-
-    stack_thread_begin(attributes);
-    if (attributes)
-        pthread_attr_getdetachstate(attributes, &detached);
-    int error = real.pthread_create(thread, attributes, start, argument);
-    if (!error && detached == PTHREAD_CREATE_JOINABLE)
-        joinable_add(1);
-    return note_thread(t, error, OP_pthread_create);
-}
-
-/* Its failures are numbers of its own: thrd_error, thrd_nomem. */
-int thrd_create(thrd_t *thread, thrd_start_t start, void *argument)
-{
-    struct arena_thread *t = hook_enter();
-
-    return note_thread(t, real.thrd_create(thread, start, argument), OP_thrd_create);
 }

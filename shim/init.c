@@ -8,6 +8,7 @@
 
 #include "desc.h"
 #include "ident.h"
+#include "joinable.h"
 #include "launch.h"
 #include "procslot.h"
 #include "raw.h"
@@ -129,6 +130,7 @@ void shim_start(void)
     desc_start();
     ident_start();
     thread_watch_ends();
+    joinable_start();
     if (shim.heap_mode >= HEAP_EXACT)
         stack_start();
     atomic_store_explicit(&shim.phase, SHIM_ON, memory_order_release);

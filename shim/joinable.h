@@ -1,18 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counts threads whose stacks stay until somebody joins or detaches them. Only those of pthread_create, and only its family's
- * joins: what libc makes and joins inside itself, and thrd_create, which cannot be told when it is joined, are no part of it.
+ * Threads whose stacks stay until somebody joins or detaches them: how many there are, and which, so that the count heals where a
+ * call passes the hooks (another namespace, RTLD_DEEPBIND, code that is linked statically). libc gives a thread's handle to another
+ * one only when the first has been given up: a thread that is made with the handle of one that waits proves that it was.
+ *
+ * Only threads of pthread_create count: what libc makes and joins inside itself does not, nor do those of thrd_create, of which
+ * nobody tells here when they are joined.
+ *
+ * Any thread may call this at any time: the set is lock-free, makes no system call, and in a child of fork it is empty.
  */
 #ifndef PERFSHIM_JOINABLE_H
 #define PERFSHIM_JOINABLE_H
 
-#include "arena.h"
-#include "state.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-static inline void joinable_add(int change)
-{
-    if (atomic_load_explicit(&shim.phase, memory_order_acquire) == SHIM_ON)
-        atomic_fetch_add_explicit(&shim.proc->joinable, change, memory_order_relaxed);
-}
+/* Once a process, during init. Without it, or where there is no memory, threads are counted and nothing heals. */
+void joinable_start(void);
+
+/* A thread was made joinable. False: it has been joined or detached since, by a call that was quicker than its maker. */
+bool joinable_made(uint64_t handle);
+
+/* Around a call that joins or detaches it: before, and after, with the call's result. True: it is gone, by this call. */
+struct joinable_leave {
+    uint64_t handle;
+    bool known; /* it was in the set before the call */
+};
+struct joinable_leave joinable_leaving(uint64_t handle);
+bool joinable_left(const struct joinable_leave *l, int error);
 
 #endif

@@ -8,17 +8,21 @@
 
 #include "clock.h"
 #include "event.h"
+#include "frame.h"
 #include "ring.h"
+#include "stack.h"
 #include "wait_record.h"
 
 void process_note_fork(struct arena_thread *t, pid_t child, unsigned op)
 {
-    uint64_t *field = record_begin(t, EVENT_fork, 2, 0, clock_ticks());
+    uint32_t stack = stack_id(t, FRAME_HERE());
+    uint64_t *field = record_begin(t, EVENT_fork, 3, 0, clock_ticks());
 
     if (!field)
         return;
     field[0] = (uint64_t)(int64_t)child;
     field[1] = op;
+    field[2] = stack;
     record_commit(t);
 }
 

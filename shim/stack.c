@@ -98,18 +98,24 @@ static inline struct walker *walker_of(const struct arena_thread *t)
     return w;
 }
 
+bool stack_is_given(const pthread_attr_t *attributes)
+{
+    size_t stack_bytes = 0;
+    void *stack = NULL;
+
+    return pthread_attr_getstack(attributes, &stack, &stack_bytes) == 0 &&
+           (uintptr_t)stack + stack_bytes != 0; /* glibc counts down from where it ends: from 0 if none was given */
+}
+
 /* pthreads put an unreadable page below the stacks that they make, unless told not to. Of a stack that was given to them
  * nobody knows. */
 void stack_thread_begin(const pthread_attr_t *attributes)
 {
-    size_t guard_bytes = 1, stack_bytes = 0;
-    void *stack = NULL;
+    size_t guard_bytes = 1;
 
-    if (!attributes || pthread_attr_getguardsize(attributes, &guard_bytes) ||
-        pthread_attr_getstack(attributes, &stack, &stack_bytes))
+    if (!attributes || pthread_attr_getguardsize(attributes, &guard_bytes))
         return;
-    bool given = (uintptr_t)stack + stack_bytes != 0; /* glibc counts down from where it ends: from 0 if none was given */
-    if (given || guard_bytes == 0)
+    if (guard_bytes == 0 || stack_is_given(attributes))
         atomic_store(&unwind_unguarded, true);
 }
 

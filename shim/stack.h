@@ -9,6 +9,7 @@
 #define PERFSHIM_STACK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "arena.h"
 
@@ -20,6 +21,9 @@ void stack_flush(void);
 
 /* From now on a walk ends where it would have to ask the kernel whether the next page can be read. */
 void stack_no_system_calls(void);
+
+/* Whether a thread with these attributes is to run on memory that the program gives it. */
+bool stack_is_given(const pthread_attr_t *attributes);
 
 /* A thread is about to be made. */
 void stack_thread_begin(const pthread_attr_t *attributes);

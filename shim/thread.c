@@ -40,7 +40,7 @@ static void on_thread_end(void *round)
     }
     uint64_t *field = record_begin(t, EVENT_thread_exit, 1, 0, clock_ticks());
     if (field) {
-        field[0] = 0;
+        field[0] = (uint64_t)pthread_self();
         record_commit(t);
     }
     stack_thread_end(t);
@@ -64,6 +64,7 @@ static void slot_init(struct arena_thread *t)
     t->stack_checks = t->stack_mismatches = 0;
     atomic_store_explicit(&t->waiting, 0, memory_order_relaxed);
     t->tid = ident_thread();
+    t->handle = (uint64_t)pthread_self();
     t->pid = atomic_load_explicit(&shim.proc->pid, memory_order_relaxed);
     t->proc = (uint32_t)(shim.proc - shim.procs);
     t->serial = atomic_fetch_add_explicit(&shim.arena->next_thread, 1, memory_order_relaxed);

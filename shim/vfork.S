@@ -23,12 +23,23 @@ vfork:
     .cfi_rel_offset %rip, 0
     testq   %rax, %rax
     jz      1f                      /* the child */
+    pushq   %rbp                    /* a frame, because the call stack is taken in there (code.S) */
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %rbp, 0
+    movq    %rsp, %rbp
     pushq   %rax
+    .cfi_adjust_cfa_offset 8
+    subq    $8, %rsp
     .cfi_adjust_cfa_offset 8
     movq    %rax, %rdi
     call    vfork_leave
+    addq    $8, %rsp
+    .cfi_adjust_cfa_offset -8
     popq    %rax
     .cfi_adjust_cfa_offset -8
+    popq    %rbp
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %rbp
     testq   %rax, %rax
     js      2f
 1:  ret

@@ -145,6 +145,7 @@ static void thread_begin(struct recorder *r, uint32_t slot, uint64_t now_ns)
     struct event e = {.time = clock_ticks(), .type = EVENT_thread};
     e.u.thread.thread = g->serial;
     e.u.thread.tid = g->tid;
+    e.u.thread.handle = atomic_load(&t->handle);
     read_name(g->pid, g->tid, name, sizeof name);
     event_text(&e, name);
     track_add(&h->track, &e, now_ns);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mappings by what made them, and children by whether somebody waited for them: against a model, and at their bounds. */
+/* Mappings by what made them: against a model, and at their bounds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "children.h"
 #include "mapsite.h"
 
 #define PROCESSES 4
@@ -87,49 +86,11 @@ static void test_mapsite_is_bounded(void **state)
     mapsite_free(&t);
 }
 
-static void end(struct children *c, uint64_t pid, uint64_t how, uint64_t zombie)
-{
-    const struct event_process_end e = {.how = how, .zombie = zombie};
-    children_ended(c, pid, &e);
-}
-
-static void test_children(void **state)
-{
-    (void)state;
-    struct children c = {.zombies = 0};
-    for (uint64_t pid = 10; pid < 16; pid++)
-        assert_int_equal(children_born(&c, pid), 0);
-    end(&c, 10, HOW_exit, 1);
-    end(&c, 11, HOW_killed, 1);
-    end(&c, 12, HOW_exit, 0); /* the kernel waited for it */
-    children_reaped(&c, 13);
-    end(&c, 13, HOW_exit, 1); /* the recorder looked before, and says so later */
-    end(&c, 14, HOW_exec, 0);
-    end(&c, 99, HOW_exit, 1); /* nobody's */
-    assert_true(children_zombies(&c) == 2 && c.unclear == 1);
-    children_reaped(&c, 11);
-    children_reaped(&c, 14);
-    assert_true(children_zombies(&c) == 1 && c.unclear == 0);
-    children_reaped(&c, -1); /* whom? */
-    assert_int_equal(children_zombies(&c), 0);
-    end(&c, 15, HOW_exit, EVENT_UNKNOWN); /* of an older trace */
-    assert_int_equal(c.zombies, 1);
-    assert_int_equal(children_born(&c, 10), 0); /* its number is used again */
-    assert_int_equal(c.zombies, 0);
-    for (uint64_t pid = 1000; pid < 1000 + 2 * CHILDREN_MAX; pid++) {
-        assert_int_equal(children_born(&c, pid), 0);
-        end(&c, pid, HOW_exit, 1);
-    }
-    assert_true(c.by_pid.count <= CHILDREN_MAX && c.zombies <= CHILDREN_MAX);
-    children_free(&c);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mapsite_against_a_model),
         cmocka_unit_test(test_mapsite_is_bounded),
-        cmocka_unit_test(test_children),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,7 +188,7 @@ static struct verdict judge_gone(const struct verdict_run *run, struct verdict_c
 
 static struct verdict judge_zombies(const struct verdict_run *run, struct verdict_count zombies)
 {
-    return verdict_children(run, zombies, 0);
+    return verdict_children(run, &(struct verdict_children){.zombies = zombies, .counted = true});
 }
 
 static enum verdict_kind descriptors_of(double at_start, double per_second, double after, bool ended_first)
@@ -259,13 +259,20 @@ static void test_children(void **state)
     struct verdict_run run = run_of(10, 100000);
     assert_int_equal(judged(0, 10, 0, true, judge_zombies).kind, VERDICT_LEAK);
     assert_int_equal(judged(0, 0, 0, true, judge_zombies).kind, VERDICT_NORMAL);
-    assert_int_equal(verdict_children(&run, (struct verdict_count){NULL, 0}, 0).kind, VERDICT_NORMAL);
-    assert_int_equal(verdict_children(&run, (struct verdict_count){NULL, 0}, 100).kind, VERDICT_MONITOR);
+    struct verdict_children c = {.counted = true};
+    assert_int_equal(verdict_children(&run, &c).kind, VERDICT_NORMAL);
+    c.untold = 1; /* a trace of an earlier version */
+    assert_int_equal(verdict_children(&run, &c).kind, VERDICT_INCONCLUSIVE);
+    c = (struct verdict_children){.counted = true, .unclear = 100};
+    assert_int_equal(verdict_children(&run, &c).kind, VERDICT_MONITOR);
+    c = (struct verdict_children){.counted = false};
+    assert_int_equal(verdict_children(&run, &c).kind, VERDICT_INCONCLUSIVE);
     run.lost_events = 1; /* perhaps the waits for them */
     struct series s = {0};
     const struct series *list;
     count_series(&s, 0, 0, 10, 0);
-    assert_int_equal(verdict_children(&run, one(&s, &list), 0).kind, VERDICT_INCONCLUSIVE);
+    c = (struct verdict_children){.zombies = one(&s, &list), .counted = true};
+    assert_int_equal(verdict_children(&run, &c).kind, VERDICT_INCONCLUSIVE);
     series_free(&s);
 }
 

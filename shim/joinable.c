@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open addressing over handles, which are addresses of threads' control blocks, so that their low bits have room for what is known:
+ *
+ *   WAITS     it is joinable
+ *   LEAVING   a call that may give it up is under way
+ *   EARLY     it was given up before its maker came to tell of it: a thread that detaches itself is quick
+ *
+ * When a join returns, another thread may have made a new one with the same handle already. So an entry is LEAVING before the
+ * call, and its maker turns that into WAITS again: then it, and not the join, has noted that the earlier one is gone. An entry
+ * that is removed leaves a mark that it was used, for a search must not end there.
+ */
+#include "joinable.h"
+
+#include <sys/mman.h>
+
+#include "raw.h"
+#include "state.h"
+
+#define SLOTS (1u << 16)
+#define MAX_PROBES 64
+#define STATE UINT64_C(3)
+
+enum { REMOVED, WAITS, LEAVING, EARLY }; /* REMOVED: with any handle; a slot that was never used is 0 */
+
+static _Atomic uint64_t *set;
+
+void joinable_start(void)
+{
+    void *made = raw_reserve(SLOTS * sizeof *set);
+
+    if (made && raw3(SYS_madvise, (long)made, SLOTS * sizeof *set, MADV_WIPEONFORK) == 0)
+        set = made;
+    else if (made)
+        raw2(SYS_munmap, (long)made, SLOTS * sizeof *set);
+}
+
+static void count(int change)
+{
+    if (atomic_load_explicit(&shim.phase, memory_order_acquire) == SHIM_ON)
+        atomic_fetch_add_explicit(&shim.proc->joinable, change, memory_order_relaxed);
+}
+
+static uint64_t entry_of(uint64_t handle, uint64_t state) { return (handle & ~STATE) | state; }
+
+/* Where the handle is, or NULL; *room: where it may be put, or NULL. */
+static _Atomic uint64_t *find(uint64_t handle, _Atomic uint64_t **room)
+{
+    uint64_t home = (handle >> 6) * UINT64_C(0x9E3779B97F4A7C15) >> 40;
+
+    *room = NULL;
+    for (uint64_t probe = 0; set && probe < MAX_PROBES; probe++) {
+        _Atomic uint64_t *slot = &set[(home + probe) % SLOTS];
+        uint64_t entry = atomic_load_explicit(slot, memory_order_acquire);
+        if ((entry & STATE) == REMOVED) {
+            *room = *room ? *room : slot;
+            if (!entry)
+                break;
+        } else if (((entry ^ handle) & ~STATE) == 0) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+/* False: there is no room. */
+static bool put(uint64_t handle, uint64_t state)
+{
+    _Atomic uint64_t *room;
+
+    for (unsigned turn = 0; turn < MAX_PROBES; turn++) {
+        _Atomic uint64_t *slot = find(handle, &room);
+        if (slot || !room)
+            return slot != NULL;
+        uint64_t entry = atomic_load_explicit(room, memory_order_relaxed);
+        if ((entry & STATE) == REMOVED && atomic_compare_exchange_strong(room, &entry, entry_of(handle, state)))
+            return true;
+    }
+    return false;
+}
+
+bool joinable_made(uint64_t handle)
+{
+    _Atomic uint64_t *room, *slot = find(handle, &room);
+
+    if (!slot) {
+        put(handle, WAITS);
+        count(1);
+        return true;
+    }
+    uint64_t early = entry_of(handle, EARLY);
+    if (atomic_compare_exchange_strong(slot, &early, entry_of(handle, REMOVED)))
+        return false;
+    atomic_store(slot, entry_of(handle, WAITS)); /* in the place of one that is gone: their number stays */
+    return true;
+}
+
+struct joinable_leave joinable_leaving(uint64_t handle)
+{
+    _Atomic uint64_t *room, *slot = find(handle, &room);
+    uint64_t waits = entry_of(handle, WAITS);
+
+    if (slot)
+        atomic_compare_exchange_strong(slot, &waits, entry_of(handle, LEAVING));
+    return (struct joinable_leave){handle, slot && (atomic_load(slot) & STATE) != EARLY};
+}
+
+bool joinable_left(const struct joinable_leave *l, int error)
+{
+    _Atomic uint64_t *room, *slot = find(l->handle, &room);
+    uint64_t leaving = entry_of(l->handle, LEAVING), waits = entry_of(l->handle, WAITS);
+
+    if (error) {
+        if (slot)
+            atomic_compare_exchange_strong(slot, &leaving, waits);
+        return false;
+    }
+    bool gone = slot && (atomic_compare_exchange_strong(slot, &leaving, entry_of(l->handle, REMOVED)) ||
+                         (!l->known && atomic_compare_exchange_strong(slot, &waits, entry_of(l->handle, REMOVED))));
+    if (gone || (!slot && !l->known && !put(l->handle, EARLY)))
+        count(-1);
+    return gone;
+}
