@@ -169,7 +169,7 @@ static bool is_record(const struct io_done *done)
     return done->result >= 3 && p && done->parts[0].iov_len >= 3 && p[0] >= 20 && p[0] <= 24 && p[1] == 3 && p[2] <= 4;
 }
 
-unsigned tls_met(struct io_call *c, const struct io_done *done)
+unsigned tls_met(const struct io_call *c, const struct io_done *done)
 {
     struct arena_tls *tls = &c->t->tls;
 

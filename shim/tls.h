@@ -81,7 +81,7 @@ void tls_forgotten(struct tls_call *c);
 /* --- for io_record --- */
 
 /* Of a socket call inside the library's: IO_CIPHER, or 0 if it has nothing to do with the session. */
-unsigned tls_met(struct io_call *c, const struct io_done *done);
+unsigned tls_met(const struct io_call *c, const struct io_done *done);
 
 static inline void tls_note_received(const struct io_call *c, const struct io_done *done)
 {
