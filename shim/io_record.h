@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 #include "desc.h"
+#include "ring.h"
 #include "thread.h"
 
 enum { IO_IN, IO_OUT };
@@ -48,6 +49,7 @@ static inline __attribute__((always_inline)) struct io_call io_enter(int fd)
     if (c.t) {
         c.cost = cost_begin(c.t);
         c.desc = desc_get(c.t, fd);
+        ring_prefetch(c.t);
         c.id = c.desc ? atomic_load_explicit(&c.desc->id, memory_order_relaxed) : 0;
         c.start = clock_ticks();
     }
