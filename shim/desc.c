@@ -304,8 +304,6 @@ struct desc *desc_get_unknown(struct arena_thread *t, int fd)
     return d;
 }
 
-struct desc *desc_find(int fd) { return in_table(fd) ? atomic_load(&desc_table.numbers[fd]) : NULL; }
-
 uint32_t desc_table_end(void) { return atomic_load(&highest) + 1; }
 
 bool desc_is(int fd, uint32_t id) { return id && desc_known(fd) == id; }

@@ -64,6 +64,14 @@ static inline struct desc *desc_get(struct arena_thread *t, int fd)
     return __builtin_expect(d != NULL, 1) ? d : desc_get_unknown(t, fd);
 }
 
+/* The same if it is known: does not look. */
+static inline struct desc *desc_find(int fd)
+{
+    uint32_t ready = atomic_load_explicit(&desc_table.ready, memory_order_acquire);
+
+    return (uint32_t)fd < ready ? atomic_load_explicit(&desc_table.numbers[(uint32_t)fd], memory_order_acquire) : NULL;
+}
+
 /* Takes a stretch of n bytes of a direction (0 in, 1 out, and plaintext): gives where it begins. A lock prefix costs as much as a third of a hook. */
 static inline uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n)
 {
@@ -104,9 +112,6 @@ bool desc_is(int fd, uint32_t id);
 
 /* The id behind a number, 0: not known to be open. Does not look. */
 uint32_t desc_known(int fd);
-
-/* The description behind a number, if it is known: does not look. */
-struct desc *desc_find(int fd);
 
 /* A number above all that were ever known to be open. */
 uint32_t desc_table_end(void);
