@@ -76,7 +76,7 @@ $(O)/obj/analyzer/%.o:      private INC := -iquote formats -iquote analyzer -iqu
 # never allocates; -fexceptions keeps hooks cancellation points that unwind. Hosts pass NULL where headers forbid it.
 SHIM_CFLAGS := -fno-delete-null-pointer-checks -Wno-unknown-warning-option -Wno-nonnull-compare \
 	-Wno-pointer-bool-conversion -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions -fno-builtin-malloc -fno-builtin-free \
-	-fno-builtin-calloc -fno-builtin-realloc -U_FORTIFY_SOURCE -fno-stack-protector -fno-omit-frame-pointer
+	-fno-builtin-calloc -fno-builtin-realloc -U_FORTIFY_SOURCE -fno-stack-protector -fno-omit-frame-pointer -fno-plt
 
 # Hooks are what hosts see; what else one of these files defines for the others is marked as hidden (tests/t/laws.t).
 $(O)/obj/shim/hook_%.o: private SHIM_CFLAGS += -fvisibility=default

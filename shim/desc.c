@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two tables in private memory that is touched only where it is used: numbers (an index of an entry each) and entries, in parts
+ * Two tables in private memory that is touched only where it is used: numbers (the address of an entry each) and entries, in parts
  * that are made as they are needed, since such memory counts against the host's limits. They are private, not shared, because
  * a forked child has a copy of the descriptors and so must have a copy of the table; from then on each counts the bytes that
  * it moves itself.
@@ -33,7 +33,9 @@
 #include "stack.h"
 #include "thread.h"
 
+#define TABLE_MAX (1u << 20)
 #define TABLE_MIN (1u << 12)
+#define PART_ENTRIES 1024u
 #define TABLE_STEP (1u << 14)
 #define SEARCH_MARGIN 8     /* numbers beyond the highest known that may be open unseen */
 #define SEARCH_MAX 4096     /* numbers that are asked for one by one */
@@ -42,6 +44,7 @@
 #define LINK_BYTES 64
 
 struct desc_table desc_table;
+static struct desc *_Atomic parts[TABLE_MAX / PART_ENTRIES + 1]; /* of entries; entry 0 is not used */
 static _Atomic uint32_t entries_used = 1;
 static _Atomic uint64_t free_list; /* tag in the high half, index in the low */
 static _Atomic uint32_t highest;   /* no number above was ever set */
@@ -49,25 +52,32 @@ static _Atomic uint32_t highest;   /* no number above was ever set */
 void desc_start(void)
 {
     /* whatever RLIMIT_NOFILE is: a host may raise it */
-    for (uint64_t size = DESC_TABLE_MAX; size >= TABLE_MIN && !desc_table.numbers; size /= 8) {
+    for (uint64_t size = TABLE_MAX; size >= TABLE_MIN && !desc_table.numbers; size /= 8) {
         desc_table.numbers = raw_reserve_untouchable(size * sizeof *desc_table.numbers);
         desc_table.size = desc_table.numbers ? (uint32_t)size : 0;
     }
 }
 
+static struct desc *entry(uint32_t index)
+{
+    return &atomic_load_explicit(&parts[index / PART_ENTRIES], memory_order_acquire)[index % PART_ENTRIES];
+}
+
+static uint32_t index_of(const struct desc *d) { return atomic_load(&d->next); }
+
 /* Makes sure that the part with this entry is there. */
 static bool entry_exists(uint32_t index)
 {
-    struct desc *_Atomic *part = &desc_table.parts[index / DESC_PART_ENTRIES];
+    struct desc *_Atomic *part = &parts[index / PART_ENTRIES];
     struct desc *none = NULL, *made;
 
     if (atomic_load_explicit(part, memory_order_acquire))
         return true;
-    made = raw_reserve(DESC_PART_ENTRIES * sizeof *made);
+    made = raw_reserve(PART_ENTRIES * sizeof *made);
     if (!made)
         return false;
     if (!atomic_compare_exchange_strong(part, &none, made))
-        raw2(SYS_munmap, (long)made, (long)(DESC_PART_ENTRIES * sizeof *made));
+        raw2(SYS_munmap, (long)made, (long)(PART_ENTRIES * sizeof *made));
     return true;
 }
 
@@ -76,7 +86,7 @@ static uint32_t entry_take(void)
     uint64_t head = atomic_load(&free_list);
 
     while ((uint32_t)head) {
-        uint64_t next = ((head >> 32) + 1) << 32 | atomic_load(&desc_entry((uint32_t)head)->next);
+        uint64_t next = ((head >> 32) + 1) << 32 | atomic_load(&entry((uint32_t)head)->next);
         if (atomic_compare_exchange_weak(&free_list, &head, next))
             return (uint32_t)head;
     }
@@ -87,15 +97,15 @@ static uint32_t entry_take(void)
     return 0;
 }
 
-static void entry_release(uint32_t index)
+static void entry_release(struct desc *d)
 {
-    uint64_t head = atomic_load(&free_list), with;
-
-    if (!index || atomic_fetch_sub(&desc_entry(index)->refs, 1) != 1)
+    if (!d || atomic_fetch_sub(&d->refs, 1) != 1)
         return;
-    atomic_store_explicit(&desc_entry(index)->id, 0, memory_order_release);
+    uint32_t index = index_of(d);
+    uint64_t head = atomic_load(&free_list), with;
+    atomic_store_explicit(&d->id, 0, memory_order_release);
     do {
-        atomic_store_explicit(&desc_entry(index)->next, (uint32_t)head, memory_order_release);
+        atomic_store_explicit(&d->next, (uint32_t)head, memory_order_release);
         with = ((head >> 32) + 1) << 32 | index;
     } while (!atomic_compare_exchange_weak(&free_list, &head, with));
 }
@@ -132,13 +142,13 @@ static bool in_table(int fd)
 }
 
 /* Points the number at an entry, letting go of what it stood for. */
-static void number_set(int fd, uint32_t index)
+static void number_set(int fd, struct desc *d)
 {
     uint32_t high = atomic_load_explicit(&highest, memory_order_relaxed);
 
     while ((uint32_t)fd > high && !atomic_compare_exchange_weak(&highest, &high, (uint32_t)fd))
         ;
-    entry_release(atomic_exchange(&desc_table.numbers[fd], index));
+    entry_release(atomic_exchange(&desc_table.numbers[fd], d));
 }
 
 /* met: it was open before we knew of it. */
@@ -148,7 +158,7 @@ static struct desc *install(int fd, enum desc_kind kind, bool met)
 
     if (!index)
         return NULL;
-    struct desc *d = desc_entry(index);
+    struct desc *d = entry(index);
     uint32_t id = atomic_fetch_add_explicit(&shim.arena->next_desc, 1, memory_order_relaxed);
     /* number_set makes them known: none needs to be seen before */
     atomic_store_explicit(&d->refs, 1, memory_order_release);
@@ -160,7 +170,7 @@ static struct desc *install(int fd, enum desc_kind kind, bool met)
     for (size_t i = 0; i < sizeof d->run / sizeof *d->run; i++)
         atomic_store_explicit(&d->run[i], 0, memory_order_release);
     atomic_store_explicit(&d->id, id, memory_order_release);
-    number_set(fd, index);
+    number_set(fd, d);
     return d;
 }
 
@@ -284,23 +294,16 @@ struct desc *desc_get_unknown(struct arena_thread *t, int fd)
 {
     if (!in_table(fd))
         return NULL;
-    uint32_t index = atomic_load_explicit(&desc_table.numbers[fd], memory_order_acquire);
-    if (index)
-        return desc_entry(index);
+    struct desc *d = atomic_load_explicit(&desc_table.numbers[fd], memory_order_acquire);
+    if (d)
+        return d;
     enum desc_kind kind = shim.filtered ? KIND_COUNT : desc_look(fd); /* may not be open at all: do not believe in it unasked */
     if (kind == KIND_COUNT)
         return NULL;
-    struct desc *d = install(fd, kind, true);
+    d = install(fd, kind, true);
     if (d)
         write_open(t, d, &(struct desc_opened){.fd = fd, .kind = kind, .op = OP_unseen});
     return d;
-}
-
-struct desc *desc_find(int fd)
-{
-    uint32_t index = in_table(fd) ? atomic_load(&desc_table.numbers[fd]) : 0;
-
-    return index ? desc_entry(index) : NULL;
 }
 
 uint32_t desc_table_end(void) { return atomic_load(&highest) + 1; }
@@ -309,9 +312,9 @@ bool desc_is(int fd, uint32_t id) { return id && desc_known(fd) == id; }
 
 uint32_t desc_known(int fd)
 {
-    uint32_t index = in_table(fd) ? atomic_load(&desc_table.numbers[fd]) : 0;
+    const struct desc *d = desc_find(fd);
 
-    return index ? atomic_load(&desc_entry(index)->id) : 0;
+    return d ? atomic_load(&d->id) : 0;
 }
 
 unsigned desc_search_end(void)
@@ -336,27 +339,27 @@ static void write_close(struct arena_thread *t, uint32_t id, int fd, uint32_t op
 
 void desc_close(struct arena_thread *t, int fd, uint32_t op)
 {
-    uint32_t index = in_table(fd) ? atomic_load(&desc_table.numbers[fd]) : 0;
+    const struct desc *d = desc_find(fd);
 
-    if (!index)
+    if (!d)
         return;
-    write_close(t, atomic_load(&desc_entry(index)->id), fd, op);
-    number_set(fd, 0);
+    write_close(t, atomic_load(&d->id), fd, op);
+    number_set(fd, NULL);
 }
 
 /* Makes the table say of a number what the kernel says. A number that another thread closes and opens meanwhile is its
  * business: then the exchange fails. */
 static void recheck(struct arena_thread *t, int fd)
 {
-    uint32_t index = atomic_load(&desc_table.numbers[fd]);
-    uint32_t id = index ? atomic_load(&desc_entry(index)->id) : 0;
+    struct desc *d = atomic_load(&desc_table.numbers[fd]);
+    uint32_t id = d ? atomic_load(&d->id) : 0;
     bool open = desc_is_open(fd);
 
-    if (open && !index) {
+    if (open && !d) {
         desc_get(t, fd);
-    } else if (!open && index && atomic_compare_exchange_strong(&desc_table.numbers[fd], &index, 0)) {
+    } else if (!open && d && atomic_compare_exchange_strong(&desc_table.numbers[fd], &d, NULL)) {
         write_close(t, id, fd, OP_unseen);
-        entry_release(index);
+        entry_release(d);
     }
 }
 
@@ -401,7 +404,7 @@ void desc_dup(struct arena_thread *t, int fd, int new_fd, uint32_t op)
         return;
     }
     uint32_t stack = stack_id(t, FRAME_HERE());
-    number_set(new_fd, atomic_load(&d->next));
+    number_set(new_fd, d);
     uint64_t *field = record_begin(t, EVENT_desc_dup, 5, 0, clock_ticks());
     if (!field)
         return;

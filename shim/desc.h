@@ -22,8 +22,8 @@
 #include "event.h"
 #include "unwanted.h"
 
-struct desc {
-    _Atomic uint32_t refs; /* descriptors that stand for it */
+struct desc { /* a line of the cache each: a call needs nearly all of it */
+    _Alignas(64) _Atomic uint32_t refs; /* descriptors that stand for it */
     _Atomic uint32_t id;   /* of the run; changes when the entry is used again */
     _Atomic uint16_t kind; /* enum desc_kind */
     _Atomic uint16_t rx;   /* 1: the shim has turned the kernel's times on (rxtime.h) */
@@ -34,13 +34,10 @@ struct desc {
 
 #define DESC_PLAIN UNWANTED_PLAIN /* added to a direction */
 /* The table, for desc_get alone. */
-#define DESC_TABLE_MAX (1u << 20)
-#define DESC_PART_ENTRIES 1024u
 extern struct desc_table {
     _Atomic uint32_t ready;    /* so much of `numbers` may be touched */
     uint32_t size;
-    _Atomic uint32_t *numbers; /* by descriptor: index of its entry, 0: not known to be open */
-    struct desc *_Atomic parts[DESC_TABLE_MAX / DESC_PART_ENTRIES + 1]; /* of entries; entry 0 is not used */
+    struct desc *_Atomic *numbers; /* by descriptor: its entry, NULL: not known to be open */
 } desc_table __attribute__((visibility("hidden")));
 
 /* Reserves the table. Called once a process image, during init. */
@@ -58,18 +55,22 @@ void desc_forked(struct arena_thread *t);
 /* The description behind a number, looked at if it is not known; NULL: not open, or beyond the table. */
 struct desc *desc_get_unknown(struct arena_thread *t, int fd) __attribute__((visibility("hidden"))); /* what is not in the table */
 
-static inline struct desc *desc_entry(uint32_t index)
-{
-    return &atomic_load_explicit(&desc_table.parts[index / DESC_PART_ENTRIES], memory_order_acquire)[index % DESC_PART_ENTRIES];
-}
-
 static inline struct desc *desc_get(struct arena_thread *t, int fd)
 {
-    uint32_t ready = atomic_load_explicit(&desc_table.ready, memory_order_acquire), index = 0;
+    uint32_t ready = atomic_load_explicit(&desc_table.ready, memory_order_acquire);
+    struct desc *d = NULL;
 
     if (__builtin_expect((uint32_t)fd < ready, 1)) /* a negative one is not */
-        index = atomic_load_explicit(&desc_table.numbers[fd], memory_order_acquire);
-    return __builtin_expect(index != 0, 1) ? desc_entry(index) : desc_get_unknown(t, fd);
+        d = atomic_load_explicit(&desc_table.numbers[(uint32_t)fd], memory_order_acquire);
+    return __builtin_expect(d != NULL, 1) ? d : desc_get_unknown(t, fd);
+}
+
+/* The same if it is known: does not look. */
+static inline struct desc *desc_find(int fd)
+{
+    uint32_t ready = atomic_load_explicit(&desc_table.ready, memory_order_acquire);
+
+    return (uint32_t)fd < ready ? atomic_load_explicit(&desc_table.numbers[(uint32_t)fd], memory_order_acquire) : NULL;
 }
 
 /* Takes a stretch of n bytes of a direction (0 in, 1 out, and plaintext): gives where it begins. A lock prefix costs as much as a third of a hook. */
@@ -129,9 +130,6 @@ bool desc_is(int fd, uint32_t id);
 
 /* The id behind a number, 0: not known to be open. Does not look. */
 uint32_t desc_known(int fd);
-
-/* The description behind a number, if it is known: does not look. */
-struct desc *desc_find(int fd);
 
 /* A number above all that were ever known to be open. */
 uint32_t desc_table_end(void);

@@ -2,7 +2,7 @@
 /* Reads and writes of every kind. */
 #include <errno.h>
 
-#include "io_record.h"
+#include "io_usual.h"
 #include "ops.h"
 #include "raw.h"
 #include "real.h"
@@ -21,23 +21,25 @@ static size_t parts_bytes(const struct iovec *parts, size_t count)
 
 ssize_t read(int fd, void *buffer, size_t n)
 {
-    struct io_call c = io_enter(fd);
-    ssize_t result;
+    struct rxtime_read timed = rxtime_read(true, OP_read, fd, buffer, n, 0);
 
-    if (!rxtime_read(&c, buffer, n, 0, &result))
-        result = real.read(fd, buffer, n);
+    if (timed.made)
+        return timed.result;
+    const struct io_call c = io_enter(fd);
+    ssize_t result = real.read(fd, buffer, n);
 
-    io_leave_in(&c, OP_read, result, buffer, n);
+    io_usual_buffer(&c, OP_read, IO_IN, result, buffer, n);
     return result;
 }
 
 ssize_t __read_chk(int fd, void *buffer, size_t n, size_t buffer_bytes)
 {
-    struct io_call c = io_enter(fd);
-    ssize_t result;
+    struct rxtime_read timed = rxtime_read(n <= buffer_bytes, OP___read_chk, fd, buffer, n, 0);
 
-    if (n > buffer_bytes || !rxtime_read(&c, buffer, n, 0, &result))
-        result = real.__read_chk(fd, buffer, n, buffer_bytes);
+    if (timed.made)
+        return timed.result;
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.__read_chk(fd, buffer, n, buffer_bytes);
 
     io_leave_in(&c, OP___read_chk, result, buffer, n);
     return result;
@@ -45,10 +47,10 @@ ssize_t __read_chk(int fd, void *buffer, size_t n, size_t buffer_bytes)
 
 ssize_t write(int fd, const void *buffer, size_t n)
 {
-    struct io_call c = io_enter(fd);
+    const struct io_call c = io_enter(fd);
     ssize_t result = real.write(fd, buffer, n);
 
-    io_leave_out(&c, OP_write, result, buffer, n);
+    io_usual_buffer(&c, OP_write, IO_OUT, result, buffer, n);
     return result;
 }
 
@@ -63,40 +65,45 @@ static unsigned send_flags(int flags) { return flags & MSG_OOB ? IO_OOB : 0; }
  * then is nobody's business. Nor are urgent bytes. */
 static bool is_in_buffer(int flags) { return !(flags & (MSG_TRUNC | MSG_OOB)); }
 
-void io_leave_received_flags(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+void io_leave_received_flags(struct io_call c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
 {
     unsigned io_flags = recv_flags(flags) | (flags & MSG_TRUNC && result > 0 && (size_t)result > n ? IO_TRUNC : 0);
 
     if (is_in_buffer(flags))
-        io_record_buffer(c, op, IO_IN, result, buffer, n, io_flags);
+        io_record_buffer(&c, op, IO_IN, result, buffer, n, io_flags);
     else
-        io_record(c, &(struct io_done){.op = op, .dir = IO_IN, .result = result, .asked = n, .flags = io_flags});
+        io_record(&c, &(struct io_done){.op = op, .dir = IO_IN, .result = result, .asked = n, .flags = io_flags});
 }
 
-void io_leave_sent_flags(struct io_call *c, unsigned op, ssize_t result, size_t n, int flags)
+void io_leave_sent_flags(struct io_call c, unsigned op, ssize_t result, size_t n, int flags)
 {
-    io_record(c, &(struct io_done){.op = op, .dir = IO_OUT, .result = result, .asked = n, .flags = send_flags(flags)});
+    io_record(&c, &(struct io_done){.op = op, .dir = IO_OUT, .result = result, .asked = n, .flags = send_flags(flags)});
 }
 
 ssize_t recv(int fd, void *buffer, size_t n, int flags)
 {
-    struct io_call c = io_enter(fd);
-    ssize_t result;
+    struct rxtime_read timed = rxtime_read(true, OP_recv, fd, buffer, n, flags);
 
-    if (!rxtime_read(&c, buffer, n, flags, &result))
-        result = real.recv(fd, buffer, n, flags);
+    if (timed.made)
+        return timed.result;
+    const struct io_call c = io_enter(fd);
+    ssize_t result = real.recv(fd, buffer, n, flags);
 
-    io_leave_received(&c, OP_recv, result, buffer, n, flags);
+    if (__builtin_expect(!(flags & IO_RECV_TOLD), 1))
+        io_usual_buffer(&c, OP_recv, IO_IN, result, buffer, n);
+    else if (c.t)
+        io_leave_received_flags(c, OP_recv, result, buffer, n, flags);
     return result;
 }
 
 ssize_t __recv_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int flags)
 {
-    struct io_call c = io_enter(fd);
-    ssize_t result;
+    struct rxtime_read timed = rxtime_read(n <= buffer_bytes, OP___recv_chk, fd, buffer, n, flags);
 
-    if (n > buffer_bytes || !rxtime_read(&c, buffer, n, flags, &result))
-        result = real.__recv_chk(fd, buffer, n, buffer_bytes, flags);
+    if (timed.made)
+        return timed.result;
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.__recv_chk(fd, buffer, n, buffer_bytes, flags);
 
     io_leave_received(&c, OP___recv_chk, result, buffer, n, flags);
     return result;
@@ -104,11 +111,12 @@ ssize_t __recv_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int flag
 
 ssize_t recvfrom(int fd, void *buffer, size_t n, int flags, struct sockaddr *from, socklen_t *from_bytes)
 {
-    struct io_call c = io_enter(fd);
-    ssize_t result;
+    struct rxtime_read timed = rxtime_read(!from, OP_recvfrom, fd, buffer, n, flags);
 
-    if (from || !rxtime_read(&c, buffer, n, flags, &result))
-        result = real.recvfrom(fd, buffer, n, flags, from, from_bytes);
+    if (timed.made)
+        return timed.result;
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.recvfrom(fd, buffer, n, flags, from, from_bytes);
 
     io_leave_received(&c, OP_recvfrom, result, buffer, n, flags);
     return result;
@@ -117,11 +125,12 @@ ssize_t recvfrom(int fd, void *buffer, size_t n, int flags, struct sockaddr *fro
 ssize_t __recvfrom_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int flags, struct sockaddr *from,
                        socklen_t *from_bytes)
 {
-    struct io_call c = io_enter(fd);
-    ssize_t result;
+    struct rxtime_read timed = rxtime_read(!from && n <= buffer_bytes, OP___recvfrom_chk, fd, buffer, n, flags);
 
-    if (from || n > buffer_bytes || !rxtime_read(&c, buffer, n, flags, &result))
-        result = real.__recvfrom_chk(fd, buffer, n, buffer_bytes, flags, from, from_bytes);
+    if (timed.made)
+        return timed.result;
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.__recvfrom_chk(fd, buffer, n, buffer_bytes, flags, from, from_bytes);
 
     io_leave_received(&c, OP___recvfrom_chk, result, buffer, n, flags);
     return result;
@@ -129,10 +138,13 @@ ssize_t __recvfrom_chk(int fd, void *buffer, size_t n, size_t buffer_bytes, int 
 
 ssize_t send(int fd, const void *buffer, size_t n, int flags)
 {
-    struct io_call c = io_enter(fd);
+    const struct io_call c = io_enter(fd);
     ssize_t result = real.send(fd, buffer, n, flags);
 
-    io_leave_sent(&c, OP_send, result, buffer, n, flags);
+    if (__builtin_expect(!(flags & IO_SEND_TOLD), 1))
+        io_usual_buffer(&c, OP_send, IO_OUT, result, buffer, n);
+    else if (c.t)
+        io_leave_sent_flags(c, OP_send, result, n, flags);
     return result;
 }
 
@@ -149,14 +161,14 @@ ssize_t sendto(int fd, const void *buffer, size_t n, int flags, const struct soc
 
 ssize_t readv(int fd, const struct iovec *parts, int count)
 {
+    struct rxtime_read timed = rxtime_readv(true, OP_readv, fd, parts, count);
+
+    if (timed.made)
+        return timed.result;
     struct io_call c = io_enter(fd);
-    ssize_t result;
+    ssize_t result = real.readv(fd, parts, count);
 
-    if (!rxtime_readv(&c, parts, count, &result))
-        result = real.readv(fd, parts, count);
-
-    io_leave(&c, &(struct io_done){OP_readv, IO_IN, result, result < 0 ? 0 : parts_bytes(parts, (size_t)count), 0, 0,
-                                   parts, (size_t)count});
+    io_usual_parts(&c, OP_readv, IO_IN, result, parts, (size_t)count, result < 0 ? 0 : parts_bytes(parts, (size_t)count));
     return result;
 }
 
@@ -165,8 +177,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     struct io_call c = io_enter(fd);
     ssize_t result = real.writev(fd, parts, count);
 
-    io_leave(&c, &(struct io_done){OP_writev, IO_OUT, result, result < 0 ? 0 : parts_bytes(parts, (size_t)count), 0, 0,
-                                   parts, (size_t)count});
+    io_usual_parts(&c, OP_writev, IO_OUT, result, parts, (size_t)count, result < 0 ? 0 : parts_bytes(parts, (size_t)count));
     return result;
 }
 
@@ -355,11 +366,12 @@ static void leave_vector(struct io_call *c, unsigned op, unsigned dir, ssize_t r
 
 ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
 {
-    struct io_call c = io_enter(fd);
-    ssize_t result;
+    struct rxtime_read timed = rxtime_readv(offset == -1 && !flags, OP_preadv2, fd, parts, count);
 
-    if (offset != -1 || flags || !rxtime_readv(&c, parts, count, &result))
-        result = real.preadv2(fd, parts, count, offset, flags);
+    if (timed.made)
+        return timed.result;
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.preadv2(fd, parts, count, offset, flags);
 
     leave_vector(&c, OP_preadv2, IO_IN, result, parts, count, offset);
     return result;
@@ -367,11 +379,12 @@ ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int 
 
 ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags)
 {
-    struct io_call c = io_enter(fd);
-    ssize_t result;
+    struct rxtime_read timed = rxtime_readv(offset == -1 && !flags, OP_preadv64v2, fd, parts, count);
 
-    if (offset != -1 || flags || !rxtime_readv(&c, parts, count, &result))
-        result = real.preadv64v2(fd, parts, count, offset, flags);
+    if (timed.made)
+        return timed.result;
+    struct io_call c = io_enter(fd);
+    ssize_t result = real.preadv64v2(fd, parts, count, offset, flags);
 
     leave_vector(&c, OP_preadv64v2, IO_IN, result, parts, count, offset);
     return result;
@@ -402,7 +415,7 @@ ssize_t sendfile(int out, int in, off_t *offset, size_t n)
     struct io_call c = io_enter(out);
     ssize_t result = real.sendfile(out, in, offset, n);
 
-    io_leave(&c, &(struct io_done){.op = OP_sendfile, .dir = IO_OUT, .result = result, .asked = n});
+    io_usual_parts(&c, OP_sendfile, IO_OUT, result, NULL, 0, n);
     return result;
 }
 
@@ -411,7 +424,7 @@ ssize_t sendfile64(int out, int in, off64_t *offset, size_t n)
     struct io_call c = io_enter(out);
     ssize_t result = real.sendfile64(out, in, offset, n);
 
-    io_leave(&c, &(struct io_done){.op = OP_sendfile64, .dir = IO_OUT, .result = result, .asked = n});
+    io_usual_parts(&c, OP_sendfile64, IO_OUT, result, NULL, 0, n);
     return result;
 }
 

@@ -59,7 +59,11 @@ static inline const struct openssl *enter(struct tls_call *c, void *ssl, unsigne
     const struct openssl *o = openssl_of(ssl);
 
     c->io.t = NULL;
-    if (!ssl || !o->whole || !tls_enter(c, ssl, frame))
+    c->usual = false;
+    if (!ssl || !o->whole)
+        return o;
+    const void *bio = drives_handshake(op) ? NULL : o->SSL_get_rbio(ssl);
+    if ((bio && tls_enter_usual(c, ssl, bio, frame)) || !tls_enter(c, ssl, frame))
         return o;
     tie_session(c, o, ssl, op);
     if (tls_asks_handshake(c, drives_handshake(op)))
@@ -86,14 +90,24 @@ static inline void leave(struct tls_call *c, const struct openssl *o, const void
         record_handshake(c, o, ssl, true);
 }
 
+static inline void leave_moved(struct tls_call *c, const struct openssl *o, const void *ssl, unsigned op, unsigned dir,
+                               ssize_t result, const void *buffer, size_t asked)
+{
+    if (__builtin_expect(c->usual, 1)) {
+        tls_leave_usual(c, op, dir, result, buffer, asked);
+    } else {
+        leave(c, o, ssl);
+        tls_moved(c, op, dir, result, buffer, asked);
+    }
+}
+
 int SSL_read(void *ssl, void *buffer, int n)
 {
     struct tls_call c;
     const struct openssl *o = enter(&c, ssl, OP_SSL_read, FRAME_HERE());
     int result = o->SSL_read(ssl, buffer, n);
 
-    leave(&c, o, ssl);
-    tls_moved(&c, OP_SSL_read, IO_IN, result, buffer, (size_t)n);
+    leave_moved(&c, o, ssl, OP_SSL_read, IO_IN, result, buffer, (size_t)n);
     return result;
 }
 
@@ -103,8 +117,7 @@ int SSL_read_ex(void *ssl, void *buffer, size_t n, size_t *done)
     const struct openssl *o = enter(&c, ssl, OP_SSL_read_ex, FRAME_HERE());
     int result = o->SSL_read_ex(ssl, buffer, n, done);
 
-    leave(&c, o, ssl);
-    tls_moved(&c, OP_SSL_read_ex, IO_IN, result > 0 ? (ssize_t)*done : -1, buffer, n);
+    leave_moved(&c, o, ssl, OP_SSL_read_ex, IO_IN, result > 0 ? (ssize_t)*done : -1, buffer, n);
     return result;
 }
 
@@ -114,8 +127,7 @@ int SSL_write(void *ssl, const void *buffer, int n)
     const struct openssl *o = enter(&c, ssl, OP_SSL_write, FRAME_HERE());
     int result = o->SSL_write(ssl, buffer, n);
 
-    leave(&c, o, ssl);
-    tls_moved(&c, OP_SSL_write, IO_OUT, result, buffer, (size_t)n);
+    leave_moved(&c, o, ssl, OP_SSL_write, IO_OUT, result, buffer, (size_t)n);
     return result;
 }
 
@@ -125,8 +137,7 @@ int SSL_write_ex(void *ssl, const void *buffer, size_t n, size_t *done)
     const struct openssl *o = enter(&c, ssl, OP_SSL_write_ex, FRAME_HERE());
     int result = o->SSL_write_ex(ssl, buffer, n, done);
 
-    leave(&c, o, ssl);
-    tls_moved(&c, OP_SSL_write_ex, IO_OUT, result > 0 ? (ssize_t)*done : -1, buffer, n);
+    leave_moved(&c, o, ssl, OP_SSL_write_ex, IO_OUT, result > 0 ? (ssize_t)*done : -1, buffer, n);
     return result;
 }
 
@@ -136,8 +147,7 @@ ssize_t SSL_sendfile(void *ssl, int fd, off_t offset, size_t n, int flags)
     const struct openssl *o = enter(&c, ssl, OP_SSL_sendfile, FRAME_HERE());
     ssize_t result = o->SSL_sendfile(ssl, fd, offset, n, flags);
 
-    leave(&c, o, ssl);
-    tls_moved(&c, OP_SSL_sendfile, IO_OUT, result, NULL, n);
+    leave_moved(&c, o, ssl, OP_SSL_sendfile, IO_OUT, result, NULL, n);
     return result;
 }
 

@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 #include "desc.h"
+#include "ring.h"
 #include "thread.h"
 
 enum { IO_IN, IO_OUT };
@@ -48,21 +49,22 @@ static inline __attribute__((always_inline)) struct io_call io_enter(int fd)
     if (c.t) {
         c.cost = cost_begin(c.t);
         c.desc = desc_get(c.t, fd);
+        ring_prefetch(c.t);
         c.id = c.desc ? atomic_load_explicit(&c.desc->id, memory_order_relaxed) : 0;
         c.start = clock_ticks();
     }
     return c;
 }
 
-/* c->t is not NULL. io_record_buffer: all that was moved lies, or lay, in one buffer. io_record_in, io_record_out: and the call has
- * no flags. */
+/* c->t is not NULL. io_record_buffer: all that was moved lies, or lay, in one buffer. io_record_one: and the call has no flags. */
 void io_record(struct io_call *c, const struct io_done *done) __attribute__((visibility("hidden")));
 void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked,
                       unsigned flags) __attribute__((visibility("hidden")));
-void io_record_in(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
+void io_record_one(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked)
     __attribute__((visibility("hidden")));
-void io_record_out(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
-    __attribute__((visibility("hidden")));
+
+/* Of a call whose c knows when the kernel had what was read. */
+void io_record_timed(struct io_call c, struct io_done done) __attribute__((visibility("hidden")));
 
 static inline void io_leave(struct io_call *c, const struct io_done *done)
 {
@@ -74,37 +76,37 @@ static inline void io_leave(struct io_call *c, const struct io_done *done)
 static inline void io_leave_in(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
 {
     if (c->t)
-        io_record_in(c, op, result, buffer, asked);
+        io_record_one(c, op, IO_IN, result, buffer, asked);
 }
 
 static inline void io_leave_out(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t asked)
 {
     if (c->t)
-        io_record_out(c, op, result, buffer, asked);
+        io_record_one(c, op, IO_OUT, result, buffer, asked);
 }
 
 /* Calls on sockets, whichever hook made them (hook_io.c). flags: the call's, MSG_*, of which few are of any interest. */
 #define IO_RECV_TOLD (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB | MSG_TRUNC)
 #define IO_SEND_TOLD (MSG_OOB | MSG_TRUNC)
-void io_leave_received_flags(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+void io_leave_received_flags(struct io_call c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
     __attribute__((visibility("hidden")));
-void io_leave_sent_flags(struct io_call *c, unsigned op, ssize_t result, size_t n, int flags)
+void io_leave_sent_flags(struct io_call c, unsigned op, ssize_t result, size_t n, int flags)
     __attribute__((visibility("hidden")));
 
 static inline void io_leave_received(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
 {
     if (c->t && __builtin_expect(!(flags & IO_RECV_TOLD), 1))
-        io_record_in(c, op, result, buffer, n);
+        io_record_one(c, op, IO_IN, result, buffer, n);
     else if (c->t)
-        io_leave_received_flags(c, op, result, buffer, n, flags);
+        io_leave_received_flags(*c, op, result, buffer, n, flags);
 }
 
 static inline void io_leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
 {
     if (c->t && __builtin_expect(!(flags & IO_SEND_TOLD), 1))
-        io_record_out(c, op, result, buffer, n);
+        io_record_one(c, op, IO_OUT, result, buffer, n);
     else if (c->t)
-        io_leave_sent_flags(c, op, result, n, flags);
+        io_leave_sent_flags(*c, op, result, n, flags);
 }
 
 void io_leave_message(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct msghdr *m, int flags)

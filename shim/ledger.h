@@ -6,6 +6,7 @@
 #ifndef PERFSHIM_LEDGER_H
 #define PERFSHIM_LEDGER_H
 
+#include <emmintrin.h>
 #include <stdbool.h>
 
 #include "arena.h"
@@ -51,22 +52,24 @@ static inline bool ledger_change_is_small(const struct arena_thread *t)
     return ((t->ledger.alloc_bytes - t->reported.alloc_bytes) | (t->ledger.free_bytes - t->reported.free_bytes)) >> 32 == 0;
 }
 
-static inline uint32_t ledger_take_small(uint64_t now, uint64_t *reported)
+/* Of two counters that follow each other: what they have risen by since `reported`, in the low half of each. */
+static inline __m128i ledger_take_two(const uint64_t *now, uint64_t *reported)
 {
-    uint64_t before = *reported;
-    uint32_t taken = (uint32_t)(now - before);
+    __m128i before = _mm_load_si128((const __m128i *)(const void *)reported);
+    __m128i change = _mm_sub_epi64(_mm_load_si128((const __m128i *)(const void *)now), before);
 
-    *reported = before + taken;
-    return taken;
+    _mm_store_si128((__m128i *)(void *)reported, _mm_add_epi64(before, _mm_and_si128(change, _mm_set1_epi64x(UINT32_MAX))));
+    return change;
 }
 
 /* As ledger_take_change, of a small one. Should a signal handler have made it larger, the rest remains for the next. */
 static inline void ledger_take_small_change(struct arena_thread *t, uint32_t field[4])
 {
-    field[0] = ledger_take_small(t->ledger.alloc_count, &t->reported.alloc_count);
-    field[1] = ledger_take_small(t->ledger.alloc_bytes, &t->reported.alloc_bytes);
-    field[2] = ledger_take_small(t->ledger.free_count, &t->reported.free_count);
-    field[3] = ledger_take_small(t->ledger.free_bytes, &t->reported.free_bytes);
+    __m128i allocs = ledger_take_two(&t->ledger.alloc_count, &t->reported.alloc_count);
+    __m128i frees = ledger_take_two(&t->ledger.free_count, &t->reported.free_count);
+    __m128 low = _mm_shuffle_ps(_mm_castsi128_ps(allocs), _mm_castsi128_ps(frees), _MM_SHUFFLE(2, 0, 2, 0));
+
+    _mm_storeu_si128((__m128i *)(void *)field, _mm_castps_si128(low));
 }
 
 #endif

@@ -170,14 +170,27 @@ static bool receive(struct io_call *c, const struct iovec *parts, size_t count, 
     return true;
 }
 
+static struct rxtime_read not_made(void) { return (struct rxtime_read){.made = false}; }
+
+static struct rxtime_read read_parts(unsigned op, int fd, const struct iovec *parts, size_t count, size_t asked, int flags)
+{
+    struct io_call c = io_enter(fd);
+    struct rxtime_read r;
+
+    r.made = is_on(c.desc) && receive(&c, parts, count, flags, &r.result);
+    if (r.made)
+        io_record_timed(c, (struct io_done){op, IO_IN, r.result, r.result < 0 ? 0 : asked, 0, 0, parts, count});
+    return r;
+}
+
 /* A read of nothing is over at once, but recvmsg would wait. */
-bool rxtime_read_timed(struct io_call *c, void *buffer, size_t n, int flags, ssize_t *result)
+struct rxtime_read rxtime_read_timed(unsigned op, int fd, void *buffer, size_t n, int flags)
 {
     struct iovec part = {buffer, n};
 
-    if (!is_on(c->desc) || !n || n > CALL_MAX_BYTES || flags & ~FLAGS_TIMED)
-        return false;
-    return receive(c, &part, 1, flags, result);
+    if (!is_on(desc_find(fd)) || !n || n > CALL_MAX_BYTES || flags & ~FLAGS_TIMED)
+        return not_made();
+    return read_parts(op, fd, &part, 1, n, flags);
 }
 
 /* Bad pointers are the kernel's to refuse: it is shown them before we follow them. */
@@ -191,18 +204,20 @@ static bool is_readable(const void *at, size_t n)
     return raw4(SYS_rt_sigprocmask, ~0, (long)last, 0, sizeof(uint64_t)) == -EINVAL;
 }
 
-bool rxtime_readv_timed(struct io_call *c, const struct iovec *parts, int count, ssize_t *result)
+struct rxtime_read rxtime_readv_timed(unsigned op, int fd, const struct iovec *parts, int count)
 {
     size_t total = 0;
 
-    if (!is_on(c->desc) || count < 1 || count > PARTS_MAX || !is_readable(parts, (size_t)count * sizeof *parts))
-        return false;
+    if (!is_on(desc_find(fd)) || count < 1 || count > PARTS_MAX || !is_readable(parts, (size_t)count * sizeof *parts))
+        return not_made();
     for (int i = 0; i < count; i++) {
         if (parts[i].iov_len > CALL_MAX_BYTES)
-            return false;
+            return not_made();
         total += parts[i].iov_len;
     }
-    return total && total <= CALL_MAX_BYTES && receive(c, parts, (size_t)count, 0, result);
+    if (!total || total > CALL_MAX_BYTES)
+        return not_made();
+    return read_parts(op, fd, parts, (size_t)count, total, 0);
 }
 
 /* --- the host's own messages --- */

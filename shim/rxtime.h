@@ -35,22 +35,28 @@ void rxtime_no_system_calls(void);
 /* How long ago that was, in ns; EVENT_UNKNOWN if the clock was set meanwhile. */
 uint64_t rxtime_ago(uint64_t stamp_ns);
 
-/* The host's read by other means: true: it is done, *result and errno are the call's, and c knows the time. false: nothing was
- * done, and the call is to be made as it came. */
-bool rxtime_read_timed(struct io_call *c, void *buffer, size_t n, int flags, ssize_t *result);
-bool rxtime_readv_timed(struct io_call *c, const struct iovec *parts, int count, ssize_t *result);
+/* The host's read by other means. made: it is done and recorded, result and errno are the call's; else nothing was done, and the
+ * call is to be made as it came. may: it can be made by other means, for all that the hook knows. */
+struct rxtime_read {
+    bool made;
+    ssize_t result;
+};
+struct rxtime_read rxtime_read_timed(unsigned op, int fd, void *buffer, size_t n, int flags);
+struct rxtime_read rxtime_readv_timed(unsigned op, int fd, const struct iovec *parts, int count);
+
+/* true: it is done, *result and errno are the call's, and c knows the time: that is to be recorded. */
 bool rxtime_recvmsg_timed(struct io_call *c, struct msghdr *m, int flags, ssize_t *result);
 
 static inline bool rxtime_is_off(void) { return __builtin_expect(!shim.rxtime, 1); }
 
-static inline bool rxtime_read(struct io_call *c, void *buffer, size_t n, int flags, ssize_t *result)
+static inline struct rxtime_read rxtime_read(bool may, unsigned op, int fd, void *buffer, size_t n, int flags)
 {
-    return !rxtime_is_off() && rxtime_read_timed(c, buffer, n, flags, result);
+    return rxtime_is_off() || !may ? (struct rxtime_read){.made = false} : rxtime_read_timed(op, fd, buffer, n, flags);
 }
 
-static inline bool rxtime_readv(struct io_call *c, const struct iovec *parts, int count, ssize_t *result)
+static inline struct rxtime_read rxtime_readv(bool may, unsigned op, int fd, const struct iovec *parts, int count)
 {
-    return !rxtime_is_off() && rxtime_readv_timed(c, parts, count, result);
+    return rxtime_is_off() || !may ? (struct rxtime_read){.made = false} : rxtime_readv_timed(op, fd, parts, count);
 }
 
 static inline bool rxtime_recvmsg(struct io_call *c, struct msghdr *m, int flags, ssize_t *result)

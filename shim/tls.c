@@ -169,7 +169,7 @@ static bool is_record(const struct io_done *done)
     return done->result >= 3 && p && done->parts[0].iov_len >= 3 && p[0] >= 20 && p[0] <= 24 && p[1] == 3 && p[2] <= 4;
 }
 
-unsigned tls_met(struct io_call *c, const struct io_done *done)
+unsigned tls_met(const struct io_call *c, const struct io_done *done)
 {
     struct arena_tls *tls = &c->t->tls;
 
@@ -287,6 +287,49 @@ void tls_moved(struct tls_call *c, unsigned op, unsigned dir, ssize_t result, co
     }
     c->io.stamp_ns = dir == IO_IN && c->session ? c->session->stamp_ns : 0;
     record_plain(c, op, dir, result, buffer ? &part : NULL, asked);
+}
+
+/* --- the usual call --- */
+
+bool tls_enter_usual(struct tls_call *c, const void *key, const void *transport, uintptr_t frame)
+{
+    struct arena_thread *t = hook_enter();
+    struct tls_session *s = t && !t->tls.frame ? session_find((uintptr_t)key) : NULL;
+
+    c->usual = false;
+    if (!s || s->state != SESSION_OPEN || !s->desc || s->transport != transport)
+        return false;
+    struct desc *d = desc_find(s->fd);
+    if (!d || atomic_load_explicit(&d->id, memory_order_relaxed) != s->desc)
+        return false;
+    c->usual = true;
+    c->io.cost = cost_begin(t);
+    c->io.t = t;
+    c->io.desc = d;
+    c->io.id = t->tls.desc = s->desc;
+    c->io.fd = t->tls.fd = s->fd;
+    c->io.stamp_ns = t->tls.stamp_ns = 0;
+    c->session = s;
+    c->tie = s->tie;
+    c->key = (uintptr_t)key;
+    c->end = 0;
+    c->io.start = clock_ticks();
+    t->tls.frame = frame;
+    return true;
+}
+
+void tls_leave_usual(struct tls_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked)
+{
+    struct arena_thread *t = c->io.t;
+
+    t->tls.frame = 0;
+    if (__builtin_expect(c->io.cost != 0, 0))
+        c->end = clock_ticks();
+    if (__builtin_expect(atomic_load_explicit(&c->session->key, memory_order_relaxed) != c->key, 0))
+        c->session = NULL; /* as in tls_end */
+    else if (t->tls.stamp_ns)
+        c->session->stamp_ns = t->tls.stamp_ns;
+    tls_moved(c, op, dir, result, buffer, asked);
 }
 
 /* --- handshakes --- */

@@ -35,7 +35,13 @@ struct tls_call {
     uint64_t cpu_ns; /* of the thread when the call began, in a handshake; EVENT_UNKNOWN: not known */
     uint64_t end;    /* ticks, when the call's cost is taken; else 0 */
     uintptr_t frame;
+    bool usual; /* tls_enter_usual was true */
 };
+
+/* The usual call: of a session whose handshake is over, on a connection that is known. True: it has begun, all up to tls_begin is
+ * done, and tls_leave_usual ends it in the place of all that follows. False: nothing was done, and nothing is known yet. */
+bool tls_enter_usual(struct tls_call *c, const void *key, const void *transport, uintptr_t frame);
+void tls_leave_usual(struct tls_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked);
 
 /* False: nothing of this call is to be recorded, be it that it is part of another one. All else here may be called all the same,
  * but for tls_wants_tie and tls_tie_*. */
@@ -81,7 +87,7 @@ void tls_forgotten(struct tls_call *c);
 /* --- for io_record --- */
 
 /* Of a socket call inside the library's: IO_CIPHER, or 0 if it has nothing to do with the session. */
-unsigned tls_met(struct io_call *c, const struct io_done *done);
+unsigned tls_met(const struct io_call *c, const struct io_done *done);
 
 static inline void tls_note_received(const struct io_call *c, const struct io_done *done)
 {
