@@ -172,24 +172,22 @@ static int feed(struct pass *p, const struct item *item)
 {
     struct analysis *a = p->analysis;
     int32_t stretch_route = ROUTE_NONE;
-    bool ending = item->event.type == EVENT_process_end;
-    bool gauge = item->event.type == EVENT_gauge;
+    bool carries = carries_ledger(&item->event), gauge = item->event.type == EVENT_gauge;
     a->events++;
     if (item->event.type == EVENT_alloc || item->event.type == EVENT_free)
         return feed_heap_event(p, item);
-    if (ending || gauge) { /* a walk over all of them for each would take the square of their number */
+    if (!carries && (gauge || item->event.type == EVENT_process_end)) { /* a walk over all of them for each would take the square of their number */
         uint64_t ignored[KIND_COUNT] = {0};
-        if (sample_process(a, process_find(a->processes, item->proc), item->time_ns, ending, ignored))
+        if (sample_process(a, process_find(a->processes, item->proc), item->time_ns, !gauge, ignored))
             return -1;
     }
-    if (item->time_ns >= a->next_sample_ns && (gauge || carries_ledger(&item->event)))
-        if (sample_descriptors(a, item->time_ns))
-            return -1;
+    if (item->time_ns >= a->next_sample_ns && (gauge || carries) && sample_descriptors(a, item->time_ns))
+        return -1;
     if ((!count(p, item) && feed_processes(p, item)) || unseen_feed(&a->unseen, item) || heapfeed_item(p->heapfeed, item) ||
         exchange_feed(a->exchanges, p->merge, item, &stretch_route) ||
         footprint_feed(&a->footprint, a->processes, item) || sample_connections(a, item))
         return -1;
-    if (carries_ledger(&item->event) && heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
+    if (carries && heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
         return -1;
     return take_exchanges(p);
 }

@@ -19,9 +19,9 @@ static void feed_units(struct exchange_table *x, struct connection *c, enum wire
     struct payload_unit unit;
     int got = 0;
 
-    for (const uint8_t *behind; p && (behind = wire_head_units(c->wire, x->memo, &x->sink, side, p, end, &left));)
+    for (const uint8_t *behind; p < end && (behind = wire_head_units(c->wire, x->memo, &x->sink, side, p, end, &left));)
         p = behind;
-    while (p && (got = payload_next(&p, end, &unit)) > 0) {
+    while (p < end && (got = payload_next(&p, end, &unit)) > 0) {
         if (unit.stream_bytes > left && !left)
             break;
         if (unit.stream_bytes > left)
@@ -36,7 +36,7 @@ static void feed_units(struct exchange_table *x, struct connection *c, enum wire
     }
     if (left && got < 0)
         wire_hole(c->wire, &x->sink, side, left);
-    else
+    else if (left)
         wire_gap(c->wire, &x->sink, side, left);
 }
 

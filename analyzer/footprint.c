@@ -127,24 +127,55 @@ static void load_begins(struct footprint *f)
     f->begun = true;
 }
 
-#define LEDGER_CHANGE(name) ((double)e->u.name.alloc_bytes - (double)e->u.name.free_bytes)
-
-static int ledger_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+/* Most events change nothing. */
+static inline int ledger_change(struct footprint *f, struct footprint_host *h, uint64_t allocated, uint64_t freed, int64_t time_ns)
 {
-    double change = e->type == EVENT_io     ? LEDGER_CHANGE(io)
-                    : e->type == EVENT_wait ? LEDGER_CHANGE(wait)
-                                            : LEDGER_CHANGE(desc_open);
-    bool read = e->type == EVENT_io && !e->u.io.dir && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;
-    bool works = read || event_awaits_work(e) || (e->type == EVENT_desc_open && e->u.desc_open.from);
-    if (e->type == EVENT_desc_open && e->u.desc_open.from)
-        load_begins(f);
+    double change = (double)allocated - (double)freed;
+
     h->ledger += change;
-    if (change != 0 && live_changed(f, h, time_ns))
+    return change != 0 ? live_changed(f, h, time_ns) : 0;
+}
+
+/* A moment at which a thread has work, or waits for it. */
+static inline void note_work(struct footprint *f)
+{
+    if (footprint_quiet(f))
+        return;
+    f->waited = true;
+    f->live.final = f->live.known ? f->live.now : NAN;
+}
+
+#define LEDGER_CHANGE(name)                                                                                            \
+    (e->u.name.alloc_bytes == e->u.name.free_bytes                                                                     \
+         ? 0                                                                                                           \
+         : ledger_change(f, h, e->u.name.alloc_bytes, e->u.name.free_bytes, time_ns))
+
+static int io_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+{
+    if (LEDGER_CHANGE(io))
         return -1;
-    if (works && !footprint_quiet(f)) {
-        f->waited = true;
-        f->live.final = f->live.known ? f->live.now : NAN;
-    }
+    if (!e->u.io.dir && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0)
+        note_work(f);
+    return 0;
+}
+
+static int wait_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+{
+    if (LEDGER_CHANGE(wait))
+        return -1;
+    if (event_awaits_work(e))
+        note_work(f);
+    return 0;
+}
+
+static int open_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+{
+    if (e->u.desc_open.from)
+        load_begins(f);
+    if (LEDGER_CHANGE(desc_open))
+        return -1;
+    if (e->u.desc_open.from)
+        note_work(f);
     return 0;
 }
 
@@ -422,12 +453,12 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
         return 0;
     h->end_ns = item->time_ns;
     switch (e->type) {
-    case EVENT_io:
-    case EVENT_wait: return ledger_event(f, h, e, item->time_ns);
+    case EVENT_io: return io_event(f, h, e, item->time_ns);
+    case EVENT_wait: return wait_event(f, h, e, item->time_ns);
     case EVENT_desc_open:
         if (mark_accepted(f, h, e->u.desc_open.fd, kind_if(e->u.desc_open.from != 0, e->u.desc_open.kind), item->time_ns))
             return -1;
-        return ledger_event(f, h, e, item->time_ns);
+        return open_event(f, h, e, item->time_ns);
     case EVENT_desc_close: return mark_accepted(f, h, e->u.desc_close.fd, NO_ACCEPTED, item->time_ns);
     case EVENT_process: return child_begins(f, h, &e->u.process, item->time_ns);
     case EVENT_reap: return child_reaped(h, &e->u.reap, item->time_ns);
