@@ -102,7 +102,8 @@ static int close_stretch(struct exchange_table *x, struct stretch *s, int32_t *s
 {
     s->flights = x->now.touched;
     s->count = x->now.touched_count;
-    x->stats.total_alloc_bytes += (double)s->alloc_bytes;
+    if (s->alloc_bytes)
+        x->stats.total_alloc_bytes += (double)s->alloc_bytes;
     int result = attribution_close(x->attribution, s, stretch_route, &x->stats.attributed_bytes);
     pairing_touched_drop(x);
     return x->short_of_memory ? -1 : result;
