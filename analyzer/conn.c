@@ -20,7 +20,7 @@
 #define PAGE_NUMBERS 256u
 #define OPS_MAX 4096
 #define NO_ROUTE (-1)
-#define NEAR 64u
+#define NEAR 512u
 
 /* What forks can make us keep and do: children that no one has seen yet, and descriptors and pages that all children
  * inherit together. A child beyond that begins without its parent's descriptors. */

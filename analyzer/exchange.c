@@ -140,10 +140,11 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     now->opened_ns = d ? d->opened_ns : 0;
     now->pid = item->pid;
     now->tid = item->tid;
-    int carries = is_stream(d, e) || e->flags & IO_PLAIN ? tlsuse_feed_io(x->tls, item, d) : 0;
+    bool stream = is_stream(d, e);
+    int carries = stream || e->flags & IO_PLAIN ? tlsuse_feed_io(x->tls, item, d) : 0;
     if (carries < 0)
         return -1;
-    if (is_stream(d, e)) {
+    if (stream) {
         if ((int64_t)e->bytes > 0 && carries) {
             struct connection *c = connection_of(d, (unsigned)e->dir);
             if (!c || (e->flags & IO_PLAIN && !c->plain && connection_begin_plain(x, c, d, (unsigned)e->dir) < 0))

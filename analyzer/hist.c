@@ -63,8 +63,10 @@ void hist_add(struct hist *h, int64_t value)
     value = value < 0 ? 0 : value > VALUE_MAX ? VALUE_MAX : value;
     if (!h->count)
         h->min = h->max = value;
-    h->min = value < h->min ? value : h->min;
-    h->max = value > h->max ? value : h->max;
+    if (value < h->min)
+        h->min = value;
+    if (value > h->max)
+        h->max = value;
     h->count++;
     double away = (double)value - h->mean;
     h->mean += away / (double)(int64_t)h->count; /* signed, which is what the processor can convert */
