@@ -26,11 +26,6 @@
 #define SEEN_THREADS 256
 #define THREADS_MAX 1024
 
-static bool carries_ledger(const struct event *e)
-{
-    return e->type == EVENT_io || e->type == EVENT_wait || e->type == EVENT_desc_open;
-}
-
 /* One process's, added to by_kind. ending: it ends, after it has closed what it wanted to. */
 static int sample_process(struct analysis *a, const struct process *p, int64_t time_ns, bool ending,
                           uint64_t by_kind[KIND_COUNT])
@@ -76,16 +71,18 @@ struct pass {
     struct merge *merge;
     struct heapfeed *heapfeed;
     uint64_t seen[SEEN_THREADS]; /* threads, and their processes, of which all tables know; by thread */
+    uint64_t last;               /* of `seen`, and of proc: who had the last event; 0: not known */
     uint32_t proc;               /* whose events are only counted here as long as there is no more to them, */
     uint64_t counted;            /* how many they are, */
     int64_t counted_ns;          /* and when the last one was */
 };
 
-static int take_exchanges(struct pass *p)
+/* Those that the event has finished, the first of which is x. */
+static __attribute__((noinline)) int add_exchanges(struct pass *p, const struct exchange *x)
 {
     struct analysis *a = p->analysis;
 
-    for (const struct exchange *x; (x = exchange_take(a->exchanges));) {
+    for (; x; x = exchange_take(a->exchanges)) {
         route_add(a->routes, x);
         if (x->guess)
             continue;
@@ -97,6 +94,13 @@ static int take_exchanges(struct pass *p)
             return -1;
     }
     return 0;
+}
+
+static inline int take_exchanges(struct pass *p)
+{
+    const struct exchange *x = exchange_take(p->analysis->exchanges);
+
+    return x ? add_exchanges(p, x) : 0;
 }
 
 static void settle_counted(struct pass *p)
@@ -114,7 +118,12 @@ static uint64_t *seen(struct pass *p, const struct item *item) { return &p->seen
 /* Counts a thread's event, if all that the processes' table wants to know of it is that it was. */
 static inline bool count(struct pass *p, const struct item *item)
 {
-    if (p->proc != item->proc || *seen(p, item) != who(item) || !who(item) || item->event.type == EVENT_lost)
+    if (p->last != who(item) || !p->last) {
+        if (p->proc != item->proc || *seen(p, item) != who(item) || !who(item))
+            return false;
+        p->last = who(item);
+    }
+    if (item->event.type == EVENT_lost)
         return false;
     p->counted++;
     p->counted_ns = item->time_ns;
@@ -129,6 +138,7 @@ static int feed_processes(struct pass *p, const struct item *item)
     if (item->proc && item->thread) {
         *seen(p, item) = who(item);
         p->proc = item->proc;
+        p->last = 0;
     }
     return 0;
 }
@@ -142,36 +152,23 @@ static int feed_heap_event(struct pass *p, const struct item *item)
     return heapfeed_item(p->heapfeed, item);
 }
 
-/* A wait, but not one for the end of something: that is how a program ends. */
-static bool is_pause(const struct event *e)
-{
-    return e->type == EVENT_wait && e->u.wait.what != WAIT_thread && e->u.wait.what != WAIT_child;
-}
-
 /* When what an event tells of the live heap was done, at the latest. */
 static int64_t told_since(const struct merge *m, const struct item *item)
 {
     const struct event *e = &item->event;
 
-    if (!carries_ledger(e) || footprint_change(e) == 0)
+    if (e->type == EVENT_gauge || footprint_change(e) == 0)
         return item->time_ns;
     int64_t took_ns = merge_ticks_to_ns(m, e->time - footprint_began(e));
     return took_ns < item->time_ns ? item->time_ns - took_ns : 0;
 }
 
-/* Connections beside what there is else, at this moment. */
-static int sample_connections(struct analysis *a, const struct merge *m, const struct item *item)
+/* Connections beside what there is else, at this moment: a gauge, or an event that carries a change of the ledger. quiet: the process has
+ * nothing to do; pause: since a thread waits. */
+static int sample_connections(struct analysis *a, const struct merge *m, const struct item *item, bool quiet, bool pause)
 {
     struct connstat *stat = exchange_connstat(a->exchanges);
-    const struct event *e = &item->event;
-    if (e->type == EVENT_process || e->type == EVENT_process_end) {
-        connstat_processes(stat, footprint_quiet(&a->footprint));
-        return 0;
-    }
-    if (e->type == EVENT_desc_close)
-        connstat_descriptors(stat, item->time_ns, (double)exchange_descriptors_open(a->exchanges));
-    bool pause = is_pause(e), quiet = pause || e->type == EVENT_gauge;
-    if ((!carries_ledger(e) && !quiet) || !connstat_wants(stat, item->time_ns, a->footprint.live.now, quiet))
+    if (!connstat_wants(stat, item->time_ns, a->footprint.live.now, quiet))
         return 0;
     struct connstat_now now = {.now_ns = item->time_ns, .live_bytes = a->footprint.live.known ? a->footprint.live.now : NAN,
                                .told_bytes = a->footprint.told, .since_ns = told_since(m, item),
@@ -182,32 +179,72 @@ static int sample_connections(struct analysis *a, const struct merge *m, const s
     return connstat_sample(stat, &now);
 }
 
-static int feed(struct pass *p, const struct item *item)
+static inline __attribute__((always_inline)) int feed_tables(struct pass *p, const struct item *item, int32_t *stretch_route)
+{
+    struct analysis *a = p->analysis;
+
+    return (!count(p, item) && feed_processes(p, item)) || unseen_feed(&a->unseen, item) || heapfeed_item(p->heapfeed, item) ||
+           exchange_feed(a->exchanges, p->merge, item, stretch_route) || footprint_feed(&a->footprint, a->processes, item);
+}
+
+/* A wait, but not one for the end of something: that is how a program ends. */
+static bool is_pause(const struct event *e)
+{
+    return e->type == EVENT_wait && e->u.wait.what != WAIT_thread && e->u.wait.what != WAIT_child;
+}
+
+/* An event with which a stretch of its thread ends. */
+static inline int feed_stretch(struct pass *p, const struct item *item)
 {
     struct analysis *a = p->analysis;
     int32_t stretch_route = ROUTE_NONE;
-    bool ending = item->event.type == EVENT_process_end;
-    bool gauge = item->event.type == EVENT_gauge;
-    a->events++;
-    if (item->event.type == EVENT_alloc || item->event.type == EVENT_free)
-        return feed_heap_event(p, item);
-    if (ending || gauge) { /* a walk over all of them for each would take the square of their number */
-        uint64_t ignored[KIND_COUNT] = {0};
-        if (sample_process(a, process_find(a->processes, item->proc), item->time_ns, ending, ignored))
-            return -1;
-    }
-    if (item->time_ns >= a->next_sample_ns && (gauge || carries_ledger(&item->event)))
-        if (sample_descriptors(a, item->time_ns))
-            return -1;
-    if (item->event.type == EVENT_thread_create || item->event.type == EVENT_fork)
-        a->footprint.route = exchange_thread_route(a->exchanges, item->thread);
-    if ((!count(p, item) && feed_processes(p, item)) || unseen_feed(&a->unseen, item) || heapfeed_item(p->heapfeed, item) ||
-        exchange_feed(a->exchanges, p->merge, item, &stretch_route) ||
-        footprint_feed(&a->footprint, a->processes, item) || sample_connections(a, p->merge, item))
+    bool pause = is_pause(&item->event);
+
+    if (item->time_ns >= a->next_sample_ns && sample_descriptors(a, item->time_ns))
         return -1;
-    if (carries_ledger(&item->event) && heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
+    if (feed_tables(p, item, &stretch_route) || sample_connections(a, p->merge, item, pause, pause) ||
+        heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
         return -1;
     return take_exchanges(p);
+}
+
+static __attribute__((noinline)) int feed_other(struct pass *p, const struct item *item)
+{
+    struct analysis *a = p->analysis;
+    const unsigned type = item->event.type;
+    int32_t ignored_route;
+
+    if (type == EVENT_process_end || type == EVENT_gauge) { /* all of them for each would take the square of their number */
+        uint64_t ignored[KIND_COUNT] = {0};
+        if (sample_process(a, process_find(a->processes, item->proc), item->time_ns, type == EVENT_process_end, ignored))
+            return -1;
+    }
+    if (type == EVENT_gauge && item->time_ns >= a->next_sample_ns && sample_descriptors(a, item->time_ns))
+        return -1;
+    if (type == EVENT_thread_create || type == EVENT_fork)
+        a->footprint.route = exchange_thread_route(a->exchanges, item->thread);
+    if (feed_tables(p, item, &ignored_route))
+        return -1;
+    if (type == EVENT_desc_close)
+        connstat_descriptors(exchange_connstat(a->exchanges), item->time_ns, (double)exchange_descriptors_open(a->exchanges));
+    if (type == EVENT_process || type == EVENT_process_end)
+        connstat_processes(exchange_connstat(a->exchanges), footprint_quiet(&a->footprint));
+    if (type == EVENT_gauge && sample_connections(a, p->merge, item, true, false))
+        return -1;
+    return take_exchanges(p);
+}
+
+static int feed(struct pass *p, const struct item *item)
+{
+    p->analysis->events++;
+    switch (item->event.type) {
+    case EVENT_alloc:
+    case EVENT_free: return feed_heap_event(p, item);
+    case EVENT_io:
+    case EVENT_wait:
+    case EVENT_desc_open: return feed_stretch(p, item); /* these carry a change of the ledger */
+    default: return feed_other(p, item);
+    }
 }
 
 /* What links that were withdrawn had made of the splits of requests that were given out before. */

@@ -81,10 +81,8 @@ void attribution_thread_end(struct attribution *a, uint32_t thread)
     free(w);
 }
 
-static struct worker *worker_of(struct attribution *a, uint32_t thread)
+static __attribute__((noinline)) struct worker *find_worker(struct attribution *a, uint32_t thread)
 {
-    if (a->last && a->last_thread == thread)
-        return a->last;
     struct worker *w = keymap_get(&a->workers, thread);
     if (!w) {
         w = calloc(1, sizeof *w);
@@ -98,9 +96,18 @@ static struct worker *worker_of(struct attribution *a, uint32_t thread)
     return w;
 }
 
+static inline struct worker *worker_of(struct attribution *a, uint32_t thread)
+{
+    return a->last && a->last_thread == thread ? a->last : find_worker(a, thread);
+}
+
 /* The event's exchanges become what the thread works on. */
 static int batch_replace(struct attribution *a, struct worker *w, const struct stretch *s)
 {
+    if (s->count == 1 && w->count == 1 && w->batch[0] == s->flights[0]) {
+        w->desc = s->desc;
+        return 0;
+    }
     if (s->count > w->room) {
         struct flight **grown = realloc(w->batch, s->count * sizeof *grown);
         if (!grown)

@@ -50,7 +50,7 @@ static void widen(struct concurrency *c)
     c->shift++;
 }
 
-static struct concurrency_cell *cell_at(struct concurrency *c, int64_t time_ns)
+static inline struct concurrency_cell *cell_at(struct concurrency *c, int64_t time_ns)
 {
     uint64_t since = time_ns > c->first_ns ? (uint64_t)time_ns - (uint64_t)c->first_ns : 0;
 
@@ -60,7 +60,7 @@ static struct concurrency_cell *cell_at(struct concurrency *c, int64_t time_ns)
 }
 
 /* There were so many more in flight in [from_ns, to_ns) than was known. */
-static void add_area(struct concurrency *c, double more, uint32_t peak, int64_t from_ns, int64_t to_ns)
+static inline void add_area(struct concurrency *c, double more, uint32_t peak, int64_t from_ns, int64_t to_ns)
 {
     struct concurrency_cell *last = cell_at(c, to_ns), *cell = cell_at(c, from_ns);
 

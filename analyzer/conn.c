@@ -20,6 +20,7 @@
 #define PAGE_NUMBERS 256u
 #define OPS_MAX 4096
 #define NO_ROUTE (-1)
+#define NEAR 512u
 
 /* What forks can make us keep and do: children that no one has seen yet, and descriptors and pages that all children
  * inherit together. A child beyond that begins without its parent's descriptors. */
@@ -54,6 +55,7 @@ struct conn_table {
     uint64_t pending, inherited; /* see PENDING_MAX, INHERIT_MAX */
     struct conn_now now;
     struct conn_proc *last;      /* that an item was of; NULL: ask procs */
+    struct description *near[NEAR]; /* that were found last, by number */
     struct description *unused;  /* one that is free, as files come and go one after another */
     uint8_t ops[OPS_MAX];
     struct endpoint_table endpoints;
@@ -74,6 +76,10 @@ struct conn_table *conn_table_new(void (*gone)(void *, struct description *), vo
 
 struct description *conn_find(const struct conn_table *t, uint64_t desc)
 {
+    struct description *near = t->near[desc % NEAR];
+
+    if (near && near->desc == desc)
+        return near;
     return desc ? keymap_get(&t->descriptions, desc) : NULL;
 }
 
@@ -92,7 +98,7 @@ static struct description *description_make(struct conn_table *t, uint32_t desc,
         free(d);
         return NULL;
     }
-    return d;
+    return t->near[desc % NEAR] = d;
 }
 
 static void description_release(struct conn_table *t, uint32_t desc)
@@ -103,6 +109,8 @@ static void description_release(struct conn_table *t, uint32_t desc)
         return;
     t->gone(t->context, d);
     keymap_remove(&t->descriptions, desc);
+    if (t->near[desc % NEAR] == d)
+        t->near[desc % NEAR] = NULL;
     free(t->unused);
     t->unused = d;
 }
@@ -593,6 +601,8 @@ struct description *conn_use(struct conn_table *t, const struct item *item)
     struct number *n = p ? number_at(p, e->fd) : NULL;
     struct description *d = conn_find(t, e->desc);
 
+    if (d)
+        t->near[e->desc % NEAR] = d;
     if (!n || n->state != NUMBER_UNSEEN || !e->desc || e->desc > UINT32_MAX)
         return d;
     if (!d)

@@ -19,9 +19,9 @@ static void feed_units(struct exchange_table *x, struct connection *c, enum wire
     struct payload_unit unit;
     int got = 0;
 
-    for (const uint8_t *behind; p && (behind = wire_head_units(c->wire, x->memo, &x->sink, side, p, end, &left));)
+    for (const uint8_t *behind; p < end && (behind = wire_head_units(c->wire, x->memo, &x->sink, side, p, end, &left));)
         p = behind;
-    while (p && (got = payload_next(&p, end, &unit)) > 0) {
+    while (p < end && (got = payload_next(&p, end, &unit)) > 0) {
         if (unit.stream_bytes > left && !left)
             break;
         if (unit.stream_bytes > left)
@@ -36,7 +36,7 @@ static void feed_units(struct exchange_table *x, struct connection *c, enum wire
     }
     if (left && got < 0)
         wire_hole(c->wire, &x->sink, side, left);
-    else
+    else if (left)
         wire_gap(c->wire, &x->sink, side, left);
 }
 
@@ -102,7 +102,8 @@ static int close_stretch(struct exchange_table *x, struct stretch *s, int32_t *s
 {
     s->flights = x->now.touched;
     s->count = x->now.touched_count;
-    x->stats.total_alloc_bytes += (double)s->alloc_bytes;
+    if (s->alloc_bytes)
+        x->stats.total_alloc_bytes += (double)s->alloc_bytes;
     int result = attribution_close(x->attribution, s, stretch_route, &x->stats.attributed_bytes);
     pairing_touched_drop(x);
     return x->short_of_memory ? -1 : result;
@@ -139,10 +140,11 @@ static int feed_io(struct exchange_table *x, const struct merge *m, const struct
     now->opened_ns = d ? d->opened_ns : 0;
     now->pid = item->pid;
     now->tid = item->tid;
-    int carries = is_stream(d, e) || e->flags & IO_PLAIN ? tlsuse_feed_io(x->tls, item, d) : 0;
+    bool stream = is_stream(d, e);
+    int carries = stream || e->flags & IO_PLAIN ? tlsuse_feed_io(x->tls, item, d) : 0;
     if (carries < 0)
         return -1;
-    if (is_stream(d, e)) {
+    if (stream) {
         if ((int64_t)e->bytes > 0 && carries) {
             struct connection *c = connection_of(d, (unsigned)e->dir);
             if (!c || (e->flags & IO_PLAIN && !c->plain && connection_begin_plain(x, c, d, (unsigned)e->dir) < 0))

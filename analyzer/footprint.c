@@ -158,23 +158,53 @@ static void settle_gap(struct footprint_host *h, uint64_t began, double change)
     h->correction = fmin(h->gap, h->earlier_gap);
 }
 
-static int ledger_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+static int ledger_changed(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
 {
     double change = footprint_change(e);
-    bool read = e->type == EVENT_io && !e->u.io.dir && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;
-    bool works = read || event_awaits_work(e) || (e->type == EVENT_desc_open && e->u.desc_open.from);
-    if (e->type == EVENT_desc_open && e->u.desc_open.from)
-        load_begins(f);
+
     h->ledger += change;
     f->told += change;
-    if (change != 0 && h->has_gauge)
+    if (h->has_gauge)
         settle_gap(h, footprint_began(e), change);
-    if (change != 0 && live_changed(f, h, time_ns))
+    return live_changed(f, h, time_ns);
+}
+
+/* A moment at which a thread has work, or waits for it. */
+static inline void note_work(struct footprint *f)
+{
+    if (footprint_quiet(f))
+        return;
+    f->waited = true;
+    f->live.final = f->live.known ? f->live.now : NAN;
+}
+
+/* Most events change nothing. */
+static int io_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+{
+    if (LEDGER_CHANGE(io) != 0 && ledger_changed(f, h, e, time_ns))
         return -1;
-    if (works && !footprint_quiet(f)) {
-        f->waited = true;
-        f->live.final = f->live.known ? f->live.now : NAN;
-    }
+    if (!e->u.io.dir && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0)
+        note_work(f);
+    return 0;
+}
+
+static int wait_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+{
+    if (LEDGER_CHANGE(wait) != 0 && ledger_changed(f, h, e, time_ns))
+        return -1;
+    if (event_awaits_work(e))
+        note_work(f);
+    return 0;
+}
+
+static int open_event(struct footprint *f, struct footprint_host *h, const struct event *e, int64_t time_ns)
+{
+    if (e->u.desc_open.from)
+        load_begins(f);
+    if (LEDGER_CHANGE(desc_open) != 0 && ledger_changed(f, h, e, time_ns))
+        return -1;
+    if (e->u.desc_open.from)
+        note_work(f);
     return 0;
 }
 
@@ -411,12 +441,12 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
         return 0;
     h->end_ns = item->time_ns;
     switch (e->type) {
-    case EVENT_io:
-    case EVENT_wait: return ledger_event(f, h, e, item->time_ns);
+    case EVENT_io: return io_event(f, h, e, item->time_ns);
+    case EVENT_wait: return wait_event(f, h, e, item->time_ns);
     case EVENT_desc_open:
         if (mark_accepted(f, h, e->u.desc_open.fd, kind_if(e->u.desc_open.from != 0, e->u.desc_open.kind), item->time_ns))
             return -1;
-        return ledger_event(f, h, e, item->time_ns);
+        return open_event(f, h, e, item->time_ns);
     case EVENT_desc_close: return mark_accepted(f, h, e->u.desc_close.fd, NO_ACCEPTED, item->time_ns);
     case EVENT_thread:
     case EVENT_thread_create:

@@ -451,7 +451,7 @@ static int take_site(struct heap *h, const struct item *item)
 
     if (index == SITE_NONE)
         return -1;
-    holdings_told(&h->holdings, index, e, to_units(timeline_length_ns(h->timeline, e->freed_age, h->near)));
+    holdings_told(&h->holdings, index, e, to_units(timeline_length_ns(e->freed_age, timeline_rate(h->timeline, h->near))));
     return 0;
 }
 

@@ -111,16 +111,6 @@ static const struct item *copy_item(const struct item *item)
     return copy;
 }
 
-/* Does the process ask for work? */
-static bool is_work(const struct event *e)
-{
-    if (e->type == EVENT_wait)
-        return event_awaits_work(e);
-    if (e->type == EVENT_desc_open)
-        return e->u.desc_open.from != 0 && e->u.desc_open.from != EVENT_UNKNOWN;
-    return e->u.io.dir == 0 && (e->u.io.flags & IO_STREAM) && (int64_t)e->u.io.bytes > 0;
-}
-
 static bool make_row(struct heap_row *row, const struct item *item)
 {
     const struct event *e = &item->event;
@@ -143,10 +133,12 @@ static bool make_row(struct heap_row *row, const struct item *item)
         row->op = e->u.free.op < HEAP_OPS_MAX ? (uint16_t)e->u.free.op : HEAP_OPS_MAX;
         return true;
     case EVENT_wait:
+        row->kind = HEAP_WORK;
+        return event_awaits_work(e);
     case EVENT_io:
     case EVENT_desc_open:
         row->kind = HEAP_WORK;
-        return is_work(e);
+        return true;
     case EVENT_stack:
     case EVENT_process:
     case EVENT_process_end:
@@ -162,10 +154,8 @@ static bool make_row(struct heap_row *row, const struct item *item)
     }
 }
 
-int heapfeed_item(struct heapfeed *f, const struct item *item)
+int heapfeed_row(struct heapfeed *f, const struct item *item)
 {
-    if ((item->event.type == EVENT_io || item->event.type == EVENT_desc_open) && !is_work(&item->event))
-        return 0;
     f->objects |= item->event.type == EVENT_alloc;
     struct batch *b = batch_now(f);
     struct heap_row *row = row_next(b);

@@ -19,8 +19,19 @@ struct heapfeed *heapfeed_open(struct heap *h, bool threaded);
 
 /* All of these: -1 if memory is short, perhaps for something that was given earlier. */
 
-/* alloc, free, stack, process and wait events matter; any item may be given, and need not stay. */
-int heapfeed_item(struct heapfeed *f, const struct item *item);
+/* alloc, free, stack, process and wait events matter, and those by which a process gets work; any item may be given, and need not
+ * stay. */
+int heapfeed_row(struct heapfeed *f, const struct item *item); /* of heapfeed_item: what matters */
+static inline int heapfeed_item(struct heapfeed *f, const struct item *item)
+{
+    const struct event *e = &item->event;
+
+    if (e->type == EVENT_io && (e->u.io.dir != 0 || !(e->u.io.flags & IO_STREAM) || (int64_t)e->u.io.bytes <= 0))
+        return 0;
+    if (e->type == EVENT_desc_open && (e->u.desc_open.from == 0 || e->u.desc_open.from == EVENT_UNKNOWN))
+        return 0;
+    return e->type == EVENT_desc_close ? 0 : heapfeed_row(f, item);
+}
 
 /* The thread's stretch that ends now belonged to this route (an index, ROUTE_NONE or ROUTE_SHARED): all objects that it
  * allocated since the stretch before are that route's. */

@@ -61,13 +61,15 @@ static double bucket_middle(unsigned bucket)
 void hist_add(struct hist *h, int64_t value)
 {
     value = value < 0 ? 0 : value > VALUE_MAX ? VALUE_MAX : value;
-    if (!h->count || value < h->min)
+    if (!h->count)
+        h->min = h->max = value;
+    if (value < h->min)
         h->min = value;
-    if (!h->count || value > h->max)
+    if (value > h->max)
         h->max = value;
     h->count++;
     double away = (double)value - h->mean;
-    h->mean += away / (double)h->count;
+    h->mean += away / (double)(int64_t)h->count; /* signed, which is what the processor can convert */
     h->squares += away * ((double)value - h->mean);
     unsigned bucket = bucket_of(value);
     if (h->page[bucket / SPLIT] || page_make(h, bucket / SPLIT))

@@ -32,7 +32,7 @@ struct lookahead {
     uint64_t made, taken; /* batches */
     bool ended, closed;   /* the last one was made; nobody wants any more */
     bool maker_waits, taker_waits;
-    size_t at; /* of the batch that is being taken: the caller's own */
+    bool taking, given; /* the caller has a batch; its items were given: both the caller's own */
     struct batch batch[LOOKAHEAD_BATCHES];
 };
 
@@ -108,10 +108,10 @@ static void *make_all(void *lookahead)
 /* --- taking --- */
 
 /* Gives the batch that is used up back, and waits for the next one. */
-static void next_batch(struct lookahead *l, bool first)
+static void next_batch(struct lookahead *l)
 {
     pthread_mutex_lock(&l->mutex);
-    l->taken += !first;
+    l->taken += l->taking;
     if (l->maker_waits && l->made - l->taken <= ENOUGH)
         pthread_cond_signal(&l->room);
     while (l->made == l->taken) {
@@ -121,26 +121,25 @@ static void next_batch(struct lookahead *l, bool first)
         l->taker_waits = false;
     }
     pthread_mutex_unlock(&l->mutex);
-    l->at = 0;
+    l->taking = true;
+    l->given = false;
 }
 
-int lookahead_next(struct lookahead *l, const struct looked **out, struct error *e)
+int lookahead_next(struct lookahead *l, const struct looked **items, size_t *count, struct error *e)
 {
     struct batch *b = &l->batch[l->taken % LOOKAHEAD_BATCHES]; /* only this thread changes `taken` */
 
-    if (l->at == LOOKAHEAD_ITEMS + 1) {
-        next_batch(l, true);
-        b = &l->batch[l->taken % LOOKAHEAD_BATCHES];
-    }
-    while (l->at == b->count) {
-        if (b->then != 1) {
+    while (!l->taking || !b->count || l->given) {
+        if (l->taking && b->then != 1) {
             *e = b->then < 0 ? b->error : *e;
             return b->then;
         }
-        next_batch(l, false);
+        next_batch(l);
         b = &l->batch[l->taken % LOOKAHEAD_BATCHES];
     }
-    *out = &b->items[l->at++];
+    *items = b->items;
+    *count = b->count;
+    l->given = true;
     return 1;
 }
 
@@ -165,8 +164,7 @@ struct lookahead *lookahead_open(int (*take)(void *context, struct looked *out, 
     l->take = take;
     l->context = context;
     l->made = l->taken = 0;
-    l->ended = l->closed = l->maker_waits = l->taker_waits = false;
-    l->at = LOOKAHEAD_ITEMS + 1; /* no batch yet */
+    l->ended = l->closed = l->maker_waits = l->taker_waits = l->taking = l->given = false;
     for (size_t i = 0; i < LOOKAHEAD_BATCHES; i++) {
         struct batch *b = &l->batch[i];
         b->data = NULL;

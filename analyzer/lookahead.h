@@ -19,7 +19,7 @@
 
 struct looked {
     struct item item;
-    size_t near; /* the timeline's segment that it is in */
+    uint64_t rate;        /* of ticks to nanoseconds at its time (timeline.h) */
     uint64_t taken_bytes; /* of the file's chunks, up to it */
 };
 
@@ -30,7 +30,8 @@ struct lookahead;
 struct lookahead *lookahead_open(int (*take)(void *context, struct looked *out, struct error *e), void *context);
 void lookahead_close(struct lookahead *l); /* NULL may be given */
 
-/* 1 and *out, which is lent until the next call; 0 at the end, -1 with *e filled. One thread calls this. */
-int lookahead_next(struct lookahead *l, const struct looked **out, struct error *e);
+/* 1 and the next *count items, which are at least one and lent until the next call; 0 at the end, -1 with *e filled. One thread calls
+ * this. */
+int lookahead_next(struct lookahead *l, const struct looked **items, size_t *count, struct error *e);
 
 #endif

@@ -30,9 +30,8 @@ struct merge {
     struct cursor_pool pool;
     uint64_t total_bytes; /* packed bytes of all chunks */
     struct lookahead *lookahead; /* NULL: none; else what is above is its thread's */
-    struct looked last;          /* without it: what was given last, */
-    size_t given_near;           /* and of that, in any case */
-    uint64_t given_bytes;
+    struct looked last;          /* without it: what was given last */
+    const struct looked *given, *next, *end; /* given last; the next ones that are at hand */
 };
 
 /* --- setting up --- */
@@ -123,6 +122,8 @@ static struct merge *open_merge(struct reader *r, bool recorder_only, unsigned t
 
     if (m) {
         m->reader = r;
+        m->last.rate = timeline_rate(reader_timeline(r), 0);
+        m->given = &m->last;
         m->pool.limit_bytes = MERGE_MEMORY_BASE + MERGE_MEMORY_PER_BYTE * reader_file_bytes(r);
         m->chunks = malloc((reader_chunks(r) + 1) * sizeof *m->chunks);
         size_t n = m->chunks ? select_chunks(m, recorder_only) : 0;
@@ -215,7 +216,7 @@ static int take(void *merge, struct looked *out, struct error *e)
         out->item.thread = h->thread;
         out->item.pid = h->pid;
         out->item.tid = h->tid;
-        out->near = m->near;
+        out->rate = timeline_rate(reader_timeline(m->reader), m->near);
         out->taken_bytes = m->pool.taken_bytes;
         m->taken = true;
         return 1;
@@ -223,16 +224,26 @@ static int take(void *merge, struct looked *out, struct error *e)
     return 0;
 }
 
+/* There is none at hand. */
+static __attribute__((noinline)) int read_more(struct merge *m, struct error *e)
+{
+    size_t count = 1;
+    int got = m->lookahead ? lookahead_next(m->lookahead, &m->next, &count, e) : take(m, &m->last, e);
+
+    if (got != 1)
+        return got;
+    if (!m->lookahead)
+        m->next = &m->last;
+    m->end = m->next + count;
+    return 1;
+}
+
 int merge_read(struct merge *m, const struct item **out, struct error *e)
 {
-    const struct looked *l = &m->last;
-    int got = m->lookahead ? lookahead_next(m->lookahead, &l, e) : take(m, &m->last, e);
+    int got = m->next < m->end ? 1 : read_more(m, e);
 
-    if (got == 1) {
-        *out = &l->item;
-        m->given_near = l->near;
-        m->given_bytes = l->taken_bytes;
-    }
+    if (got == 1)
+        *out = &(m->given = m->next++)->item;
     return got;
 }
 
@@ -248,10 +259,10 @@ int merge_next(struct merge *m, struct item *out, struct error *e)
 
 int64_t merge_ticks_to_ns(const struct merge *m, uint64_t ticks)
 {
-    return timeline_length_ns(reader_timeline(m->reader), ticks, m->given_near);
+    return timeline_length_ns(ticks, m->given->rate);
 }
 
 double merge_progress(const struct merge *m)
 {
-    return m->total_bytes ? (double)m->given_bytes / (double)m->total_bytes : 1;
+    return m->total_bytes ? (double)m->given->taken_bytes / (double)m->total_bytes : 1;
 }

@@ -7,10 +7,7 @@
 
 #include <stdlib.h>
 
-#include "event.h"
-
-#define RATE_BITS 48
-#define RATE_ONE ((uint64_t)1 << RATE_BITS)
+#define RATE_ONE ((uint64_t)1 << TIMELINE_RATE_BITS)
 /* Two readings of two clocks can be microseconds apart; over a millisecond that would be a fault of a few permille. */
 #define SEGMENTS_MAX ((size_t)1 << 20)
 #define CLOSEST_NS 1000000u
@@ -43,7 +40,7 @@ static void thin_out(struct timeline *t)
         bool last = 2 * i + 2 >= t->count;
         uint64_t ticks = last ? t->last_ticks : t->segments[2 * i + 2].ticks;
         int64_t ns = last ? (int64_t)(t->last_raw_ns - t->start_raw_ns) : t->segments[2 * i + 2].ns;
-        s.rate = (uint64_t)(((unsigned __int128)(uint64_t)(ns - s.ns) << RATE_BITS) / (ticks - s.ticks));
+        s.rate = (uint64_t)(((unsigned __int128)(uint64_t)(ns - s.ns) << TIMELINE_RATE_BITS) / (ticks - s.ticks));
         t->segments[i] = s;
     }
     t->count = n;
@@ -57,7 +54,7 @@ bool timeline_add(struct timeline *t, uint64_t ticks, uint64_t raw_ns)
     uint64_t tick_span = ticks - t->last_ticks, ns_span = raw_ns - t->last_raw_ns;
     if (ns_span < CLOSEST_NS || ns_span / tick_span >= SLOWEST_RATE)
         return true;
-    uint64_t rate = (uint64_t)(((unsigned __int128)ns_span << RATE_BITS) / tick_span);
+    uint64_t rate = (uint64_t)(((unsigned __int128)ns_span << TIMELINE_RATE_BITS) / tick_span);
     if (rate == 0)
         return true;
     if (t->count == SEGMENTS_MAX)
@@ -78,13 +75,6 @@ bool timeline_add(struct timeline *t, uint64_t ticks, uint64_t raw_ns)
 }
 
 bool timeline_is_calibrated(const struct timeline *t) { return t->ticks_are_ns || t->count > 0; }
-
-static int64_t scale(uint64_t ticks, uint64_t rate)
-{
-    unsigned __int128 ns = (unsigned __int128)ticks * rate >> RATE_BITS;
-
-    return ns > (unsigned __int128)TIMELINE_LIMIT_NS ? TIMELINE_LIMIT_NS : (int64_t)ns;
-}
 
 static int64_t clamp(int64_t ns)
 {
@@ -123,13 +113,8 @@ int64_t timeline_ns(const struct timeline *t, uint64_t ticks, size_t *near)
         s = t->segments[*near];
     }
     if (ticks >= s.ticks)
-        return clamp(s.ns + scale(ticks - s.ticks, s.rate));
-    return clamp(s.ns - scale(s.ticks - ticks, s.rate));
+        return clamp(s.ns + timeline_scale(ticks - s.ticks, s.rate));
+    return clamp(s.ns - timeline_scale(s.ticks - ticks, s.rate));
 }
 
-int64_t timeline_length_ns(const struct timeline *t, uint64_t ticks, size_t near)
-{
-    if (ticks == EVENT_UNKNOWN)
-        return 0;
-    return scale(ticks, near < t->count ? t->segments[near].rate : RATE_ONE);
-}
+uint64_t timeline_rate(const struct timeline *t, size_t near) { return near < t->count ? t->segments[near].rate : RATE_ONE; }

@@ -12,12 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "event.h"
+
 #define TIMELINE_LIMIT_NS (INT64_MAX / 4) /* 73 years */
+#define TIMELINE_RATE_BITS 48
 
 struct timeline_segment {
     uint64_t ticks; /* where it begins */
     int64_t ns;     /* the time there */
-    uint64_t rate;  /* nanoseconds a tick, times 2^48 */
+    uint64_t rate;  /* nanoseconds a tick, times 2^TIMELINE_RATE_BITS */
 };
 
 struct timeline {
@@ -42,7 +45,21 @@ bool timeline_is_calibrated(const struct timeline *t);
 /* *near is a segment's index to begin the search with, and is moved to the one that was found; begin with 0. */
 int64_t timeline_ns(const struct timeline *t, uint64_t ticks, size_t *near);
 
-/* A length of time, by the rate of segment `near`; EVENT_UNKNOWN, which is no length, gives 0. */
-int64_t timeline_length_ns(const struct timeline *t, uint64_t ticks, size_t near);
+/* Nanoseconds a tick in segment `near`, times 2^TIMELINE_RATE_BITS. */
+uint64_t timeline_rate(const struct timeline *t, size_t near);
+
+/* Ticks by such a rate, at most TIMELINE_LIMIT_NS. */
+static inline int64_t timeline_scale(uint64_t ticks, uint64_t rate)
+{
+    unsigned __int128 ns = (unsigned __int128)ticks * rate >> TIMELINE_RATE_BITS;
+
+    return ns > (unsigned __int128)TIMELINE_LIMIT_NS ? TIMELINE_LIMIT_NS : (int64_t)ns;
+}
+
+/* A length of time; EVENT_UNKNOWN, which is none, gives 0. */
+static inline int64_t timeline_length_ns(uint64_t ticks, uint64_t rate)
+{
+    return ticks == EVENT_UNKNOWN ? 0 : timeline_scale(ticks, rate);
+}
 
 #endif
