@@ -26,6 +26,16 @@ static struct verdict_run run_of(const struct report *r, const struct footprint 
                                 .quiet_ns = load.quiet_ns, .left_out = lived->left_out};
 }
 
+/* By all ledgers. */
+static double allocated_bytes(const struct process_table *processes)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < process_count(processes); i++)
+        sum += (double)process_at(processes, i)->ledger_alloc_bytes;
+    return sum;
+}
+
 static struct verdict_memory memory_of(const struct report *r, const struct analysis *a, const struct footprint_lived *lived,
                                        const struct growth *live, const struct verdict_kept *kept)
 {
@@ -35,7 +45,8 @@ static struct verdict_memory memory_of(const struct report *r, const struct anal
                                .anon = footprint_growth(f, lived, FOOTPRINT_ANON),
                                .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON),
                                .requests = footprint_requests(f, live->warm_ns, live->to_ns), .kept = *kept,
-                               .collector = collector_of(a->processes)};
+                               .collector = collector_of(a->processes),
+                               .allocated = allocated_bytes(a->processes)};
 
     if (live->known && live->gained > 0)
         m.connections = footprint_connections(f, lived, live);
