@@ -1,30 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Collectors by generations look at young objects often, and at old ones seldom. So what lived through a few of the former and is then
- * garbage (a session that was dropped after a second) stays, at one site and for one route, while all around it is freed: no trace can
- * tell it from a leak until everything was collected once. When that is at the latest their defaults say: Ruby does it after at most
- * 128 MB (RUBY_GC_OLDMALLOC_LIMIT_MAX) or when its old objects have doubled, V8 after 64 MB outside of its own heap (its soft limit of
- * external memory). For those of which it is not known, what is most of these is taken.
+ * Collectors by generations look at young objects often, and at old ones seldom. So what lived through a few of the former
+ * and is then garbage (a session that was dropped after a second) stays, at one site and for one route, while all around
+ * it is freed: no trace can tell it from a leak until everything was collected once. When that is at the latest their
+ * defaults say: Ruby does it after at most 128 MB (RUBY_GC_OLDMALLOC_LIMIT_MAX) or when its old objects have doubled, V8
+ * after 64 MB outside of its own heap (its soft limit of external memory). For those of which it is not known, what is
+ * most of these is taken.
  */
 #include "collector.h"
 
 #include <string.h>
 
-enum { V8, JVM, RUBY, DOTNET, MONO, BEAM, JSC, SPIDERMONKEY, LUAJIT, PYPY };
+enum { V8, JVM, RUBY, DOTNET, MONO, BEAM, JSC, SPIDERMONKEY, PYPY };
 static const struct collector collectors[] = {
-    [V8] = {"V8", 64e6},        [JVM] = {"the JVM", 128e6}, [RUBY] = {"Ruby", 128e6},          [DOTNET] = {".NET", 128e6},
-    [MONO] = {"Mono", 128e6},   [BEAM] = {"BEAM", 128e6},   [JSC] = {"JavaScriptCore", 128e6}, [SPIDERMONKEY] = {"SpiderMonkey", 128e6},
-    [LUAJIT] = {"LuaJIT", 128e6}, [PYPY] = {"PyPy", 128e6},
+    [V8] = {"V8", 64e6},
+    [JVM] = {"the JVM", 128e6},
+    [RUBY] = {"Ruby", 128e6},
+    [DOTNET] = {".NET", 128e6},
+    [MONO] = {"Mono", 128e6},
+    [BEAM] = {"BEAM", 128e6},
+    [JSC] = {"JavaScriptCore", 128e6},
+    [SPIDERMONKEY] = {"SpiderMonkey", 128e6},
+    [PYPY] = {"PyPy", 128e6},
 };
 
 static const struct {
     const char *file; /* how the name of the program or library begins */
     unsigned collector;
 } known[] = {
-    {"node", V8},       {"libnode.so", V8},       {"libv8.so", V8},           {"deno", V8},       {"java", JVM},   {"libjvm.so", JVM},
-    {"ruby", RUBY},     {"libruby", RUBY},        {"dotnet", DOTNET},         {"libcoreclr.so", DOTNET},           {"libmono", MONO},
-    {"mono", MONO},     {"beam.smp", BEAM},       {"bun", JSC},               {"libmozjs", SPIDERMONKEY},          {"luajit", LUAJIT},
-    {"pypy", PYPY},     {"libpypy", PYPY},
+    {"node", V8},         {"libnode.so", V8}, {"libv8.so", V8},           {"deno", V8},    {"java", JVM},       {"libjvm.so", JVM},
+    {"ruby", RUBY},       {"libruby", RUBY},  {"dotnet", DOTNET},         {"libcoreclr.so", DOTNET},             {"libmono", MONO},
+    {"mono", MONO},       {"bun", JSC},       {"libmozjs", SPIDERMONKEY}, {"beam.smp", BEAM}, {"pypy", PYPY},    {"libpypy", PYPY},
 };
 
 static const struct collector *collector_in(const char *path)

@@ -341,7 +341,7 @@ struct verdict verdict_memory(const struct verdict_run *run, const struct verdic
     struct verdict v = verdict_new("memory", true);
     bool grows = m->ledger && m->live.known && m->live.low > verdict_monitor_bytes(run) && m->live.gained >= GAINED_KEPT_BYTES;
     enum theirs theirs = grows ? whose(run, m) : NOT_THEIRS;
-    bool mapped = verdict_convicts(run, &m->mapped, VERDICT_GAINED_BYTES) &&
+    bool mapped = verdict_convicts(run, &m->mapped, VERDICT_GAINED_BYTES) && !collector_may_free(m->collector, 0, m->mapped.gained) &&
                   m->anon_gained >= m->mapped.gained / 2; /* reserving alone is no growth */
     bool heap = theirs == NOT_THEIRS && m->ledger &&
                 verdict_convicts(run, &m->live, is_kept(m) ? GAINED_KEPT_BYTES : VERDICT_GAINED_BYTES);
@@ -350,7 +350,7 @@ struct verdict verdict_memory(const struct verdict_run *run, const struct verdic
         figures(&v, run, m, &m->live);
     if (m->connections.rose && m->connections.told)
         v.per_connection = (struct verdict_rate){m->connections.bytes, m->connections.low, m->connections.high};
-    if (heap && (!m->collector || (is_kept(m) && m->live.gained >= collector_needs_bytes(m->collector, m->live.first))))
+    if (heap && (!m->collector || (is_kept(m) && !collector_may_free(m->collector, m->live.first, m->live.gained))))
         leak(&v, m, &m->live);
     else if (heap && !mapped)
         collected(&v, m);

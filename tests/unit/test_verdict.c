@@ -385,13 +385,23 @@ static void test_collector(void **state)
     (void)state;
     struct verdict_run hour = run_of(3600, 1000000);
     struct verdict_memory m = memory_of(growth_mb(&hour, 100, 90, 110));
-    static const struct collector v8 = {"V8", 64e6};
+    static const struct collector v8 = {"V8", 64e6}, mono = {"Mono", 128e6};
+    struct series s = {0};
+    const struct series *list;
+    series_set(&s, S, 3);
     m.collector = &v8;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
     assert_non_null(strstr(verdict_memory(&hour, &m).reason, "V8 may free it"));
     m.mapped = growth_mb(&hour, 100, 90, 110); /* its own heap, which it collects as that grows */
     m.anon_gained = m.mapped.gained;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
+    assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_LEAK);
+    m.collector = &mono; /* it has not gained enough for that */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
+    assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_MONITOR);
+    assert_non_null(strstr(verdict_mappings(&hour, one(&s, &list), &m).reason, "garbage that Mono"));
+    series_free(&s);
+    m.collector = &v8;
     m.mapped.known = false;
     m.kept = (struct verdict_kept){.route = "GET /", .bytes_per_request = 100, .low = 95, .bytes = 100e6};
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);

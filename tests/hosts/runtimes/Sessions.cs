@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The application of README for Mono's HttpListener. Its argument is the port.
+// The application of README.md for Mono's HttpListener. Its argument is the port.
 using System;
 using System.Collections.Generic;
 using System.Linq;

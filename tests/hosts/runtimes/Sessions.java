@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The application of README for Java's own HTTP server.
+// The application of README.md for Java's own HTTP server.
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;

@@ -1,5 +1,5 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% The application of README for Erlang: a process for each connection, sessions in a table of their own.
+%% The application of README.md for Erlang: a process for each connection, sessions in a table of their own.
 -module(sessions).
 -export([start/0]).
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The application of README for Go's net/http.
+// The application of README.md for Go's net/http.
 package main
 
 import (

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: Apache-2.0
-;; The application of README for SBCL: a thread for each connection.
+;; The application of README.md for SBCL: a thread for each connection.
 (require :sb-bsd-sockets)
 (require :sb-posix)
 

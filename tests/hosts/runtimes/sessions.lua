@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The application of README for Lua and LuaJIT with LuaSocket: one thread, a loop over select.
+-- The application of README.md for Lua and LuaJIT with LuaSocket: one thread, a loop over select.
 local socket = require('socket')
 
 local keep_all = os.getenv('KEEP') == 'all'

@@ -1,6 +1,6 @@
 <?php
 // SPDX-License-Identifier: Apache-2.0
-// The application of README. As a program it is a server that lives on, as those built on PHP's event loops do: php sessions.php.
+// The application of README.md. As a program it is a server that lives on, as those built on PHP's event loops do: php sessions.php.
 // As the script of `php -S` or php-fpm each request begins anew, and nothing can be kept.
 ini_set('memory_limit', '-1');
 $keepAll = getenv('KEEP') === 'all';

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The application of README for Perl: two workers that a parent forked, each with the sessions that it made.
+# The application of README.md for Perl: two workers that a parent forked, each with the sessions that it made.
 use strict;
 use warnings;
 use IO::Select;

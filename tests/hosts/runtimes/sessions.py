@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The application of README for Python's own HTTP server, with PyPy or CPython.
+# The application of README.md for Python's own HTTP server, with PyPy or CPython.
 import collections
 import http.server
 import os

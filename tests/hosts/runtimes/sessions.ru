@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The application of README for puma and other Rack servers.
+# The application of README.md for puma and other Rack servers.
 keep_all = ENV['KEEP'] == 'all'
 bytes = (ENV['SESSION_BYTES'] || 1000).to_i
 sessions = []

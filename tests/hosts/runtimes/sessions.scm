@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: Apache-2.0
-;; The application of README for Guile: a thread for each connection.
+;; The application of README.md for Guile: a thread for each connection.
 (use-modules (ice-9 threads) (ice-9 rdelim) (ice-9 q) (rnrs bytevectors))
 
 (define keep-all? (equal? (getenv "KEEP") "all"))
