@@ -119,6 +119,6 @@ RUNTIME_CASES = [
     case('Mono', start_mono, 'mcs'),
     case('Guile', start_guile, 'guile'),
     case('SBCL', start_sbcl, 'sbcl'),
-    case('PyPy', start_pypy, 'pypy3', r'pypy', size=COLLECTED_BYTES),
+    case('PyPy', start_pypy, 'pypy3', size=COLLECTED_BYTES),  # on top of malloc
     case('CPython', start_cpython, 'python3', r'PyByteArray|bytearray'),
 ]
