@@ -35,6 +35,16 @@ static double threads_gained(const struct footprint *f, const struct footprint_l
     return run + (isnan(ended) ? 0 : ended);
 }
 
+/* By all ledgers. */
+static double allocated_bytes(const struct process_table *processes)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < process_count(processes); i++)
+        sum += (double)process_at(processes, i)->ledger_alloc_bytes;
+    return sum;
+}
+
 static struct verdict_memory memory_of(const struct report *r, const struct analysis *a, const struct footprint_lived *lived,
                                        const struct growth *live, const struct verdict_kept *kept)
 {
@@ -45,7 +55,8 @@ static struct verdict_memory memory_of(const struct report *r, const struct anal
                                .anon_gained = footprint_gained(f, lived, FOOTPRINT_ANON),
                                .stacks.gained = threads_gained(f, lived),
                                .requests = footprint_requests(f, live->warm_ns, live->to_ns), .kept = *kept,
-                               .collector = collector_of(a->processes)};
+                               .collector = collector_of(a->processes),
+                               .allocated = allocated_bytes(a->processes)};
 
     m.stacks.bytes = m.stacks.gained * report_makers_of(r)->stack_bytes;
     if (live->known && live->gained > 0)

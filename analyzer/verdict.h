@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "collector.h"
 #include "connshare.h"
 #include "event.h"
 #include "growth.h"
@@ -89,7 +90,8 @@ struct verdict_memory {
     } stacks;
     double requests;              /* answered in the time that `live` judges; 0: not known */
     struct verdict_kept kept;
-    const char *collector;        /* the garbage collector that may yet free what the heap gained; NULL: none is known */
+    const struct collector *collector; /* that may yet free what the heap gained; NULL: none is known */
+    double allocated;             /* by malloc and its like, in the whole run; 0: not known */
     struct connshare connections; /* how much of live's growth is theirs; all zeros: not known */
     struct {
         bool known;             /* connections were closed before recording ended */

@@ -358,10 +358,12 @@ struct verdict verdict_mappings(const struct verdict_run *run, struct verdict_co
     struct rise r = rise_of(count, run);
     const struct growth *g = &m->mapped;
     const struct words words = {"anonymous mappings of its own", "munmap what is not used any more", true};
-    char rate[UNITS_MAX], gained[UNITS_MAX];
+    char rate[UNITS_MAX], gained[UNITS_MAX], most[UNITS_MAX];
     double each = m->requests > 0 && m->live.known ? verdict_judged_s(&m->live) / m->requests : NAN;
     bool steady = g->known && g->steady && !g->slowing, used = m->anon_gained >= g->gained / 2;
-    bool many = leaks(run, &r, &words) && steady && (g->low > verdict_monitor_bytes(run) || g->gained < r.change * SMALL_MAPPING);
+    bool convicts = verdict_convicts(run, g, VERDICT_GAINED_BYTES), garbage = collector_may_free(m->collector, 0, g->gained);
+    bool many = leaks(run, &r, &words) && steady && !garbage &&
+                (g->low > verdict_monitor_bytes(run) || g->gained < r.change * SMALL_MAPPING);
 
     figures(&v, run, &r);
     v.per_s = g->known ? (struct verdict_rate){g->per_s, g->low, g->high} : (struct verdict_rate){NAN, NAN, NAN};
@@ -371,14 +373,19 @@ struct verdict verdict_mappings(const struct verdict_run *run, struct verdict_co
     units_bytes(gained, g->gained);
     if (!r.known && !verdict_lossy(run))
         verdict_conclude(&v, VERDICT_NORMAL, "the program made none itself");
-    else if (verdict_convicts(run, g, VERDICT_GAINED_BYTES) && used)
+    else if (convicts && used && !garbage)
         verdict_conclude(&v, VERDICT_LEAK,
                          "what the program maps itself grows by %s/hour, steadily, by %s in this run, and is used: %s", rate, gained,
                          words.advice);
     else if (many)
         verdict_conclude(&v, VERDICT_LEAK, "%s %s, and were still rising, which ends in mmap failing at %u of them: %s", words.what,
                          change_of(run, &r).text, MAPPINGS_MAX, words.advice);
-    else if (verdict_convicts(run, g, VERDICT_GAINED_BYTES))
+    else if (convicts && used)
+        verdict_conclude(&v, VERDICT_MONITOR,
+                         "what the program maps itself grows by %s/hour, steadily, by %s in this run, and is used, but may be garbage that %s "
+                         "has yet to collect: load it until it has gained more than %s", rate, gained, m->collector->name,
+                         units_bytes(most, m->collector->patience_bytes));
+    else if (convicts)
         verdict_conclude(&v, VERDICT_MONITOR,
                          "what the program maps itself grows by %s/hour, but little of it is used: address space alone is no leak yet",
                          rate);

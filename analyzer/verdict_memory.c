@@ -16,6 +16,7 @@
 #define GAINED_KEPT_BYTES 256e3 /* enough where requests are seen to keep at least half of it */
 #define ANON_GAINED_BYTES 4e6
 #define ANON_JUDGED_S 60
+#define BEYOND_MALLOC 2         /* times all that it ever gave: it cannot have kept so much */
 #define LOAD_FELL 0.8           /* the last quarter's load to that of all */
 #define UNSTEADY 4              /* times the threshold: where only more would have been found, that there is less is not known */
 #define EXPLAINED 0.8           /* of the growth, by connections: it is theirs */
@@ -119,10 +120,22 @@ static void collected(struct verdict *v, const struct verdict_memory *m)
     struct rate rate = rate_of(&m->live);
     char seconds[UNITS_MAX];
 
+    units_clock(seconds, verdict_judged_s(&m->live));
+    if (!is_kept(m)) {
+        verdict_conclude(v, VERDICT_MONITOR,
+                         "live heap grows by %s, steadily over %s, but no request is seen to keep it, and %s may free it with its next "
+                         "collection; load it longer, or have it collect before the end of the load",
+                         rate.text, seconds, m->collector->name);
+        return;
+    }
+    char kept[UNITS_MAX], most[UNITS_MAX];
+    double needed = collector_needs_bytes(m->collector, m->live.first);
     verdict_conclude(v, VERDICT_MONITOR,
-                     "live heap grows by %s, steadily over %s, but no request is seen to keep it, and %s may free it with its next "
-                     "collection; load it longer, or have it collect before the end of the load",
-                     rate.text, units_clock(seconds, verdict_judged_s(&m->live)), m->collector);
+                     "live heap grows by %s, steadily over %s; %s keeps %s per request%s%s, unless it is garbage: %s looks at old objects "
+                     "seldom, and surely has only when the heap gained %s; load it about %.0f min longer",
+                     rate.text, seconds, m->kept.route, units_bytes(kept, m->kept.bytes_per_request),
+                     m->kept.site ? ", allocated at " : "", m->kept.site ? m->kept.site : "", m->collector->name,
+                     units_bytes(most, needed), fmax(1, ceil((needed - m->live.gained) / m->live.per_s / 60)));
 }
 
 /* --- not enough to tell --- */
@@ -196,6 +209,12 @@ static void figures(struct verdict *v, const struct verdict_run *run, const stru
     v->per_request = (struct verdict_rate){g->per_s * each, g->low * each, g->high * each};
 }
 
+/* Bytes that became resident and cannot be malloc's: a runtime's own heap, in what it maps. */
+static double beyond_malloc(const struct verdict_memory *m)
+{
+    return m->allocated > 0 && m->anon_gained > BEYOND_MALLOC * m->allocated ? m->anon_gained : 0;
+}
+
 /* Resident memory grows, and live heap does not. */
 static void resident_growth(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
 {
@@ -213,6 +232,11 @@ static void resident_growth(struct verdict *v, const struct verdict_run *run, co
         verdict_conclude(v, VERDICT_MONITOR,
                          "resident memory grows by %s/hour, live heap does not: the program maps %s/hour itself; see mappings", grows,
                          units_bytes(mapped, m->mapped.per_s * 3600));
+    else if (beyond_malloc(m) > 0)
+        verdict_conclude(v, VERDICT_MONITOR,
+                         "resident memory grows by %s/hour, and not by malloc, which gave only %s in the whole run: the program fills "
+                         "mappings that it had, as runtimes do whose heap is their own; their own heap profile tells what in it is garbage",
+                         grows, units_bytes(mapped, m->allocated));
     else
         verdict_conclude(v, VERDICT_FRAGMENTATION,
                          "resident memory grows by %s/hour, although live heap does not: the allocator keeps it, in blocks that are "
@@ -254,6 +278,12 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap changes by %s, but %s keeps %s per request; load it about %.0f min longer", rate->text,
                          m->kept.route, units_bytes(buffer, m->kept.bytes_per_request), v->minutes);
+    } else if (beyond_malloc(m) > ANON_GAINED_BYTES) {
+        v->seen_per_s = NAN; /* a leak in there would not have been seen */
+        verdict_conclude(v, VERDICT_INCONCLUSIVE,
+                         "live heap changes by %s, but resident memory gained %s that malloc did not give: the program has a heap of its "
+                         "own in what it maps, as many runtimes do; what in it is garbage only their own heap profile tells", rate->text,
+                         units_bytes(buffer, beyond_malloc(m)));
     } else if (!verdict_enough(run, judged_s)) {
         v->minutes = verdict_minutes(judged_s, to_see_threshold_s(run, &m->live));
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
@@ -317,7 +347,7 @@ struct verdict verdict_memory(const struct verdict_run *run, const struct verdic
     struct verdict v = verdict_new("memory", true);
     bool grows = m->ledger && m->live.known && m->live.low > verdict_monitor_bytes(run) && m->live.gained >= GAINED_KEPT_BYTES;
     enum theirs theirs = grows ? whose(run, m) : NOT_THEIRS;
-    bool mapped = verdict_convicts(run, &m->mapped, VERDICT_GAINED_BYTES) &&
+    bool mapped = verdict_convicts(run, &m->mapped, VERDICT_GAINED_BYTES) && !collector_may_free(m->collector, 0, m->mapped.gained) &&
                   m->anon_gained >= m->mapped.gained / 2; /* reserving alone is no growth */
     bool heap = theirs == NOT_THEIRS && m->ledger &&
                 verdict_convicts(run, &m->live, is_kept(m) ? GAINED_KEPT_BYTES : VERDICT_GAINED_BYTES);
@@ -326,7 +356,7 @@ struct verdict verdict_memory(const struct verdict_run *run, const struct verdic
         figures(&v, run, m, &m->live);
     if (m->connections.rose && m->connections.told)
         v.per_connection = (struct verdict_rate){m->connections.bytes, m->connections.low, m->connections.high};
-    if (heap && (is_kept(m) || !m->collector))
+    if (heap && (!m->collector || (is_kept(m) && !collector_may_free(m->collector, m->live.first, m->live.gained))))
         leak(&v, m, &m->live);
     else if (heap && !mapped)
         collected(&v, m);

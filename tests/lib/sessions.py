@@ -19,8 +19,8 @@ PERL_MODULE = '/usr/lib/nginx/modules/ngx_http_perl_module.so'
 HTTP_MIX = [('POST', '/sessions', ''), ('GET', '/items/%d', None), ('GET', '/search', None)]
 LUA = "return redis.call('SET', 'session:' .. ARGV[1], string.rep('x', ARGV[2]))"
 SHOP_BYTES, SHOP_CONNECTIONS = 100, 200
-# Node's collector looks at old buffers when there are some 32 MB more of them, and until then garbage grows as a leak does.
-NODE_SESSION_BYTES = max(SESSION_BYTES, 10000)
+# Collectors by generations look at old buffers when there are some 16 to 128 MB more of them, and until then garbage grows as a leak does.
+COLLECTED_BYTES = max(SESSION_BYTES, 10000)
 KEPT = 100  # sessions, without the injection
 
 
@@ -69,7 +69,7 @@ def start_fastapi_malloc(keep, env=(), **options):
 
 
 def start_node(keep, kind='bytes', **options):
-    env = {**keeping(keep, KIND=kind, SESSION_BYTES=str(NODE_SESSION_BYTES)), **options.pop('env', {})}
+    env = {**keeping(keep, KIND=kind, SESSION_BYTES=str(COLLECTED_BYTES)), **options.pop('env', {})}
     return Server([have('node'), '--expose-gc', os.path.join(APPS, 'sessions.js')], ready=r'listening on (\d+)', env=env, timeout=60,
                   **options)
 
@@ -188,9 +188,9 @@ def module_commands(load, n):
 
 # injected: bytes that a session takes by the size that it is made with, of which allocators make somewhat more; None: only the server's
 # own count tells. site: a pattern that a function of the place must match; None for what lies in a runtime's own heap, which is
-# seen as mappings alone. needs: gives the reason why it cannot run here, or None.
-Case = collections.namedtuple('Case', 'name start load route injected site count needs rate healthy',
-                              defaults=[lambda: None, None, False])
+# seen as mappings alone. needs: gives the reason why it cannot run here, or None. found: verdicts that are right where it leaks.
+Case = collections.namedtuple('Case', 'name start load route injected site count needs rate healthy found',
+                              defaults=[lambda: None, None, False, ('LEAK',)])
 
 CASES = [
     Case('nginx, Perl', start_nginx_perl, Wrk, 'POST /sessions', SESSION_BYTES, r'Perl_|perl', http_kept,
@@ -205,7 +205,7 @@ CASES = [
     Case('FastAPI, objects', start_fastapi_objects, Wrk, 'POST /sessions', None, None, http_kept),
     # What Python keeps in free lists of its own, as dicts, goes to the route that allocated it, not to the one that takes it from there.
     Case('FastAPI, malloc', start_fastapi_malloc, Wrk, 'POST /sessions', None, r'Py', http_kept),
-    Case('node', start_node, Wrk, 'POST /sessions', NODE_SESSION_BYTES, r'ArrayBuffer|BackingStore|node::', http_kept,
+    Case('node', start_node, Wrk, 'POST /sessions', COLLECTED_BYTES, r'ArrayBuffer|BackingStore|node::', http_kept,
          lambda: None if have('node') else 'node is not installed'),
     Case('node, objects', start_node_objects, Wrk, 'POST /sessions', None, None, http_kept,
          lambda: None if have('node') else 'node is not installed'),

@@ -32,7 +32,9 @@ def soak(cases):
 def check_leak(s):
     """[(condition, name, detail)]"""
     name, (value, low, high), injected = s.case.name, s.kept(), s.case.injected
-    yield s.verdict()['verdict'] == 'LEAK', f'{name}: found', s.verdict()
+    # Of node's, seconds can only say that it is one, or garbage.
+    found = {'MONITOR', 'LEAK'} if name == 'node' else {'LEAK'}
+    yield s.verdict()['verdict'] in found and s.case.route in s.verdict()['reason'], f'{name}: found', s.verdict()
     yield s.site_named(), f'{name}: {s.case.route} keeps it, and its place is named', s.places()
     # What else a session takes differs: a key and entries of tables in Redis, an object around a buffer.
     near = value and (0.95 * injected <= value <= 1.1 * injected or low <= injected <= high)
@@ -45,6 +47,8 @@ def check_healthy(s):
     name, kept = s.case.name, s.kept()
     yield not s.accused(), f'{name}, healthy: not accused', s.result['verdicts']
     # The keys of the first hundred sessions do stay in Redis.
+    if name == 'node':
+        return  # it looks as if it did, until all is collected for the first time
     yield kept[1] is not None and kept[1] <= 0.01 * SESSION_BYTES, f'{name}, healthy: {s.case.route} keeps nothing', kept
 
 
@@ -58,8 +62,7 @@ for case in CASES:
     if why:
         tap.skip(case.name, why)
     elif case.injected:  # not those of small objects: they take minutes
-        # Node's garbage looks as a leak does until it is collected for the first time, which takes more than seconds.
-        wanted += [(case, True)] if case.name == 'node' else [(case, True), (case, False)]
+        wanted += [(case, True), (case, False)]
 results = {}
 for attempt in range(ATTEMPTS):
     results.update({(s.case, s.keep): checks(s) for s in soak(wanted)})

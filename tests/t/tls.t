@@ -355,11 +355,14 @@ if have('node'):
     result = report(server.trace)
     tap.equal((answered(seen), status), (len(GETS) * CONNECTIONS * 3, 0), 'node: all is answered')
     tls = result['tls']
-    tap.equal((served(result), tls['unseen_connections'], sum(tls['connections'].values()), tls['plaintext_bytes_in']),
-              (0, CONNECTIONS, 0, 0), 'node: its TLS is its own, and nothing is believed of it')
-    text = ' '.join(perfanalyze(server.trace).stdout.split())
-    tap.ok(f'TLS is inside of {os.path.realpath(have("node"))}' in text and
-           f'requests on {CONNECTIONS} connections cannot be seen' in text, 'node: the report says so', text)
+    known = served(result), tls['unseen_connections'], sum(tls['connections'].values())
+    if 'libssl' in run(['ldd', have('node')]).stdout:  # Debian's
+        tap.equal(known, (answered(seen), 0, CONNECTIONS), 'node on the shared OpenSSL: every answer is counted')
+    else:
+        tap.equal((*known, tls['plaintext_bytes_in']), (0, CONNECTIONS, 0, 0), 'node: its TLS is its own, and nothing is believed of it')
+        text = ' '.join(perfanalyze(server.trace).stdout.split())
+        tap.ok(f'TLS is inside of {os.path.realpath(have("node"))}' in text and
+               f'requests on {CONNECTIONS} connections cannot be seen' in text, 'node: the report says so', text)
 else:
     tap.skip('node', 'node is not installed')
 

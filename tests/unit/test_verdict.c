@@ -123,6 +123,20 @@ static void test_memory_beside_the_heap(void **state)
     struct verdict_memory m = memory_of(growth_mb(&hour, 0, -1, 1));
     m.anon = growth_mb(&hour, 100, 90, 110);
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_FRAGMENTATION); /* the allocator keeps it, perhaps */
+    m.anon_gained = 1e8;
+    m.allocated = 1e9;
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_FRAGMENTATION);
+    m.allocated = 1e6; /* it cannot: it never had so much */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "not by malloc, which gave only 1.00 MB"));
+    m.anon.steady = false; /* as a heap that is collected */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "gained 100 MB that malloc did not give"));
+    assert_true(isnan(verdict_memory(&hour, &m).seen_per_s));
+    m.allocated = 1e9;
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_NORMAL);
+    m.anon.steady = true;
+    m.anon_gained = NAN;
     m.mapped = growth_mb(&hour, 100, 90, 110);
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR); /* reserved, not used */
     m.anon_gained = 1e8;
@@ -378,15 +392,31 @@ static void test_collector(void **state)
     (void)state;
     struct verdict_run hour = run_of(3600, 1000000);
     struct verdict_memory m = memory_of(growth_mb(&hour, 100, 90, 110));
-    m.collector = "V8";
+    static const struct collector v8 = {"V8", 64e6}, mono = {"Mono", 128e6};
+    struct series s = {0};
+    const struct series *list;
+    series_set(&s, S, 3);
+    m.collector = &v8;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
     assert_non_null(strstr(verdict_memory(&hour, &m).reason, "V8 may free it"));
     m.mapped = growth_mb(&hour, 100, 90, 110); /* its own heap, which it collects as that grows */
     m.anon_gained = m.mapped.gained;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
+    assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_LEAK);
+    m.collector = &mono; /* it has not gained enough for that */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
+    assert_int_equal(verdict_mappings(&hour, one(&s, &list), &m).kind, VERDICT_MONITOR);
+    assert_non_null(strstr(verdict_mappings(&hour, one(&s, &list), &m).reason, "garbage that Mono"));
+    series_free(&s);
+    m.collector = &v8;
     m.mapped.known = false;
     m.kept = (struct verdict_kept){.route = "GET /", .bytes_per_request = 100, .low = 95, .bytes = 100e6};
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
+    m.live.first = 40e6; /* it may double, and gain 64 MB */
+    assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "GET / keeps 100 B per request, unless it is garbage: V8"));
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "load it about 3 min longer"));
+    m.live.first = 0;
     m.kept.bytes = 10e6; /* of 100 MB */
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
 }
