@@ -72,6 +72,7 @@ void keep_in_table(struct deed *d);   /* a hash table that forgets nothing [of a
 void toggle_in_table(struct deed *d); /* every second request for a key takes it out again [of a value] */
 void fill_slowly(struct deed *d);     /* with as many keys as half of the load's requests [of a value] */
 void fill_quickly(struct deed *d);    /* with half of those [of a value] */
+void fill_finely(struct deed *d);     /* with many small ones, for 150 s [of a value] */
 void intern_any(struct deed *d);      /* ever fewer new strings, without end [of a string] */
 void intern_words(struct deed *d);    /* of a language, frequent ones first [of a string] */
 void cache_by_weight(struct deed *d); /* [of all] */
@@ -99,6 +100,7 @@ void pass_over_busy(struct deed *d);    /* nine of ten are freed a second later 
 void queue_job(struct deed *d);         /* for threads that keep each second result, in do_job [of a result] */
 void measure_plugin(struct deed *d);    /* AT_START, of reload_plugin */
 void reload_plugin(struct deed *d);     /* dlopen without dlclose */
+void prepare_refusal(struct deed *d);   /* AT_START, of be_refused */
 void be_refused(struct deed *d);        /* the socket stays open */
 
 /* deeds_owner.cc */

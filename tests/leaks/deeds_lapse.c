@@ -191,7 +191,7 @@ static NOINLINE void load_plugin(void)
 
 static size_t plugin_bytes;
 
-/* How much of the heap one takes, while nobody else allocates. */
+/* How much of the heap one takes, with what the allocator keeps beside each object, while nobody else allocates. */
 void measure_plugin(struct deed *d)
 {
     load_plugin();
@@ -213,27 +213,25 @@ NOINLINE void reload_plugin(struct deed *d)
 
 /* --- descriptors on the path of an error --- */
 
-static uint16_t refusing_port(void)
-{
-    static struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof address;
+static struct sockaddr_in refusing = {.sin_family = AF_INET};
 
-    if (!address.sin_port) { /* bound, and nobody listens */
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) || getsockname(fd, (struct sockaddr *)&address, &size))
-            abort();
-    }
-    return address.sin_port;
+/* A port that is bound, and at which nobody listens. */
+void prepare_refusal(struct deed *d)
+{
+    socklen_t size = sizeof refusing;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)d;
+    refusing.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&refusing, size) || getsockname(fd, (struct sockaddr *)&refusing, &size))
+        abort();
 }
 
 NOINLINE void be_refused(struct deed *d)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = refusing_port(), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof address))
+    if (fd >= 0 && !connect(fd, (struct sockaddr *)&refusing, sizeof refusing))
         close(fd);
     else
         truth_descriptor(d, fd, "tcp");

@@ -10,6 +10,8 @@
 #define TOGGLED_KEYS 8000
 #define SLOW_KEYS 11000
 #define QUICK_KEYS 5500
+#define FINE_KEYS 733000
+#define FINE_AT_ONCE 20
 #define WORDS 5000
 #define WORD_LAW 0.9
 #define CACHED_KEYS 50000
@@ -122,6 +124,18 @@ NOINLINE void fill_quickly(struct deed *d)
     static struct table t;
 
     fill(&t, random_below(QUICK_KEYS), d->bytes);
+}
+
+/* Many small ones for a request: so the curve is smooth, and what grows beside it could be told. */
+NOINLINE void fill_finely(struct deed *d)
+{
+    static void *value[FINE_KEYS];
+
+    for (unsigned i = 0; i < FINE_AT_ONCE; i++) {
+        void **v = &value[random_below(FINE_KEYS)];
+        if (!*v)
+            *v = filled(d->bytes);
+    }
 }
 
 static double random_share(void) { return ((double)random_below(1ull << 53) + 1) / (double)(1ull << 53); }

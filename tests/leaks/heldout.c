@@ -5,6 +5,9 @@
  *
  * Each row says which verdict on memory is right and which are no mistake; on all else the label says it. Behind it is what is to
  * be kept per request and the MB an hour that follow from the load; the very bytes are counted. Bounds and ceilings are made for 45 s.
+ *
+ * After the first run truths were put right, and no verdict: be_refused opened one descriptor too many, what a plugin takes is known
+ * to a tenth only, and the results of snapshot are really kept.
  */
 #include "deeds.h"
 
@@ -34,7 +37,7 @@ struct workload heldout[] = {
     {"leak-map-rarely", {LEAKS}, .expected = "LEAK", /* 656 B, 236 MB/h */
      .deed = {DO("/upload", map_keep, 65536, .each = 100)}},
     {"leak-plugins", {LEAKS}, .expected = "LEAK", /* some 340 B of the loader's, 123 MB/h */
-     .deed = {DO(AT_START, measure_plugin, 0), DO("/account", reload_plugin, 0, .each = 5, .unjudged = true)}},
+     .deed = {DO(AT_START, measure_plugin, 0), DO("/account", reload_plugin, 0, .each = 5, .unjudged = true)}, .lumpy = true},
     {"leak-in-bursts", {LEAKS}, .expected = "LEAK MONITOR INCONCLUSIVE", /* 300 B, 86 MB/h */
      .deed = {DO("/basket", keep_malloc, 300)}, .load = {.shape = BURSTS, .rate = 800}},
     {"leak-from-half", {LEAKS}, .expected = "LEAK MONITOR INCONCLUSIVE", /* 800 B, 288 MB/h, in the second half */
@@ -53,7 +56,8 @@ struct workload heldout[] = {
      .deed = {DO("/search", intern_any, 300, .unjudged = true)}, .load = {.hot = "/search"}, .lumpy = true},
 
     /* --- leaks of descriptors --- */
-    {"leak-refused", {[DESCRIPTORS] = LEAKS}, .expected = NO_LEAK, .deed = {DO("/upload", be_refused, .each = 10, .fails = true)}},
+    {"leak-refused", {[DESCRIPTORS] = LEAKS}, .expected = NO_LEAK, 
+     .deed = {DO(AT_START, prepare_refusal, 0), DO("/upload", be_refused, .each = 10, .fails = true)}},
     {"leak-half-built", {[DESCRIPTORS] = LEAKS}, .expected = NO_LEAK,
      .deed = {DO("/basket", open_epoll, .each = 20), DO("/basket", open_eventfd, .each = 20),
               DO("/basket", open_timerfd, .each = 20, .fails = true)}},
@@ -93,6 +97,12 @@ struct workload heldout[] = {
 
     /* --- live heap is flat, resident memory is not --- */
     {"fragments-by-snapshots", {FRAGMENTS}, .expected = "FRAGMENTATION INCONCLUSIVE MONITOR", /* 1000 MB/h */
-     .deed = {DO("/catalog", snapshot, 1000000, .each = 8)}, .seconds = 60},
+     .deed = {DO("/catalog", snapshot, 1000000, .each = 8, .unjudged = true)}, .seconds = 60},
+
+    /* --- written after the first run, in which nothing was CACHE-FILL or FRAGMENTATION: to see what it takes --- */
+    {"fragments-for-longer", {FRAGMENTS}, .expected = "FRAGMENTATION INCONCLUSIVE MONITOR",
+     .deed = {DO("/catalog", snapshot, 1000000, .each = 8, .unjudged = true)}, .seconds = 120},
+    {"cache-fills-finely", {FILLS}, .expected = "CACHE-FILL INCONCLUSIVE MONITOR", .ceiling = 41e6,
+     .deed = {DO("/catalog", fill_finely, 56)}, .load = {.hot = "/catalog"}, .seconds = 150},
 };
 const size_t heldout_count = sizeof heldout / sizeof heldout[0];

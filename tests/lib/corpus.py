@@ -201,10 +201,17 @@ class Outcome:
             if [(r['route'], r['open']) for r in rows] != [('GET ' + deed['when'], deed['descriptors'])]:
                 self.wrong.append(f"descriptors: {deed['when']} {deed['site']} left {deed['descriptors']} {deed['kind']} open, not "
                                   + str([(r['route'], r['kind'], r['open']) for r in rows]))
-            reason = self.verdicts['descriptors']['reason']
-            if self.verdicts['descriptors']['verdict'] == 'LEAK' and not (f"GET {deed['when']}" in reason and deed['site'] in reason):
-                self.wrong.append(f"descriptors: the sentence does not name {deed['when']} and {deed['site']}: {reason}")
+        self._judge_descriptors_named()
 
+    def _judge_descriptors_named(self):
+        """The sentence of a LEAK names the route and the site that left most open, or one of several that left as many."""
+        opening = [d for d in self.truth['deeds'] if d['descriptors'] and d['when'] != 'disconnect']
+        most = [d for d in opening if d['descriptors'] == max(o['descriptors'] for o in opening)]
+        reason = self.verdicts['descriptors']['reason']
+        if not most or self.verdicts['descriptors']['verdict'] != 'LEAK':
+            return
+        if not any(f"GET {d['when']}" in reason and d['site'] in reason for d in most):
+            self.wrong.append(f"descriptors: the sentence does not name {most[0]['when']} and {most[0]['site']}: {reason}")
 
     def _judge_accepted(self, deed):
         accepted = self.result['descriptors']['accepted']
