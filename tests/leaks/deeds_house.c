@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What servers do beside requests: sessions are swept, logs flushed, tables compacted, jobs run, connections pooled. All of it is bounded. */
+/* What servers do beside requests: sessions are swept, logs flushed, tables compacted, jobs run, connections pooled. It is bounded. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -27,6 +27,7 @@
 #define SNAPSHOT_FROM 12000
 #define SNAPSHOT_STEP 32
 #define SNAPSHOTS_MAX 8192
+#define GROWS_UNTIL 0.85 /* share of the load */
 
 /* --- sessions: what has expired is swept all at once --- */
 
@@ -287,8 +288,8 @@ void pool_give(struct deed *d)
 
 /* --- a value computed once in a while --- */
 
-/* A snapshot is longer than the one before. What is older than the newest ones shrinks to its result, which stays where it is: so what the
- * others leave is too short for the next, and resident memory grows. The results are RESULT_BYTES each. */
+/* A snapshot is longer than the one before. What is older than the newest ones shrinks to its result, which stays where it is: so
+ * what the others leave is too short for the next, and resident memory grows. The results are RESULT_BYTES each. */
 NOINLINE void snapshot(struct deed *d)
 {
     static struct {
@@ -309,13 +310,11 @@ NOINLINE void snapshot(struct deed *d)
     live += bytes;
 }
 
-/* Grows evenly for most of the load, and no more. */
-#define GROWS 0.85
 NOINLINE void grow_and_stop(struct deed *d)
 {
     static struct record *list;
 
-    if (progress() > GROWS)
+    if (progress() > GROWS_UNTIL)
         return;
     struct record *r = filled(d->bytes);
     r->next = list;

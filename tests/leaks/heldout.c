@@ -3,8 +3,9 @@
  * The held-out workloads: they were written, with the verdicts that they should get, before any of them was judged, and the rules are
  * not made by them. Whoever mends a rule because of one of these should say so in README.md, and write others.
  *
- * Each row says which verdict on memory is right and which are no mistake; on all else the label says it. Behind it is what is to
- * be kept per request and the MB an hour that follow from the load; the very bytes are counted. Bounds and ceilings are made for 45 s.
+ * Each row says which verdict on memory is right and which are no mistake; on all else the label says it. Behind it is what is
+ * to be kept per request and the MB an hour that follow from the load; the very bytes are counted. Bounds and ceilings are made for
+ * 45 s.
  *
  * After the first run truths were put right, and no verdict: be_refused opened one descriptor too many, what a plugin takes is known
  * to a tenth only, and the results of snapshot are really kept.

@@ -100,7 +100,8 @@ uint64_t random_below(uint64_t limit); /* of the calling thread */
 
 void *filled(size_t bytes); /* an object that is written to */
 
-void **connection_slot(void); /* for deeds on requests, AT_CONNECT and AT_DISCONNECT: a pointer of the connection's own, NULL at first */
+/* For deeds on requests, AT_CONNECT and AT_DISCONNECT: a pointer of the connection's own, NULL at first. */
+void **connection_slot(void);
 
 /* The object, which is then written to, mapping, descriptor or thread is kept for good. */
 void *truth_object(struct deed *d, void *object, size_t requested);

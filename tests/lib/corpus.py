@@ -148,11 +148,13 @@ class Outcome:
                 self.wrong.append(f"{subject}: {self.verdict(subject)}: {self.verdicts[subject]['reason']}")
 
     def _routed(self, key):
-        return [d for d in self.truth['deeds'] if d[key] and d['when'] in self.truth['requests'] and not d['unrouted'] and not d.get('unjudged')]
+        return [d for d in self.truth['deeds']
+                if d[key] and d['when'] in self.truth['requests'] and not d['unrouted'] and not d.get('unjudged')]
 
     def _judge_kept(self):
         rows = list(self.result['memory']['kept_by'] or [])
-        known = [d for d in self.truth['deeds'] if d['descriptors'] or d['threads'] or d['mapped'] or d['children'] or d.get('unjudged')]
+        beside = ('descriptors', 'threads', 'mapped', 'children', 'unjudged')
+        known = [d for d in self.truth['deeds'] if any(d.get(key) for key in beside)]
         for deed in self._routed('requested'):
             route = 'GET ' + deed['when']
             own = [r for r in rows if r['route'] == route and has_function(r, deed['site'])]
