@@ -152,10 +152,11 @@ $(O)/tests/%.so: tests/%.cc $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -O1 -g -Wall -Wextra -fPIC -shared -DPLUGIN $(DEPS) $< -o $@
 
-$(leaks_bin): $(leaks_src) $(wildcard tests/leaks/*.h) $(O)/flags
+$(leaks_bin): $(leaks_src) $(wildcard tests/leaks/*.cc) $(wildcard tests/leaks/*.h) $(O)/flags
 	$(call say,PROG,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(STD) -O1 -g $(WARN) $(leaks_src) -o $@ -lpthread
+	$(Q)$(CXX) -O1 -g -Wall -Wextra -c tests/leaks/deeds_owner.cc -o $@.owner.o
+	$(Q)$(CC) $(STD) -O1 -g $(WARN) $(leaks_src) $@.owner.o -o $@ -lpthread -ldl -lstdc++ -lm
 
 # Fuzzers: everything anew with clang's libFuzzer and sanitizers. From an archive, so that a fuzzer can stand in for a module.
 FUZZ_CC       ?= clang

@@ -65,4 +65,46 @@ void open_copy(struct deed *d);
 void open_and_close(struct deed *d);
 void open_pool(struct deed *d);      /* a hundred at first, which stay */
 
+/* Those below are of the held-out workloads only. */
+
+/* deeds_table.c: tables and caches */
+void keep_in_table(struct deed *d);   /* a hash table that forgets nothing [of a value] */
+void toggle_in_table(struct deed *d); /* every second request for a key takes it out again [of a value] */
+void fill_slowly(struct deed *d);     /* with as many keys as half of the load's requests [of a value] */
+void fill_quickly(struct deed *d);    /* with half of those [of a value] */
+void fill_finely(struct deed *d);     /* with many small ones, for 150 s [of a value] */
+void intern_any(struct deed *d);      /* ever fewer new strings, without end [of a string] */
+void intern_words(struct deed *d);    /* of a language, frequent ones first [of a string] */
+void cache_by_weight(struct deed *d); /* [of all] */
+
+/* deeds_house.c: what servers do beside requests */
+void session_table(struct deed *d);   /* swept in bursts [of a session, on average] */
+void log_line(struct deed *d);        /* [after which it is written] */
+void store_record(struct deed *d);    /* merged in the background [of a record] */
+void run_job(struct deed *d);         /* AT_TIMER: each ten seconds, for a second [of a job] */
+void arena_take(struct deed *d);      /* [of an object, on average] */
+void arena_release(struct deed *d);   /* AT_DISCONNECT */
+void thread_begin(struct deed *d);    /* a thread for the connection, with a cache [of an object, at most] */
+void thread_end(struct deed *d);
+void pool_take(struct deed *d);       /* AT_CONNECT: a buffer and a descriptor [of a buffer] */
+void pool_give(struct deed *d);
+void snapshot(struct deed *d);        /* fragments the heap [of all that are live] */
+void grow_and_stop(struct deed *d);   /* evenly, until shortly before the end [of an object] */
+
+/* deeds_lapse.c: paths that nobody thinks of */
+void time_out(struct deed *d);
+void keep_large_rarely(struct deed *d); /* one in a thousand, by chance */
+void keep_from_half(struct deed *d);    /* only after half of the load */
+void add_to_history(struct deed *d);    /* by realloc, twice as much each time [that is added] */
+void pass_over_busy(struct deed *d);    /* nine of ten are freed a second later */
+void queue_job(struct deed *d);         /* for threads that keep each second result, in do_job [of a result] */
+void measure_plugin(struct deed *d);    /* AT_START, of reload_plugin */
+void reload_plugin(struct deed *d);     /* dlopen without dlclose */
+void prepare_refusal(struct deed *d);   /* AT_START, of be_refused */
+void be_refused(struct deed *d);        /* the socket stays open */
+
+/* deeds_owner.cc */
+void keep_session(struct deed *d);      /* a std::map of strings [of a value] */
+void tie_parts(struct deed *d);         /* two objects that own each other */
+
 #endif

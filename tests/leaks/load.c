@@ -55,6 +55,7 @@ static double intensity(enum shape shape, double progress)
     switch (shape) {
     case RAMP: return 0.2 + 1.6 * progress;
     case UP_AND_DOWN: return 0.2 + 3.2 * (progress < 0.5 ? progress : 1 - progress);
+    case BURSTS: return (int)(progress * 80) % 4 ? 0 : 4;
     case STOP_AND_GO: return (int)(progress * 10) % 3 ? 1.4 : 0;
     default: return 1;
     }
@@ -87,7 +88,7 @@ static void ask(struct loader *l, struct client *c)
     const struct load *load = &l->workload->load;
     const char *route = load->hot && draw(l) % 2 ? load->hot : route_name[draw(l) % ROUTES];
     char text[128];
-    int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", route);
+    int n = snprintf(text, sizeof text, load->plain ? "ASK %s now\n" : "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", route);
 
     if (c->fd && load->life && c->asked >= load->life) {
         close(c->fd);
@@ -119,7 +120,17 @@ static unsigned open_now(const struct load *load, double progress)
 {
     unsigned all = load->connections ? load->connections : CONNECTIONS;
 
-    return load->growing ? 1 + (unsigned)((all - 1) * progress) : all;
+    if (load->receding)
+        progress = progress < 0.5 ? 2 * progress : 2 - 2 * progress;
+    return load->growing || load->receding ? 1 + (unsigned)((all - 1) * progress) : all;
+}
+
+static void close_from(struct loader *l, unsigned n)
+{
+    for (; n < CONNECTIONS_MAX && l->client[n].fd; n++) {
+        close(l->client[n].fd);
+        l->client[n] = (struct client){0, 0};
+    }
 }
 
 int load_run(const struct workload *w, int port, double seconds, uint64_t seed)
@@ -127,11 +138,12 @@ int load_run(const struct workload *w, int port, double seconds, uint64_t seed)
     static struct loader l;
     double start_s = now_s(), next_s = start_s, rate = w->load.rate ? w->load.rate : RATE;
 
-    l = (struct loader){.workload = w, .port = port, .random = (1 + seed + 1000 * (uint64_t)(w - workloads)) * 0x9e3779b97f4a7c15};
+    l = (struct loader){.workload = w, .port = port, .random = (1 + seed) * 0x9e3779b97f4a7c15};
     while (next_s < start_s + seconds) {
         double progress = (next_s - start_s) / seconds, share = intensity(w->load.shape, progress);
         unsigned n = open_now(&w->load, progress);
         sleep_until(next_s);
+        close_from(&l, n);
         for (unsigned i = 0; share > 0 && i < n; i++)
             ask(&l, &l.client[i]);
         for (unsigned i = 0; share > 0 && i < n; i++)

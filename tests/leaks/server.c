@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The server: a thread that accepts, two that read, handle and answer by epoll, one request after the other, and one for timers.
- * Requests are "GET /route HTTP/1.1" without a body.
+ * Requests are "GET /route HTTP/1.1" without a body, or lines of another protocol.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -32,6 +32,7 @@ const char *const route_name[ROUTES] = {"/account", "/basket", "/catalog", "/che
 struct connection {
     int fd, epoll;
     size_t got;
+    void *slot; /* of deeds */
     char buffer[BUFFER_BYTES];
 };
 
@@ -40,6 +41,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below, and of
 static uint64_t requests[ROUTES], connections;
 static int64_t start_ns, first_request_ns, planned_ns;
 static volatile sig_atomic_t stopped;
+static _Thread_local struct connection *at_hand;
 
 static int64_t now_ns(void)
 {
@@ -50,6 +52,8 @@ static int64_t now_ns(void)
 }
 
 double progress(void) { return first_request_ns ? (double)(now_ns() - first_request_ns) / (double)planned_ns : 0; }
+
+void **connection_slot(void) { return &at_hand->slot; }
 
 uint64_t random_below(uint64_t limit)
 {
@@ -120,8 +124,11 @@ static bool handle(const char *request)
 static bool answer(int fd, bool failed)
 {
     static const char good[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+    static const char line[] = "ok\n";
     static const char bad[] = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 3\r\n\r\nno\n";
 
+    if (workload->load.plain)
+        return send(fd, line, sizeof line - 1, MSG_NOSIGNAL) > 0;
     return failed ? send(fd, bad, sizeof bad - 1, MSG_NOSIGNAL) > 0 : send(fd, good, sizeof good - 1, MSG_NOSIGNAL) > 0;
 }
 
@@ -136,6 +143,8 @@ static NOINLINE struct connection *connection_new(int fd, int epoll)
     c->fd = fd;
     c->epoll = epoll;
     c->got = 0;
+    c->slot = NULL;
+    at_hand = c;
     pthread_mutex_lock(&lock);
     connections++;
     do_deeds(AT_CONNECT);
@@ -145,6 +154,7 @@ static NOINLINE struct connection *connection_new(int fd, int epoll)
 
 static void connection_free(struct connection *c)
 {
+    at_hand = c;
     pthread_mutex_lock(&lock);
     bool left_open = do_deeds(AT_DISCONNECT);
     pthread_mutex_unlock(&lock);
@@ -157,16 +167,19 @@ static void connection_free(struct connection *c)
 static bool connection_serve(struct connection *c)
 {
     ssize_t n = read(c->fd, c->buffer + c->got, sizeof c->buffer - c->got);
+    const char *mark = workload->load.plain ? "\n" : "\r\n\r\n";
+    size_t mark_bytes = strlen(mark);
     char *end;
 
     if (n <= 0)
         return false;
+    at_hand = c;
     c->got += (size_t)n;
-    while ((end = memmem(c->buffer, c->got, "\r\n\r\n", 4))) {
+    while ((end = memmem(c->buffer, c->got, mark, mark_bytes))) {
         if (!answer(c->fd, handle(c->buffer)))
             return false;
-        c->got -= (size_t)(end + 4 - c->buffer);
-        memmove(c->buffer, end + 4, c->got);
+        c->got -= (size_t)(end - c->buffer) + mark_bytes;
+        memmove(c->buffer, end + mark_bytes, c->got);
     }
     return c->got < sizeof c->buffer;
 }
@@ -259,6 +272,7 @@ int server_run(struct workload *w, double seconds)
     planned_ns = (int64_t)(seconds * 1e9);
     raise_descriptor_limit();
     sigaction(SIGTERM, &action, NULL);
+    do_deeds(AT_START);
     start_threads(epoll);
     int listener = listen_on_loopback();
     for (unsigned i = 0; !stopped; i++) {

@@ -74,14 +74,15 @@ void truth_sample(const struct workload *w, double seconds)
 }
 
 static const char *const subject_name[SUBJECTS] = {"memory", "descriptors", "threads", "connections", "mappings", "children"};
-static const char *const label_name[LABELS] = {"healthy", "leaks", "fills", "fragments", "per connection"};
+static const char *const label_name[LABELS] = {"healthy", "leaks", "fills", "slows", "fragments",
+                                               "per connection"};
 
 static void print_count(const char *key, uint64_t value) { printf(", \"%s\": %llu", key, (unsigned long long)value); }
 
 static void print_deed(const struct deed *d)
 {
-    printf("{\"when\": \"%s\", \"site\": \"%s\", \"kind\": \"%s\", \"unrouted\": %s", d->when, d->site, d->kind ? d->kind : "",
-           d->unrouted ? "true" : "false");
+    printf("{\"when\": \"%s\", \"site\": \"%s\", \"kind\": \"%s\", \"unrouted\": %s, \"unjudged\": %s", d->when, d->site,
+           d->kind ? d->kind : "", d->unrouted ? "true" : "false", d->unjudged ? "true" : "false");
     print_count("calls", d->calls);
     print_count("objects", d->objects);
     print_count("requested", d->requested);
@@ -96,6 +97,7 @@ static void print_deed(const struct deed *d)
 void truth_print(const struct workload *w, const uint64_t requests[ROUTES], uint64_t connections)
 {
     printf("{\"workload\": \"%s\", \"lumpy\": %s", w->name, w->lumpy || w->load.shape != STEADY ? "true" : "false");
+    printf(", \"expected\": \"%s\", \"ceiling\": %.0f", w->expected ? w->expected : "", w->ceiling);
     printf(", \"labels\": {");
     for (size_t i = 0; i < SUBJECTS; i++)
         printf("%s\"%s\": \"%s\"", i ? ", " : "", subject_name[i], label_name[w->label[i]]);

@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NOINLINE __attribute__((noinline)) /* of what a call stack must show */
 
 #define ROUTES 10
@@ -25,6 +29,7 @@ extern const char *const route_name[ROUTES];
 #define AT_DISCONNECT "disconnect"
 #define AT_TIMER "timer" /* each TIMER_NS */
 #define AT_EXIT "exit"
+#define AT_START "start" /* before there are other threads */
 #define TIMER_NS 10000000
 
 struct deed {
@@ -35,6 +40,7 @@ struct deed {
     unsigned each;  /* done each so many times; 0 is 1 */
     bool fails;     /* the request that it is done on is answered with an error; the connection is not closed */
     bool unrouted;  /* what it keeps cannot be told to be a request's */
+    bool unjudged;  /* that requests keep it may be said or not */
 
     /* the truth, of what is kept for good */
     uint64_t calls, objects, requested, usable, mapped, descriptors, threads, children;
@@ -47,12 +53,13 @@ enum label {
     HEALTHY,
     LEAKS,
     FILLS,          /* grows up to a ceiling */
+    SLOWS,          /* grows ever more slowly, and has no ceiling */
     FRAGMENTS,      /* resident memory grows, live heap does not */
     PER_CONNECTION, /* grows with the open connections, and for no other reason */
     LABELS
 };
 
-enum shape { STEADY, RAMP, UP_AND_DOWN, STOP_AND_GO };
+enum shape { STEADY, RAMP, UP_AND_DOWN, STOP_AND_GO, BURSTS };
 
 struct load {
     enum shape shape;
@@ -61,6 +68,8 @@ struct load {
     unsigned connections; /* open at once; 0: 4 */
     unsigned life;        /* requests after which a connection is closed and another opened; 0: none */
     bool growing;         /* connections: one at first, all at the end */
+    bool receding;        /* connections: one at first, all in the middle, one at the end */
+    bool plain;           /* requests and answers are lines of no known protocol */
 };
 
 struct workload {
@@ -71,10 +80,14 @@ struct workload {
     const char *allocator; /* a library to preload; NULL: the C library's */
     unsigned seconds;      /* it must run at least so long */
     bool lumpy;            /* what leaks does not come evenly: its slope is no single number */
+    const char *expected;  /* of memory: the right verdict, then those that are no mistake; NULL: what the label implies */
+    double ceiling;        /* FILLS: bytes when it is full */
 };
 
-extern struct workload workloads[];
+extern struct workload workloads[]; /* by which the rules were made */
 extern const size_t workload_count;
+extern struct workload heldout[]; /* by which they were not */
+extern const size_t heldout_count;
 
 struct workload *workload_find(const char *name);
 
@@ -86,6 +99,9 @@ double progress(void);
 uint64_t random_below(uint64_t limit); /* of the calling thread */
 
 void *filled(size_t bytes); /* an object that is written to */
+
+/* For deeds on requests, AT_CONNECT and AT_DISCONNECT: a pointer of the connection's own, NULL at first. */
+void **connection_slot(void);
 
 /* The object, which is then written to, mapping, descriptor or thread is kept for good. */
 void *truth_object(struct deed *d, void *object, size_t requested);
@@ -106,5 +122,9 @@ void truth_print(const struct workload *w, const uint64_t requests[ROUTES], uint
 
 int server_run(struct workload *w, double seconds);
 int load_run(const struct workload *w, int port, double seconds, uint64_t seed);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
