@@ -15,7 +15,8 @@
  *    the distribution of that quotient (the studentized bootstrap), of which the 95 and 99 % points are taken, of both sides together
  *    (Hall 1988).
  * 4. The interval is Sen's, widened by that quantile and by r, to which a part of its own standard error is added: an r that
- *    is too small by chance does more harm than one that is too large. The part is what gives the right coverage.
+ *    is too small by chance does more harm than one that is too large (a bound over likely values of what is not asked for: Berger and
+ *    Boos, Journal of the American Statistical Association 89, 1994). The part is what gives the right coverage.
  */
 #include "bootstrap.h"
 
@@ -37,7 +38,7 @@
 #define SIGNIFICANT 3      /* standard errors of a correlation */
 #define WARM_POINTS 40     /* before the first point: until then the recoloured noise has its spread */
 #define CAUTION 0.35       /* standard errors added to a correlation of 0, */
-#define CAUTION_MORE 0.7   /* and more of them in proportion to it */
+#define CAUTION_MORE 1.3   /* and more of them in proportion to it: few points that depend much on each other tell least of how much */
 
 struct noise {
     double drawn[THEIL_SEN_POINTS_MAX]; /* residuals without r */

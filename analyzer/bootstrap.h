@@ -3,9 +3,9 @@
  * The interval of a Theil-Sen slope whose points depend on their neighbours, by a moving-block bootstrap. Draws are seeded: the same
  * points have the same interval.
  *
- * How often intervals that say 95 and 99 % cover the truth is printed by `make calibrate`. With 200 points it is within 2 % of what
- * they say for noise that is independent, heavy-tailed, or correlated by up to 0.9; below 50 points, strong correlation makes them
- * too narrow (20 points of 0.9 are worth one), and a cycle that is no multiple of the points' distance makes them too wide.
+ * How often intervals that say 95 and 99 % cover the truth is printed by `make calibrate`. It is within 2 % of what they say for noise
+ * that is independent, heavy-tailed, or correlated by up to 0.9, with 8 to 200 points. Of 50 points or fewer a cycle of which there are
+ * not enough to find it makes them too wide: it resembles its neighbours as strong correlation does, and cancels out, as that does not.
  */
 #ifndef PERFSHIM_BOOTSTRAP_H
 #define PERFSHIM_BOOTSTRAP_H

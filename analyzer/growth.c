@@ -7,10 +7,11 @@
  * 2. Axis. Where the counter of work explains the floor much better than time does, it takes time's place: a leak on each request
  *    is a line over requests, whatever the load does. A slope by work times the average load is one by time.
  * 3. Warm-up (warmup.c). Its end is a change point, if leaving it out matters.
- * 4. Vetoes (steady.c), saturation against line (saturation.c). A curve that saturates is tried on the whole phase, because what
+ * 4. Vetoes (steady.c, bend.c), saturation against line (saturation.c). A curve that saturates is tried on the whole phase, because what
  *    remains of it behind a cut looks straight.
- * 5. Coarser windows, while neighbours resemble each other.
- * 6. Slope (theil_sen.c), its interval by a moving-block bootstrap (bootstrap.c), and a test for any trend (kendall.c) as a veto.
+ * 5. Drift against chance (walk.c): a quantity that wanders has a slope in any run, and nothing may come of it.
+ * 6. Coarser windows, while neighbours resemble each other.
+ * 7. Slope (theil_sen.c), its interval by a moving-block bootstrap (bootstrap.c), and a test for any trend (kendall.c) as a veto.
  */
 #include "growth.h"
 
@@ -22,6 +23,7 @@
 #include "saturation.h"
 #include "steady.h"
 #include "theil_sen.h"
+#include "walk.h"
 #include "warmup.h"
 
 #define Z95 1.959963985
@@ -30,6 +32,8 @@
 #define FAR_OUT 8          /* standard deviations */
 #define TAU_TOLD 0.5       /* of the phase, at most: by the end then 86 % of the way is gone, and the ceiling is known well */
 #define SMALLEST_PER_S 1e-3 /* where the search for a slope that is steady begins if there is no noise at all */
+#define WALK_SURE 3.09     /* standard errors that a drift must have: of walks without one, one in a thousand has; */
+#define WALK_SURE_CUT 3.72 /* one in ten thousand where the beginning was searched for, which finds where a walk turns upward */
 #define BLURS 2            /* the floor of a cycle of nearly whole windows seems to rise, by no more than one of these */
 #define FULL_SHARE 20.0    /* a cache is full but for one of so many parts */
 
@@ -150,12 +154,16 @@ static void judge(struct growth *g, struct floor_windows *w, int64_t warm_up_ns,
     g->points = f.n;
     double fine_slope = theil_sen(f.x, f.value, f.n);
     double judged_s = (double)(g->to_ns - g->warm_ns) / 1e9;
-    g->steady = steady_grows(&f, fine_slope * judged_s) && fine_slope * judged_s >= BLURS * w->blur;
+    struct walk walk = walk_of(f.x, f.value, f.n);
+    double by_chance = (warm ? WALK_SURE_CUT : WALK_SURE) * walk.error;
+    g->wanders = !(walk.drift > by_chance);
+    g->steady = steady_grows(&f, fine_slope * judged_s) && fine_slope * judged_s >= BLURS * w->blur && !g->wanders;
     g->slowing = curve.tau > 0 || warmup.levels_off || steady_slows(&f, fine_slope);
     struct floor fine = f;
     fit(g, &f, resamples);
+    double least = fmax(BLURS * w->blur / judged_s, fine_slope - walk.drift + by_chance);
     if (resamples)
-        g->steady_per_s = steady_least(&fine, fine_slope, fmax(fmax(g->seen_per_s, BLURS * w->blur / judged_s), SMALLEST_PER_S));
+        g->steady_per_s = steady_least(&fine, fine_slope, fmax(fmax(g->seen_per_s, least), SMALLEST_PER_S));
 }
 
 static struct growth growth_by(const double *value, const double *work, unsigned n, int64_t from_ns, int64_t window_ns,

@@ -95,6 +95,7 @@ size_t heap_top_sites(struct heap *h, const struct heap_site **sites, size_t n);
 
 struct heap_kept {
     double bytes_per_request, low, high; /* NaN: cannot be known. low, high: 95 % interval */
+    double p; /* how likely so much is to be found where nothing is kept; NaN: nothing was found */
     uint64_t requests; /* that were old enough to count */
     uint64_t top_stack; /* the site that keeps most of it; 0: none, or it is not certain which */
 };

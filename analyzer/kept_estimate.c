@@ -32,6 +32,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "kendall.h"
 #include "student.h"
 
 #define Z95 1.959964
@@ -176,7 +177,7 @@ static void sum_add(struct sum *s, const struct kept_route *r, const struct kept
 
 static struct heap_kept sum_result(const struct sum *s, const struct kept_route *r)
 {
-    struct heap_kept kept = {.bytes_per_request = s->value, .requests = r->requests};
+    struct heap_kept kept = {.bytes_per_request = s->value, .requests = r->requests, .p = NAN};
     double variance = 0;
 
     if (s->leaders.most > 0)
@@ -186,6 +187,9 @@ static struct heap_kept sum_result(const struct sum *s, const struct kept_route 
     for (unsigned b = 0; b < BLOCKS; b++)
         variance += s->residual[b] * s->residual[b];
     double reach = fmax(student_95(s->fewest - 1) * sqrt(variance), Z95 * sqrt(s->drawn));
+    if (s->value > 0)
+        kept.p = fmax(student_tail(s->value / fmax(sqrt(variance), 1e-300), s->fewest - 1),
+                      kendall_tail(s->value / fmax(sqrt(s->drawn), 1e-300)));
     kept.low = fmax(0, s->value - reach);
     kept.high = (s->value + reach + s->undecided / (double)r->requests) * (double)r->requests / (double)(r->requests - r->shared);
     return kept;
@@ -213,7 +217,7 @@ struct heap_kept kept_estimate(const struct kept *k, int32_t route)
     struct sum sum = {.fewest = BLOCKS};
 
     if (!r)
-        return (struct heap_kept){NAN, NAN, NAN, 0, 0};
+        return (struct heap_kept){NAN, NAN, NAN, NAN, 0, 0};
     for (uint32_t i = r->pairs; i != NO_PAIR; i = k->pairs[i].next)
         sum_add(&sum, r, &k->pairs[i]);
     return sum_result(&sum, r);
@@ -234,7 +238,7 @@ struct heap_kept kept_estimate_of(const struct kept *k, const size_t *pairs, siz
     struct sum sum = {.fewest = BLOCKS};
 
     if (!r)
-        return (struct heap_kept){NAN, NAN, NAN, 0, 0};
+        return (struct heap_kept){NAN, NAN, NAN, NAN, 0, 0};
     for (size_t i = 0; i < n; i++)
         sum_add(&sum, r, &k->pairs[pairs[i]]);
     return sum_result(&sum, r);

@@ -3,7 +3,8 @@
  * Which place in the code keeps how much per request of which route: the pairs of kept.h, those of the same place in several
  * processes taken together, ranked by what they keep in all.
  *
- * Only pairs that surely keep something have a row: whose 95 % interval lies above 0. Memory: 100 bytes a row, at most
+ * Only pairs that surely keep something have a row: whose 95 % interval lies above 0, and which may be believed although so many were
+ * tested (Benjamini and Hochberg, as with places). Memory: 100 bytes a row, at most
  * PAIRS_MAX rows; 24 bytes for each pair of kept.h while they are made.
  */
 #ifndef PERFSHIM_PAIRS_H
@@ -13,6 +14,7 @@
 #include "places.h"
 
 #define PAIRS_MAX 4096
+#define PAIRS_FALSE_RATE 0.05 /* of those with a row, at most this share is expected to keep nothing */
 
 struct pairs_row {
     int32_t route;

@@ -4,7 +4,8 @@
  *
  * Sen, "Estimates of the regression coefficient based on Kendall's tau", Journal of the American Statistical Association 63, 1968:
  * a slope b is within the interval if Kendall's score of y - b x is within its own, and that is so for the slopes between two
- * ranks of the sorted ones.
+ * ranks of the sorted ones: the M-th from either end, with M half of what the score lacks of all pairs (Hollander and Wolfe, Nonparametric
+ * Statistical Methods, section 9.3). A rank more makes intervals of ten points cover 93 % in place of 95.
  */
 #include "theil_sen.h"
 
@@ -78,7 +79,7 @@ struct slope theil_sen_within(const double *x, const double *y, unsigned n, doub
     if (!pairs)
         return (struct slope){NAN, NAN, NAN};
     double value = median(pair, pairs);
-    long below = (long)floor((double)pairs / 2 - reach);
+    long below = (long)floor((double)pairs / 2 - reach) - 1;
     below = below < 0 ? 0 : below;
     double low = nth(pair, 0, pairs / 2 + 1, below);
     double high = nth(pair, pairs / 2, pairs, pairs - 1 - below);

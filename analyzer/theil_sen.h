@@ -11,7 +11,7 @@
 /* y over x, which does not fall. NaN where no two points differ in x. n: at most THEIL_SEN_POINTS_MAX. */
 double theil_sen(const double *x, const double *y, unsigned n);
 
-/* Also the slopes that are `reach` pairs below and above the median by their order, or the outermost. */
+/* Also the M-th from the bottom and from the top of their order, M being `reach` short of half of all pairs; or the outermost. */
 struct slope {
     double value, low, high;
 };

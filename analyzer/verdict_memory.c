@@ -326,8 +326,10 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
     } else if (g->low > monitor && !g->steady) {
         v->minutes = verdict_minutes(verdict_judged_s(g), 2 * verdict_judged_s(g));
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
-                         "live heap rose by %s (%s), but in steps or with falls between; load it for several of its cycles, at least "
-                         "about %.0f min longer", gained, rate.text, v->minutes);
+                         "live heap rose by %s (%s), but %s; load it for several of its cycles, at least about %.0f min longer",
+                         gained, rate.text,
+                         g->wanders ? "it wanders, so that chance may have taken it there" : "in steps or with falls between",
+                         v->minutes);
     } else if ((g->low > monitor || between) && g->steady && !g->slowing && g->gained >= GAINED_KEPT_BYTES)
         verdict_conclude(v, VERDICT_MONITOR, "live heap grows by %s: %s in this run; watch it in a longer one", rate.text, gained);
     else

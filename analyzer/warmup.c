@@ -13,6 +13,7 @@
 #include "line.h"
 
 #define BREAK_SHARE 0.35   /* two lines must leave less than this of one line's residual */
+#define BREAK_F 20.0       /* and more than chance makes of so few points, the best of many cuts: F of the three numbers that it has more */
 #define SLOWING_SHARE 0.5  /* second line's slope to the first's: below, the quantity levels off */
 #define TOOTH_SHARE 0.2    /* of the range: a fall by more, and a rise again, is a tooth */
 #define EXACT 1e-9         /* residual of a point: a line that explains all cannot be improved on */
@@ -33,7 +34,7 @@ static struct cut best_cut(const double *x, const double *y, unsigned n)
 
     struct line all = before[n];
     struct cut c = {.residual = line_residual(all)};
-    double best = c.residual * BREAK_SHARE;
+    double by_chance = n > 5 ? 1 / (1 + 3 * BREAK_F / (n - 5)) : 0, best = c.residual * fmin(BREAK_SHARE, by_chance);
     unsigned least = n / 20 > 3 ? n / 20 : 3;
     for (unsigned i = least; i + least <= n && c.residual > EXACT * n; i++) {
         double residual = line_residual(before[i]) + line_residual(line_minus(all, before[i]));

@@ -2,9 +2,11 @@
 /*
  * synthetic [CASES [SEED]]: how often the verdict on memory is wrong, on series of known truth by the thousand. Prints
  *
- * - for each shape, healthy and leaking, how often each verdict came: the confusion table;
- * - for leaks above the slope that the report calls detectable, how many were found; and where nothing but the leak has a trend, how
- *   often the 95 % interval of the slope covers the truth, and how far off the slope is at the median;
+ * - for each shape, healthy and leaking, how often each verdict came (the confusion table), and how often the wrong one may come, at
+ *   most, by what was counted: the upper end of Wilson's 95 % interval (Journal of the American Statistical Association 22, 1927);
+ * - for leaks above the slope that the report calls detectable, how many were found; where nothing but the leak has a trend, how often
+ *   the 95 % interval of the slope covers the truth, and how far off the slope is at the median; and that again for leaks of any shape
+ *   above twice the detectable slope;
  * - the share of leaks that is found by their size and the run's length;
  * - how often intervals cover the truth by kind of noise.
  *
@@ -21,14 +23,29 @@
 
 #define LISTED_MAX 20
 #define COVERAGE_MIN 40 /* they cost little */
+#define Z95 1.959963985
+#define LARGE 2 /* times the detectable slope */
 
 static const double lengths_s[] = {120, 600, 3600, 8 * 3600};
 #define LENGTHS (sizeof lengths_s / sizeof *lengths_s)
 
 struct tally {
-    unsigned cases, verdict[VERDICT_KINDS], known, covered, detectable, found;
+    unsigned cases, verdict[VERDICT_KINDS], known, covered, detectable, found, large;
     double *error; /* of each that is known */
+    double *large_error; /* of each leak above twice what is detectable */
 };
+
+struct interval {
+    double low, high; /* % */
+};
+
+static struct interval wilson(unsigned n, unsigned of)
+{
+    double share = (double)n / of, z2 = Z95 * Z95, middle = share + z2 / (2 * of);
+    double half = Z95 * sqrt(share * (1 - share) / of + z2 / (4.0 * of * of)), all = 1 + z2 / of;
+
+    return (struct interval){n ? 100 * (middle - half) / all : 0, n < of ? 100 * (middle + half) / all : 100};
+}
 
 static void tally_add(struct tally *t, const struct outcome *o, bool by_slope)
 {
@@ -42,6 +59,8 @@ static void tally_add(struct tally *t, const struct outcome *o, bool by_slope)
         t->covered += o->growth.low <= truth && truth <= o->growth.high;
         t->error[t->known++] = fabs(o->growth.per_s / truth - 1);
     }
+    if (truth > LARGE * o->verdict.seen_per_s)
+        t->large_error[t->large++] = fabs(o->growth.per_s / truth - 1);
     if (truth > o->verdict.seen_per_s) {
         t->detectable++;
         t->found += o->verdict.kind == VERDICT_LEAK;
@@ -57,22 +76,37 @@ static int compare(const void *a, const void *b)
 
 static void print_share(unsigned n, unsigned of)
 {
-    if (n)
+    if (n && of)
         printf("%8.2f", 100.0 * n / of);
     else
         printf("%8s", "-");
 }
 
-static void tally_print(const char *name, struct tally *t)
+static double median(double *v, unsigned n)
+{
+    qsort(v, n, sizeof *v, compare);
+    return v[n / 2];
+}
+
+static void print_median(double *error, unsigned n)
+{
+    if (n)
+        printf("%8.1f", 100 * median(error, n));
+    else
+        printf("%8s", "-");
+}
+
+static void tally_print(const char *name, struct tally *t, unsigned wrong)
 {
     printf("%-17s%7u", name, t->cases);
     for (unsigned kind = 0; kind <= VERDICT_CACHE_FILL; kind++)
         print_share(t->verdict[kind], t->cases);
-    if (t->detectable)
-        printf("%9.1f", 100.0 * t->found / t->detectable);
-    if (t->known) {
-        qsort(t->error, t->known, sizeof *t->error, compare);
-        printf("%9.1f%8.1f", 100.0 * t->covered / t->known, 100 * t->error[t->known / 2]);
+    printf("%8.2f", wilson(wrong, t->cases).high);
+    if (t->error) {
+        print_share(t->found, t->detectable);
+        print_share(t->covered, t->known);
+        print_median(t->error, t->known);
+        print_median(t->large_error, t->large);
     }
     putchar('\n');
 }
@@ -80,6 +114,13 @@ static void tally_print(const char *name, struct tally *t)
 static void print_head(const char *title, const char *more)
 {
     printf("\n%-17s%7s%8s%8s%8s%8s%8s%s\n", title, "cases", "NORMAL", "MONITOR", "LEAK", "INCONCL", "CACHE", more);
+}
+
+static void print_rate(const char *what, unsigned n, unsigned of)
+{
+    struct interval i = wilson(n, of);
+
+    printf("%s: %u of %u, %.3f %% (Wilson's 95 %% interval %.3f to %.3f %%)\n", what, n, of, 100.0 * n / of, i.low, i.high);
 }
 
 /* So that each case can be made alone. */
@@ -107,7 +148,7 @@ static unsigned healthy(unsigned cases, uint64_t seed)
 {
     unsigned wrong = 0;
 
-    print_head("healthy, %", "");
+    print_head("healthy, %", " wrong<=");
     for (size_t s = 0; s < shape_count; s++) {
         struct tally t = {0};
         for (unsigned i = 0; i < cases; i++) {
@@ -118,7 +159,7 @@ static unsigned healthy(unsigned cases, uint64_t seed)
             if (o.verdict.kind == VERDICT_LEAK)
                 note_wrong((struct wrong){s, seconds, 0, case_seed(seed, 0, s, i)});
         }
-        tally_print(shape_name[s], &t);
+        tally_print(shape_name[s], &t, t.verdict[VERDICT_LEAK]);
         wrong += t.verdict[VERDICT_LEAK];
     }
     return wrong;
@@ -129,10 +170,10 @@ static unsigned leaking(unsigned cases, uint64_t seed)
 {
     unsigned wrong = 0;
 
-    print_head("leaking, %", "    found  covered   error");
+    print_head("leaking, %", " wrong<=   found covered   error   large");
     for (size_t s = 0; s < shape_count; s++) {
-        struct tally t = {.error = malloc((cases + 1) * sizeof *t.error)};
-        for (unsigned i = 0; t.error && !shape_undoes_leaks(s) && i < cases; i++) {
+        struct tally t = {.error = malloc((cases + 1) * sizeof *t.error), .large_error = malloc((cases + 1) * sizeof *t.error)};
+        for (unsigned i = 0; t.error && t.large_error && !shape_undoes_leaks(s) && i < cases; i++) {
             double seconds = lengths_s[i % LENGTHS];
             shapes_seed(case_seed(seed, 1, s, i));
             double mb_per_hour = shapes_any_scale(60, 6000);
@@ -141,10 +182,12 @@ static unsigned leaking(unsigned cases, uint64_t seed)
             if (o.verdict.kind == VERDICT_NORMAL || o.verdict.kind == VERDICT_CACHE_FILL)
                 note_wrong((struct wrong){s, seconds, mb_per_hour, case_seed(seed, 1, s, i)});
         }
+        unsigned cleared = t.verdict[VERDICT_NORMAL] + t.verdict[VERDICT_CACHE_FILL];
         if (t.cases)
-            tally_print(shape_name[s], &t);
-        wrong += t.verdict[VERDICT_NORMAL] + t.verdict[VERDICT_CACHE_FILL];
+            tally_print(shape_name[s], &t, cleared);
+        wrong += cleared;
         free(t.error);
+        free(t.large_error);
     }
     return wrong;
 }
@@ -192,7 +235,8 @@ int main(int count, char **arguments)
     shapes_seed(seed);
     coverage_print(cases > COVERAGE_MIN ? cases : COVERAGE_MIN);
     print_wrong();
-    printf("\n%u healthy cases of %zu convicted, %u leaks of %zu cleared\n", convicted, cases * shape_count, cleared,
-           cases * (shape_count - 1));
+    putchar('\n');
+    print_rate("healthy cases convicted", convicted, cases * (unsigned)shape_count);
+    print_rate("leaks cleared", cleared, cases * (unsigned)(shape_count - 1));
     return convicted || cleared;
 }

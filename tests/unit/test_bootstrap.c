@@ -18,6 +18,7 @@
 #include "hochberg.h"
 #include "kendall.h"
 #include "saturation.h"
+#include "student.h"
 #include "theil_sen.h"
 #include "warmup.h"
 
@@ -45,7 +46,7 @@ static void test_theil_sen(void **unused)
 
     (void)unused;
     NEAR(theil_sen(x, y, 4), 1.5);
-    struct slope s = theil_sen_within(x, y, 4, 2);
+    struct slope s = theil_sen_within(x, y, 4, 1);
     NEAR(s.low, 0.5); /* the second lowest */
     NEAR(s.high, 7.0 / 3);
     const double same[] = {1, 1, 1}, outlier[] = {0, 1, 2, 1000};
@@ -117,6 +118,18 @@ static void test_kendall_of_dependent_noise(void **unused)
     }
     assert_true(plain > 60);     /* 20 % and more */
     assert_true(corrected < 45); /* 15 % and less */
+}
+
+/* Points of tables of Student's distribution. */
+static void test_student(void **unused)
+{
+    (void)unused;
+    NEAR(student_tail(0, 7), 0.5);
+    assert_true(fabs(student_tail(12.7062, 1) - 0.025) < 1e-6 && fabs(student_tail(4.30265, 2) - 0.025) < 1e-6);
+    assert_true(fabs(student_tail(3.18245, 3) - 0.025) < 1e-6 && fabs(student_tail(2.77645, 4) - 0.025) < 1e-6);
+    for (unsigned df = 5; df < 30; df++)
+        assert_true(fabs(student_tail(student_95(df), df) - 0.025) < 1e-4);
+    assert_true(student_tail(1e308, 5) < 1e-12 && student_tail(INFINITY, 6) < 1e-12);
 }
 
 /* The example of Benjamini and Hochberg's paper, section 3.2: 15 comparisons, of which four may be believed at 5 %. */
@@ -268,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_draws), cmocka_unit_test(test_theil_sen), cmocka_unit_test(test_theil_sen_by_sorting),
         cmocka_unit_test(test_kendall), cmocka_unit_test(test_kendall_of_dependent_noise), cmocka_unit_test(test_hochberg),
+        cmocka_unit_test(test_student),
         cmocka_unit_test(exact_line_has_no_width), cmocka_unit_test(the_same_each_time), cmocka_unit_test(intervals_cover),
         cmocka_unit_test(test_warmup), cmocka_unit_test(test_saturation), cmocka_unit_test(cycles_become_windows),
         cmocka_unit_test(idle_windows_are_one),

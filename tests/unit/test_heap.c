@@ -351,7 +351,7 @@ static struct heap_kept kept_at(const struct heap *h, int32_t route, uint64_t st
         if (where.route == route && where.stack == stack && !where.rest)
             return kept_estimate_of(pairs, &i, 1);
     }
-    return (struct heap_kept){NAN, NAN, NAN, 0, 0};
+    return (struct heap_kept){NAN, NAN, NAN, NAN, 0, 0};
 }
 
 static void pairs_are_told_apart(void **state)
