@@ -29,6 +29,7 @@ endif
 # The analyzer is optimized as one program: an event passes through many small functions of many files, and calling them costs a
 # tenth. LTO= leaves that out, for quick builds. Its objects have ordinary code, too, which tests and the recorder are made of.
 LTO ?= $(if $(SAN)$(findstring clang,$(CC)),,-flto=auto)
+PLAIN := $(if $(LTO),-fno-lto)
 
 # One name for each file, however O was given: what a file was made from is noted under its name.
 override O := $(patsubst $(CURDIR)/%,%,$(O))
@@ -122,7 +123,7 @@ $(O)/libperfshim.so: $(shim_obj) shim/versions.map
 
 $(O)/perfshim-recorder: $(recorder_obj) $(formats_obj)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(RECORDER_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(PLAIN) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(RECORDER_LIBS)
 
 $(O)/perfanalyze: $(analyzer_obj) $(gen_obj) $(formats_obj)
 	$(call say,LD,$@)
@@ -133,11 +134,11 @@ $(O)/tests/test_%: tests/unit/test_%.c $(formats_obj) $(unit_shim_obj) $(filter-
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) $(DEPS) -iquote formats -iquote shim -iquote shim/recorder \
-	-iquote analyzer -iquote tests/unit $< $(filter %.o,$^) $(LDFLAGS) -o $@ $(ANALYZER_LIBS) $(UNIT_LIBS)
+	-iquote analyzer -iquote tests/unit $(PLAIN) $< $(filter %.o,$^) $(LDFLAGS) -o $@ $(ANALYZER_LIBS) $(UNIT_LIBS)
 $(calibrate_bin): $(wildcard tests/calibrate/*.[ch]) $(filter-out %/main.o,$(analyzer_obj)) $(gen_obj) $(formats_obj) $(O)/flags
 	$(call say,TEST,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(STD) $(CFLAGS) $(WARN) $(SANFLAGS) -iquote formats -iquote analyzer $(filter %.c %.o,$^) $(LDFLAGS) \
+	$(Q)$(CC) $(STD) $(CFLAGS) $(PLAIN) $(WARN) $(SANFLAGS) -iquote formats -iquote analyzer $(filter %.c %.o,$^) $(LDFLAGS) \
 	-o $@ $(ANALYZER_LIBS)
 $(O)/tests/%: tests/%.c $(O)/flags
 	$(call say,PROG,$<)

@@ -12,82 +12,19 @@
  * remembered when the process ends was freed during shutdown. Objects younger than the last wait are no part of this,
  * so the memory stays bounded by what was live then, even for a program that never waits.
  */
-#include "heap.h"
+#include "heap_part.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alike.h"
-#include "fresh.h"
-#include "holdings.h"
-#include "idmap.h"
-#include "kept.h"
-#include "live.h"
 #include "ranking.h"
-#include "sample.h"
-#include "site.h"
 
 #define ROUTE_OPEN (-3) /* of an object whose stretch has not ended yet */
 #define FORKS_MAX 64 /* between an object's process and one that frees it; over more nobody looks for it */
 #define EXPECT_ROWS 16 /* a row's object is fetched into the cache so many rows ahead */
-#define RECENT_THREADS 64
-#define RECENT_SITES 256
 #define GENERATION_STEP 2654435769u /* 2^32 divided by the golden ratio: the first numbers of threads lie far apart */
-
-/* Removed objects that may have to be counted as live again. */
-struct graveyard {
-    struct live_object *objects;
-    size_t count, room;
-};
-
-struct heap_process {
-    uint32_t serial, pid;
-    struct heap_process *parent; /* that it was forked from; NULL: none known, or it came by exec */
-    bool has_waited, ended;
-    bool drawn; /* its allocations are, or were for a time: it may free what was never recorded */
-    uint32_t start, last_work, end; /* in units */
-    uint64_t unknown_frees;
-    struct live live;
-    struct graveyard remembered; /* freed since last_work, live at it */
-    struct graveyard restored;   /* freed during shutdown */
-};
-
-struct heap_thread {
-    uint32_t serial;
-    struct heap_process *process;
-    struct fresh fresh; /* of its open stretch */
-    uint64_t last_ptr;  /* that it allocated last, and that object's generation */
-    uint32_t last_generation;
-};
-
-struct heap {
-    struct heap_process **processes;
-    size_t process_count, process_room;
-    struct idmap process_of, pid_of; /* by serial; by pid, the newest */
-    struct heap_process *process; /* the one found last */
-    struct heap_thread **threads;
-    size_t thread_count, thread_room;
-    struct idmap thread_of;
-    struct heap_thread *recent[RECENT_THREADS]; /* the last ones found, by serial */
-
-    struct {
-        uint64_t stack;
-        uint32_t site_after; /* index plus one; 0: none */
-    } recent_sites[RECENT_SITES]; /* the last ones found, by stack */
-
-    struct holdings holdings;
-    struct kept *kept;
-    struct heap_site *top;
-    struct heap_totals totals; /* what holdings do not know */
-    double free_count, free_bytes, shutdown_bytes;
-    int64_t sample_due_ns, told_ns;
-    const struct timeline *timeline; /* of a trimmed trace; else NULL */
-    uint64_t told_from_ticks, detail_ticks;
-    size_t near;
-    uint8_t is_realloc[HEAP_OPS_MAX];
-};
 
 struct heap *heap_new(void)
 {
@@ -130,13 +67,6 @@ void heap_free(struct heap *h)
 
 /* --- processes and threads --- */
 
-static uint32_t to_units(int64_t time_ns)
-{
-    int64_t units = time_ns > 0 ? time_ns >> LIVE_UNIT_SHIFT : 0;
-
-    return units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
-}
-
 /* Makes room in an array of pointers for one more. NULL if memory is short. */
 static void *array_room(void *array, size_t count, size_t *room)
 {
@@ -148,7 +78,7 @@ static void *array_room(void *array, size_t count, size_t *room)
     return grown;
 }
 
-static struct heap_process *process_make(struct heap *h, uint32_t serial)
+struct heap_process *heap_process_make(struct heap *h, uint32_t serial)
 {
     if (h->process && h->process->serial == serial)
         return h->process;
@@ -227,7 +157,7 @@ static void close_stretch(struct heap *h, const struct heap_row *row)
 
 /* --- live objects --- */
 
-static int graveyard_add(struct graveyard *g, const struct live_object *object)
+int heap_graveyard_add(struct graveyard *g, const struct live_object *object)
 {
     if (g->count == g->room) {
         size_t room = g->room ? 2 * g->room : 64;
@@ -241,16 +171,9 @@ static int graveyard_add(struct graveyard *g, const struct live_object *object)
     return 0;
 }
 
-/* A process that draws its objects may free what was never recorded. */
-static void process_draws(struct heap_process *p)
-{
-    p->drawn = true;
-    p->unknown_frees = 0;
-}
-
 static int take_alloc(struct heap *h, const struct heap_row *row)
 {
-    struct heap_process *p = process_make(h, row->proc);
+    struct heap_process *p = heap_process_make(h, row->proc);
     struct heap_thread *t = thread_make(h, row->thread);
     uint32_t site = p && t ? site_find(h, row->stack, row->proc) : SITE_NONE;
 
@@ -258,7 +181,7 @@ static int take_alloc(struct heap *h, const struct heap_row *row)
         return -1;
     holdings_allocated(&h->holdings, site, row->size, row->slack, row->shift);
     if (row->shift && !p->drawn)
-        process_draws(p);
+        heap_process_draws(p);
     if (!row->ptr)
         return 0;
     bool was_there;
@@ -275,7 +198,7 @@ static int take_alloc(struct heap *h, const struct heap_row *row)
                                    .slack = row->slack,
                                    .site = site,
                                    .shift = row->shift,
-                                   .time = to_units(row->time_ns)};
+                                   .time = heap_units(row->time_ns)};
     holdings_gain(&h->holdings, object);
     t->process = p;
     int added = fresh_add(&t->fresh, &p->live, object);
@@ -317,7 +240,7 @@ static void take_unknown_free(struct heap *h, struct heap_process *p, uint64_t p
 
 static int take_free(struct heap *h, const struct heap_row *row)
 {
-    struct heap_process *p = process_make(h, row->proc);
+    struct heap_process *p = heap_process_make(h, row->proc);
     struct live_object *object = p ? live_find(&p->live, row->ptr) : NULL;
 
     if (!p)
@@ -336,9 +259,9 @@ static int take_free(struct heap *h, const struct heap_row *row)
     holdings_lose(&h->holdings, object);
     int result = 0;
     if (p->has_waited && object->time < p->last_work && !resized)
-        result = graveyard_add(&p->remembered, object);
+        result = heap_graveyard_add(&p->remembered, object);
     else
-        holdings_aged(&h->holdings, object, to_units(row->time_ns));
+        holdings_aged(&h->holdings, object, heap_units(row->time_ns));
     live_remove(&p->live, object);
     return result;
 }
@@ -348,15 +271,15 @@ static int take_free(struct heap *h, const struct heap_row *row)
 /* The process asks for work, so it is not shutting down: what it freed before are ordinary frees. */
 static int take_work(struct heap *h, const struct heap_row *row)
 {
-    struct heap_process *p = process_make(h, row->proc);
+    struct heap_process *p = heap_process_make(h, row->proc);
 
     if (!p)
         return -1;
     for (size_t i = 0; i < p->remembered.count; i++)
-        holdings_aged(&h->holdings, &p->remembered.objects[i], to_units(row->time_ns));
+        holdings_aged(&h->holdings, &p->remembered.objects[i], heap_units(row->time_ns));
     p->remembered.count = 0;
     p->has_waited = true;
-    p->last_work = to_units(row->time_ns);
+    p->last_work = heap_units(row->time_ns);
     return 0;
 }
 
@@ -388,12 +311,12 @@ static void process_end(struct heap *h, struct heap_process *p, uint32_t end)
 static int feed_process(struct heap *h, const struct item *item)
 {
     const struct event_process *e = &item->event.u.process;
-    struct heap_process *p = process_make(h, item->proc);
+    struct heap_process *p = heap_process_make(h, item->proc);
 
     if (!p)
         return -1;
     p->pid = (uint32_t)e->pid;
-    p->start = to_units(item->time_ns);
+    p->start = heap_units(item->time_ns);
     uint32_t same_pid = idmap_get(&h->pid_of, p->pid);
     struct heap_process *before = same_pid == IDMAP_NONE ? NULL : h->processes[same_pid];
     if (before && before != p && !before->ended) { /* its exec was not told of otherwise */
@@ -410,13 +333,13 @@ static int feed_process(struct heap *h, const struct item *item)
 
 static int feed_process_end(struct heap *h, const struct item *item)
 {
-    struct heap_process *p = process_make(h, item->proc);
+    struct heap_process *p = heap_process_make(h, item->proc);
 
     if (!p)
         return -1;
     if (item->event.u.process_end.how == HOW_exec)
         process_vanish(h, p);
-    process_end(h, p, to_units(item->time_ns));
+    process_end(h, p, heap_units(item->time_ns));
     return 0;
 }
 
@@ -427,86 +350,6 @@ static void feed_op(struct heap *h, const struct event *e)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (e->u.op.op < HEAP_OPS_MAX && e->data_bytes == strlen(names[i]) && !memcmp(e->data, names[i], e->data_bytes))
             h->is_realloc[e->u.op.op] = 1;
-}
-
-/* --- trimmed traces --- */
-
-void heap_trimmed(struct heap *h, const struct timeline *timeline, uint64_t detail_ticks, bool partly)
-{
-    h->told_from_ticks = partly ? detail_ticks : 0;
-    h->timeline = timeline;
-    h->detail_ticks = detail_ticks;
-}
-
-/* What is told before the detail begins, or where it begins: later, the detail says it itself. */
-static bool is_told(const struct heap *h, const struct item *item)
-{
-    return h->timeline && item->event.time >= h->told_from_ticks && item->event.time <= h->detail_ticks;
-}
-
-static int take_site(struct heap *h, const struct item *item)
-{
-    const struct event_site *e = &item->event.u.site;
-    uint32_t index = site_index(&h->holdings.sites, e->stack, item->proc);
-
-    if (index == SITE_NONE)
-        return -1;
-    holdings_told(&h->holdings, index, e, to_units(timeline_length_ns(e->freed_age, timeline_rate(h->timeline, h->near))));
-    return 0;
-}
-
-/* The sums of a process, or, of the run, of those that had ended. */
-static int take_resume(struct heap *h, const struct item *item)
-{
-    const struct event_resume *e = &item->event.u.resume;
-
-    h->holdings.all.alloc_count += (double)e->alloc_count;
-    h->holdings.all.alloc_bytes += (double)e->alloc_bytes;
-    h->free_count += (double)e->free_count;
-    h->free_bytes += (double)e->free_bytes;
-    h->shutdown_bytes += (double)e->shutdown_bytes;
-    if (item->proc == 0) {
-        h->totals.unknown_frees += e->unknown_frees;
-        return 0;
-    }
-    struct heap_process *p = process_make(h, item->proc);
-    if (!p)
-        return -1;
-    p->unknown_frees = p->parent ? 0 : e->unknown_frees;
-    p->has_waited = e->last_work != 0;
-    p->last_work = p->has_waited ? to_units(timeline_ns(h->timeline, e->last_work, &h->near)) : 0;
-    return 0;
-}
-
-/* An object of the checkpoint: its site has counted it. */
-static int take_live(struct heap *h, const struct item *item)
-{
-    const struct event_live *e = &item->event.u.live;
-    struct heap_process *p = process_make(h, item->proc);
-    uint32_t site = p ? site_index(&h->holdings.sites, e->stack, item->proc) : SITE_NONE;
-
-    if (site == SITE_NONE)
-        return -1;
-    if (!e->ptr)
-        return 0;
-    site_at(&h->holdings.sites, site)->late = true;
-    struct live_object object = {.ptr = e->ptr,
-                                 .size = e->size < LIVE_SIZE_MAX ? e->size : LIVE_SIZE_MAX,
-                                 .route = (uint16_t)ROUTE_NONE,
-                                 .slack = e->slack < UINT32_MAX ? (uint32_t)e->slack : UINT32_MAX,
-                                 .site = site,
-                                 .shift = sample_shift(e->shift),
-                                 .time = to_units(timeline_ns(h->timeline, e->birth, &h->near))};
-    if (object.shift && !p->drawn)
-        process_draws(p);
-    if (e->flags & LIVE_FREED)
-        return graveyard_add(&p->remembered, &object);
-    bool was_there;
-    struct live_object *slot = live_insert(&p->live, e->ptr, &was_there);
-    if (!slot)
-        return -1;
-    *slot = object;
-    return 0;
 }
 
 /* --- rows --- */
@@ -522,9 +365,9 @@ static int take_item(struct heap *h, const struct item *item)
     case EVENT_process: return feed_process(h, item);
     case EVENT_process_end: return feed_process_end(h, item);
     case EVENT_op: feed_op(h, e); return 0;
-    case EVENT_site: return is_told(h, item) ? take_site(h, item) : 0;
-    case EVENT_resume: return is_told(h, item) ? take_resume(h, item) : 0;
-    case EVENT_live: return is_told(h, item) ? take_live(h, item) : 0;
+    case EVENT_site: return heap_is_told(h, item) ? heap_told_site(h, item) : 0;
+    case EVENT_resume: return heap_is_told(h, item) ? heap_told_resume(h, item) : 0;
+    case EVENT_live: return heap_is_told(h, item) ? heap_told_live(h, item) : 0;
     default: return 0;
     }
 }
@@ -605,7 +448,7 @@ static int processes_end(struct heap *h, int64_t end_ns, struct survival_live *l
 {
     for (size_t i = 0; i < h->process_count; i++) {
         struct heap_process *p = h->processes[i];
-        process_end(h, p, to_units(end_ns));
+        process_end(h, p, heap_units(end_ns));
         h->totals.unknown_frees += p->unknown_frees;
         p->unknown_frees = 0;
         if (process_kept(h, p, live) < 0)

@@ -17,68 +17,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "varint.h"
 #include "wire_memo.h"
-#include "wire_proto.h"
+#include "wire_part.h"
 
 #define DETECT_TRIES 8
 #define LINE_ROOM_FIRST 256
 
 const char *const wire_protocol_name[WIRE_PROTOCOLS] = {"tcp", "http/1.1", "redis", "tls", "json-rpc"};
 
-static const struct wire_proto *const protocols[WIRE_JSONRPC] = {
+const struct wire_proto *const wire_protocols[WIRE_JSONRPC] = {
     [WIRE_HTTP1] = &http1_proto,
     [WIRE_RESP] = &resp_proto,
 };
-
-enum mode {
-    MODE_START, /* between messages */
-    MODE_LINE,  /* within a message, at or in a line */
-    MODE_COUNT,
-    MODE_CLOSE,
-    MODE_STREAM, /* the inner protocol's for good */
-    MODE_OPAQUE,
-    MODE_LOST,
-};
-
-struct direction {
-    uint64_t offset;
-    uint64_t count;       /* MODE_COUNT: bytes still to come */
-    uint64_t line_stream; /* stream bytes since the line began */
-    char *line;           /* the incomplete line, NULL if there is none */
-    const struct wire_inner *inner; /* looks into what MODE_COUNT, MODE_CLOSE or MODE_STREAM go over; NULL: nobody */
-    void *inner_state;    /* made when it is first needed */
-    uint16_t line_bytes, line_room;
-    uint8_t mode;
-    uint8_t tail; /* the last so many of the counted bytes are not the inner protocol's */
-    bool inner_started;
-    bool open;  /* a message has begun and not ended */
-    bool cut;   /* the incomplete line is longer than its buffer */
-    bool holed; /* the stream's beginning was not seen */
-};
-
-struct wire_conn {
-    struct direction dir[2];
-    uint8_t protocol;
-    uint8_t tries;
-    _Alignas(8) uint8_t state[WIRE_STATE_BYTES];
-};
-
-_Static_assert(WIRE_LINE_MAX <= UINT16_MAX, "line_bytes is 16 bits wide");
-
-/* One call's way through the engine. */
-struct feed {
-    struct wire_conn *c;
-    const struct wire_sink *sink;
-    struct direction *d;
-    enum wire_side side;
-    bool kept; /* the bytes are kept text that has as many as the stream */
-};
-
-static struct feed feed_of(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side)
-{
-    return (struct feed){c, sink, &c->dir[side], side, false};
-}
 
 struct wire_conn *wire_new(void)
 {
@@ -111,15 +61,10 @@ bool wire_lost(const struct wire_conn *c, enum wire_side side)
     return c->dir[side].mode == MODE_LOST;
 }
 
-static uint64_t inner_unwanted(const struct direction *d)
-{
-    return d->inner_started ? d->inner->unwanted(d->inner_state) : 0;
-}
-
 uint64_t wire_unwanted(const struct wire_conn *c, enum wire_side side)
 {
     const struct direction *d = &c->dir[side];
-    uint64_t unread = d->inner ? inner_unwanted(d) : UINT64_MAX;
+    uint64_t unread = d->inner ? wire_inside_unwanted(d) : UINT64_MAX;
 
     if (unread != UINT64_MAX)
         return d->offset + unread;
@@ -153,31 +98,6 @@ const char *wire_number(const char *p, const char *end, unsigned base, uint64_t 
     return p == start ? NULL : p;
 }
 
-/* --- what the caller is told --- */
-
-static void begin(struct feed *f)
-{
-    f->d->open = true;
-    f->d->line_stream = 0;
-    f->d->mode = MODE_LINE;
-    if (f->sink->begin)
-        f->sink->begin(f->sink->context, f->side, f->d->offset);
-}
-
-static void end(struct feed *f)
-{
-    f->d->open = false;
-    f->d->inner = NULL;
-    if (f->sink->end)
-        f->sink->end(f->sink->context, f->side, f->d->offset);
-}
-
-static void keep(struct feed *f, uint64_t stream_bytes, const char *text, size_t text_bytes)
-{
-    if (f->sink->keep)
-        f->sink->keep(f->sink->context, f->side, f->d->offset, (uint32_t)stream_bytes, text, text_bytes);
-}
-
 static void line_drop(struct direction *d)
 {
     free(d->line);
@@ -186,14 +106,14 @@ static void line_drop(struct direction *d)
     d->cut = false;
 }
 
-static void lose(struct feed *f, uint64_t offset, enum mode mode)
+void wire_lose(struct feed *f, uint64_t offset, enum mode mode)
 {
     line_drop(f->d);
     f->d->mode = mode;
     f->d->open = false;
     f->d->inner = NULL;
     if (f->c->protocol)
-        protocols[f->c->protocol]->lost(f->c->state, f->side);
+        wire_protocols[f->c->protocol]->lost(f->c->state, f->side);
     if (f->sink->lost)
         f->sink->lost(f->sink->context, f->side, offset);
 }
@@ -203,7 +123,7 @@ static void lose(struct feed *f, uint64_t offset, enum mode mode)
 static enum wire_protocol detect(enum wire_side side, const char *text, size_t n, bool whole)
 {
     for (unsigned p = WIRE_UNKNOWN + 1; p < WIRE_JSONRPC; p++)
-        if (protocols[p] && protocols[p]->detect(side, text, n, whole))
+        if (wire_protocols[p] && wire_protocols[p]->detect(side, text, n, whole))
             return p;
     return WIRE_UNKNOWN;
 }
@@ -215,7 +135,7 @@ static void reject(struct feed *f, uint64_t offset)
     bool from_start = !c->dir[0].holed && !c->dir[1].holed;
     bool for_good = from_start || ++c->tries >= DETECT_TRIES;
 
-    lose(f, offset, for_good ? MODE_OPAQUE : MODE_LOST);
+    wire_lose(f, offset, for_good ? MODE_OPAQUE : MODE_LOST);
     if (for_good) {
         struct direction *other = &c->dir[!f->side];
         line_drop(other);
@@ -224,59 +144,6 @@ static void reject(struct feed *f, uint64_t offset)
 }
 
 /* --- lines and counted runs --- */
-
-/* The other direction becomes what this one is. */
-static void other_follows(struct feed *f)
-{
-    struct feed other = feed_of(f->c, f->sink, !f->side);
-
-    if (other.d->open)
-        lose(&other, other.d->offset, MODE_OPAQUE);
-    other.d->mode = f->d->mode;
-    other.d->inner = f->d->inner;
-    other.d->inner_started = false;
-}
-
-static __attribute__((noinline)) void then_inner(struct feed *f, const struct wire_step *step)
-{
-    f->d->inner = step->inner;
-    f->d->inner_started = false;
-    if (step->streams && f->sink->stream)
-        f->sink->stream(f->sink->context, step->then == THEN_STREAM ? WIRE_STREAM_WEBSOCKET : WIRE_STREAM_EVENTS,
-                        f->d->offset);
-    if (step->other_too)
-        other_follows(f);
-}
-
-static inline void then(struct feed *f, const struct wire_step *step)
-{
-    struct direction *d = f->d;
-
-    if (step->ends)
-        end(f);
-    switch (step->then) {
-    case THEN_LINE:
-        d->mode = step->ends ? MODE_START : MODE_LINE;
-        break;
-    case THEN_COUNT:
-        d->mode = MODE_COUNT;
-        d->count = step->count;
-        d->tail = step->tail;
-        break;
-    case THEN_CLOSE:
-        d->mode = MODE_CLOSE;
-        break;
-    case THEN_STREAM:
-        d->mode = MODE_STREAM;
-        break;
-    default:
-        d->mode = MODE_OPAQUE;
-        if (step->other_too)
-            other_follows(f);
-    }
-    if (step->inner)
-        then_inner(f, step);
-}
 
 /* A line is whole: the last `share` of its stream bytes came just now. */
 static void on_line(struct feed *f, const char *text, size_t bytes, bool cut, uint64_t share)
@@ -304,16 +171,16 @@ static void on_line(struct feed *f, const char *text, size_t bytes, bool cut, ui
     line.stream_bytes = d->line_stream + share;
     d->line_stream = 0;
     wire_step_begin(&step, scratch);
-    protocols[f->c->protocol]->line(f->c->state, f->side, &line, &step);
+    wire_protocols[f->c->protocol]->line(f->c->state, f->side, &line, &step);
     if (step.then == THEN_LOST) {
-        lose(f, d->offset - share, MODE_LOST);
+        wire_lose(f, d->offset - share, MODE_LOST);
         return;
     }
     if (step.keep)
-        keep(f, share, step.keep, step.keep_bytes);
+        wire_keep(f, share, step.keep, step.keep_bytes);
     if (step.has_head && f->sink->head)
         f->sink->head(f->sink->context, f->side, &step.head);
-    then(f, &step);
+    wire_then(f, &step);
 }
 
 /* Memory that is short makes a line cut, no more. */
@@ -373,14 +240,14 @@ static size_t feed_line(struct feed *f, const char *bytes, size_t n)
     return used;
 }
 
-static void count_over(struct feed *f)
+void wire_count_over(struct feed *f)
 {
     struct wire_step step;
 
     wire_step_begin(&step, NULL);
-    protocols[f->c->protocol]->counted(f->c->state, f->side, &step);
+    wire_protocols[f->c->protocol]->counted(f->c->state, f->side, &step);
     f->d->line_stream = 0;
-    then(f, &step);
+    wire_then(f, &step);
 }
 
 /* Moves on by at most n counted bytes; gives how many those were. */
@@ -393,113 +260,8 @@ static uint64_t feed_count(struct feed *f, uint64_t n)
     d->count -= n;
     d->offset += n;
     if (!d->count)
-        count_over(f);
+        wire_count_over(f);
     return n;
-}
-
-/* --- what is looked into --- */
-
-/* How many of the next n bytes are the inner protocol's; 0: none, of these or at all. */
-static uint64_t inner_share(const struct direction *d, uint64_t n)
-{
-    if (!d->inner)
-        return 0;
-    if (d->mode != MODE_COUNT)
-        return d->mode == MODE_CLOSE || d->mode == MODE_STREAM ? n : 0;
-    uint64_t left = d->count > d->tail ? d->count - d->tail : 0;
-    return n < left ? n : left;
-}
-
-/* Without memory for its state nobody looks. */
-static bool inner_ready(struct feed *f)
-{
-    struct direction *d = f->d;
-
-    if (!d->inner_state)
-        d->inner_state = malloc(WIRE_INNER_BYTES);
-    if (!d->inner_state) {
-        d->inner = NULL;
-        return false;
-    }
-    if (!d->inner_started)
-        d->inner->start(d->inner_state, f->side);
-    d->inner_started = true;
-    return true;
-}
-
-/* Moves on by n of its bytes, behind which is the mark, if it is one. */
-static void inner_on(struct feed *f, uint64_t n, const struct mark *mark)
-{
-    const struct wire_proto *protocol = protocols[f->c->protocol];
-    struct direction *d = f->d;
-    char text[MARK_TEXT_MAX];
-
-    d->offset += n;
-    if (mark->kind) {
-        if (f->sink->keep)
-            keep(f, n <= UINT32_MAX ? n : 0, text, mark_put(text, mark));
-        if (protocol->marked)
-            protocol->marked(f->c->state, f->side, mark);
-        if (f->sink->mark)
-            f->sink->mark(f->sink->context, f->side, d->offset, mark);
-    }
-    if (d->mode != MODE_COUNT || !n)
-        return;
-    d->count -= n;
-    if (!d->count)
-        count_over(f);
-}
-
-/* A line of kept text that stands for n bytes of its. */
-static void inner_kept(struct feed *f, uint64_t n, const char *text, size_t text_bytes)
-{
-    struct mark mark;
-
-    if (!text_bytes || !mark_get(text, text_bytes, &mark))
-        mark.kind = MARK_NONE;
-    inner_on(f, n, &mark);
-}
-
-/* Marks that are behind the same byte. */
-static void inner_flush(struct feed *f, bool more)
-{
-    while (more && f->d->inner) {
-        struct mark mark = {0};
-        f->d->inner->read(f->d->inner_state, "", 0, false, &mark);
-        inner_on(f, 0, &mark);
-        more = mark.kind;
-    }
-}
-
-static size_t feed_inner(struct feed *f, const char *bytes, size_t n, bool first)
-{
-    struct mark mark = {0};
-    size_t used;
-
-    if (f->kept) {
-        const char *lf = memchr(bytes, '\n', n);
-        used = lf ? (size_t)(lf + 1 - bytes) : n;
-        inner_kept(f, used, bytes, used);
-        return used;
-    }
-    if (!inner_ready(f))
-        return 0;
-    used = f->d->inner->read(f->d->inner_state, bytes, n, first, &mark);
-    inner_on(f, used, &mark);
-    inner_flush(f, mark.kind);
-    return used;
-}
-
-static void inner_hole(struct feed *f, uint64_t n)
-{
-    struct mark mark = {0};
-
-    bool ready = inner_ready(f);
-
-    if (ready)
-        f->d->inner->hole(f->d->inner_state, n, &mark);
-    inner_on(f, n, &mark);
-    inner_flush(f, ready);
 }
 
 /* CR and LF between messages. */
@@ -511,7 +273,7 @@ static size_t feed_filler(struct feed *f, const char *bytes, size_t n)
         used++;
     if (used) {
         f->d->offset += used;
-        keep(f, used, bytes, used);
+        wire_keep(f, used, bytes, used);
     }
     return used;
 }
@@ -534,16 +296,16 @@ static inline __attribute__((always_inline)) void on_whole(struct feed *f, size_
     struct direction *d = f->d;
     uint64_t behind = d->offset + used;
 
-    begin(f);
+    wire_begin(f);
     for (; part->text_bytes; part++) {
         d->offset += part->stream_bytes;
-        keep(f, part->stream_bytes, step->keep, part->text_bytes);
+        wire_keep(f, part->stream_bytes, step->keep, part->text_bytes);
         step->keep += part->text_bytes;
     }
     d->offset = behind;
     if (f->sink->head)
         f->sink->head(f->sink->context, f->side, &step->head);
-    then(f, step);
+    wire_then(f, step);
 }
 
 /* Takes a head that was met before. */
@@ -569,7 +331,7 @@ static size_t feed_whole(struct feed *f, const char *bytes, size_t n)
 
     if (!f->c->protocol && !detect_whole(f, bytes, n))
         return 0;
-    const struct wire_proto *protocol = protocols[f->c->protocol];
+    const struct wire_proto *protocol = wire_protocols[f->c->protocol];
     bool may_be_met = f->sink->memo && protocol->head_ends_empty;
     while (used < n && f->d->mode == MODE_START) {
         size_t met = may_be_met ? feed_met(f, protocol, bytes + used, n - used) : 0;
@@ -596,7 +358,7 @@ static bool is_sealed(struct feed *f, const char *bytes, size_t n)
     f->c->protocol = WIRE_TLS;
     f->d->mode = other->mode = MODE_OPAQUE;
     f->d->offset = 2;
-    keep(f, 2, bytes, 2);
+    wire_keep(f, 2, bytes, 2);
     return true;
 }
 
@@ -607,7 +369,7 @@ static size_t feed_start(struct feed *f, const char *bytes, size_t n)
     size_t used = *bytes == '\r' || *bytes == '\n' ? feed_filler(f, bytes, n) : feed_whole(f, bytes, n);
 
     if (!used)
-        begin(f);
+        wire_begin(f);
     return used;
 }
 
@@ -624,7 +386,7 @@ static bool resume_stream(struct feed *f, const char *text, size_t n)
     step.then = THEN_STREAM;
     step.inner = &ws_inner;
     step.streams = step.other_too = true;
-    then(f, &step);
+    wire_then(f, &step);
     return true;
 }
 
@@ -638,9 +400,9 @@ static void try_resync(struct feed *f, const char *bytes, size_t n, bool kept)
     if (line && bytes[line - 1] == '\r')
         line--;
     enum wire_protocol p = f->c->protocol;
-    bool found = p ? protocols[p]->resync(f->c->state, f->side, bytes, line) : detect(f->side, bytes, line, true);
+    bool found = p ? wire_protocols[p]->resync(f->c->state, f->side, bytes, line) : detect(f->side, bytes, line, true);
     if (!found && p && kept)
-        found = protocols[p]->resync_kept(f->c->state, f->side, bytes, line);
+        found = wire_protocols[p]->resync_kept(f->c->state, f->side, bytes, line);
     if (found)
         f->d->mode = MODE_START;
     else if (!p)
@@ -659,8 +421,8 @@ static void feed_bytes(struct feed *f, const char *bytes, size_t n)
     while (n) {
         size_t used = 0;
         if (d->inner) {
-            size_t share = (size_t)inner_share(d, n);
-            used = share ? feed_inner(f, bytes, share, bytes == start) : 0;
+            size_t share = (size_t)wire_inside_share(d, n);
+            used = share ? wire_inside(f, bytes, share, bytes == start) : 0;
             bytes += used;
             n -= used;
             if (used)
@@ -687,14 +449,14 @@ static void feed_bytes(struct feed *f, const char *bytes, size_t n)
 
 void wire_bytes(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, const uint8_t *bytes, size_t n)
 {
-    struct feed f = feed_of(c, sink, side);
+    struct feed f = wire_feed(c, sink, side);
     feed_bytes(&f, (const char *)bytes, n);
 }
 
 void wire_text(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, uint32_t n, const char *text,
                size_t text_bytes)
 {
-    struct feed f = feed_of(c, sink, side);
+    struct feed f = wire_feed(c, sink, side);
 
     f.kept = true;
     if (n == text_bytes) {
@@ -703,12 +465,12 @@ void wire_text(struct wire_conn *c, const struct wire_sink *sink, enum wire_side
     }
     if (f.d->mode == MODE_LOST && n)
         try_resync(&f, text, text_bytes, true);
-    if (f.d->inner && inner_share(f.d, n) == n && f.d->mode != MODE_LINE) {
-        inner_kept(&f, n, text, text_bytes);
+    if (f.d->inner && wire_inside_share(f.d, n) == n && f.d->mode != MODE_LINE) {
+        wire_inside_kept(&f, n, text, text_bytes);
         return;
     }
     if (f.d->mode == MODE_START && n)
-        begin(&f);
+        wire_begin(&f);
     if (f.d->mode == MODE_LINE && n)
         on_line(&f, text, text_bytes, false, n);
     else
@@ -717,7 +479,7 @@ void wire_text(struct wire_conn *c, const struct wire_sink *sink, enum wire_side
 
 void wire_gap(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, uint64_t n)
 {
-    struct feed f = feed_of(c, sink, side);
+    struct feed f = wire_feed(c, sink, side);
 
     while (n) {
         if (f.d->mode == MODE_COUNT) {
@@ -725,7 +487,7 @@ void wire_gap(struct wire_conn *c, const struct wire_sink *sink, enum wire_side 
             continue;
         }
         if (f.d->mode == MODE_START)
-            begin(&f);
+            wire_begin(&f);
         f.d->offset += n;
         f.d->line_stream += n;
         return;
@@ -734,20 +496,20 @@ void wire_gap(struct wire_conn *c, const struct wire_sink *sink, enum wire_side 
 
 void wire_hole(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side, uint64_t n)
 {
-    struct feed f = feed_of(c, sink, side);
+    struct feed f = wire_feed(c, sink, side);
 
     bool always = !n;
 
     if (!f.d->offset)
         f.d->holed = true;
     if (f.d->mode == MODE_STREAM && f.d->inner) {
-        inner_hole(&f, n);
+        wire_inside_hole(&f, n);
         return;
     }
     while (n && (f.d->mode == MODE_COUNT || f.d->mode == MODE_CLOSE)) {
-        uint64_t share = inner_share(f.d, n);
+        uint64_t share = wire_inside_share(f.d, n);
         if (share)
-            inner_hole(&f, share);
+            wire_inside_hole(&f, share);
         else if (f.d->mode == MODE_COUNT)
             share = feed_count(&f, n);
         else
@@ -756,73 +518,18 @@ void wire_hole(struct wire_conn *c, const struct wire_sink *sink, enum wire_side
     }
     if ((n && (f.d->mode == MODE_START || f.d->mode == MODE_LINE)) ||
         (always && f.d->mode != MODE_LOST && f.d->mode != MODE_OPAQUE))
-        lose(&f, f.d->offset, MODE_LOST);
+        wire_lose(&f, f.d->offset, MODE_LOST);
     f.d->offset += n;
 }
 
 void wire_close(struct wire_conn *c, const struct wire_sink *sink, enum wire_side side)
 {
-    struct feed f = feed_of(c, sink, side);
+    struct feed f = wire_feed(c, sink, side);
 
     if (f.d->mode == MODE_CLOSE)
-        end(&f);
+        wire_end(&f);
     else if (f.d->open)
-        lose(&f, f.d->offset, MODE_OPAQUE);
+        wire_lose(&f, f.d->offset, MODE_OPAQUE);
     f.d->mode = MODE_OPAQUE;
     f.d->inner = NULL;
-}
-
-/* --- units --- */
-
-/* Most numbers of units are small. */
-static inline const uint8_t *unit_number(const uint8_t *p, const uint8_t *end, uint64_t *v)
-{
-    if (p == end || *p >= 0x80)
-        return varint_get(p, end, v);
-    *v = *p;
-    return p + 1;
-}
-
-int payload_next(const uint8_t **p, const uint8_t *end_of_units, struct payload_unit *unit)
-{
-    uint64_t head, text_bytes;
-
-    if (*p >= end_of_units)
-        return 0;
-    const uint8_t *at = unit_number(*p, end_of_units, &head);
-    if (!at || (head & 3) > PAYLOAD_HOLE)
-        return -1;
-    *unit = (struct payload_unit){.kind = head & 3, .stream_bytes = head >> 2};
-    if (unit->kind == PAYLOAD_TEXT) {
-        at = unit_number(at, end_of_units, &text_bytes);
-        if (!at || text_bytes > PAYLOAD_TEXT_MAX || text_bytes > (size_t)(end_of_units - at) ||
-            unit->stream_bytes > UINT32_MAX)
-            return -1;
-        unit->text = (const char *)at;
-        unit->text_bytes = text_bytes;
-        at += text_bytes;
-    }
-    *p = at;
-    return 1;
-}
-
-const uint8_t *wire_head_units(struct wire_conn *c, struct wire_memo *memo, const struct wire_sink *sink, enum wire_side side,
-                               const uint8_t *p, const uint8_t *end_of_units, uint64_t *left)
-{
-    struct feed f = feed_of(c, sink, side);
-    size_t n = (size_t)(end_of_units - p);
-
-    if (f.d->mode != MODE_START || !c->protocol || !protocols[c->protocol]->head_ends_empty || !n)
-        return NULL;
-    const struct wire_memo_head *head = wire_memo_head(memo, protocols[c->protocol], c->state, side, p, n);
-    if (!head || head->stream_bytes > *left)
-        return NULL;
-    memcpy(c->state, head->state, sizeof head->state);
-    begin(&f);
-    f.d->offset += head->stream_bytes;
-    *left -= head->stream_bytes;
-    if (sink->head)
-        sink->head(sink->context, side, &head->step.head);
-    then(&f, &head->step);
-    return p + head->units_bytes;
 }
