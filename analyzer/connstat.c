@@ -51,6 +51,8 @@ void connstat_free(struct connstat *s)
                 hist_free(own[i]);
     }
     connslope_free(&s->slope);
+    series_free(&s->opened);
+    series_free(&s->closed);
     *s = (struct connstat){.accepted_open = 0};
 }
 
@@ -89,11 +91,10 @@ int connstat_opened(struct connstat *s, struct connstat_life *life, enum connsta
     count_open(sums(s, life));
     if (!connstat_kind_accepted[kind])
         return 0;
-    s->opens += !life->held;
     s->accepted_open++;
     s->after.begun = true;
     s->after.watching = s->after.final = false;
-    return 0;
+    return life->held ? 0 : series_set(&s->opened, now_ns, (double)++s->opens);
 }
 
 void connstat_established(struct connstat_life *life, int64_t after_ns)
@@ -148,7 +149,8 @@ int connstat_closed(struct connstat *s, struct connstat_life *life, int64_t now_
         return -1;
     if (!connstat_kind_accepted[life->kind])
         return 0;
-    s->closes += !ending;
+    if (!ending && series_set(&s->closed, now_ns, (double)++s->closes) < 0)
+        return -1;
     if (--s->accepted_open == 0 && !ending) {
         s->after.watching = true;
         s->after.final = s->after.told_back = false;
@@ -250,6 +252,16 @@ void connstat_processes(struct connstat *s, bool ending)
 struct connslope_estimate connstat_bytes_per_open(const struct connstat *s, enum connstat_kind kind)
 {
     return connslope_fit(&s->slope, kind);
+}
+
+static double counted_at(const struct series *counted, int64_t time_ns)
+{
+    return series_empty(counted) || time_ns < counted->start_ns ? 0 : series_at(counted, time_ns);
+}
+
+double connstat_within(const struct series *counted, int64_t from_ns, int64_t to_ns)
+{
+    return counted_at(counted, to_ns) - counted_at(counted, from_ns);
 }
 
 static struct connstat_return returned(const struct connstat *s, double floor, double least, int64_t back_ns)

@@ -9,7 +9,8 @@
  * Bytes per open connection: the slope of the live heap over the number of open connections, beside what requests have left
  * behind and what those in flight hold (connslope.h).
  *
- * Memory: some 40 bytes an open connection, 300 KB for each kind that occurs, and 60 KB of samples.
+ * Memory: some 40 bytes an open connection, 300 KB for each kind that occurs, 60 KB of samples, and 100 KB of their numbers
+ * over time.
  */
 #ifndef PERFSHIM_CONNSTAT_H
 #define PERFSHIM_CONNSTAT_H
@@ -20,6 +21,7 @@
 
 #include "connslope.h"
 #include "hist.h"
+#include "series.h"
 
 /* K(name, side, what people call it). Sides: accepted, connected. */
 #define CONNSTAT_KINDS(K)                                                                                              \
@@ -76,6 +78,7 @@ struct connstat {
     uint64_t accepted_open;
     uint64_t connect_failed;
     uint64_t opens, closes; /* of accepted ones: not those from before the detail, nor those that ended with a process */
+    struct series opened, closed; /* both over time */
     struct connslope slope;
     bool pauses; /* threads wait now and then: only then does what they told add up */
     struct {
@@ -127,6 +130,9 @@ void connstat_processes(struct connstat *s, bool ending);
 
 /* Bytes that an open connection of that kind holds. NaN: cannot be told. */
 struct connslope_estimate connstat_bytes_per_open(const struct connstat *s, enum connstat_kind kind);
+
+/* Accepted connections that were opened, or closed, in a stretch of time: all of them to the accuracy of a series. */
+double connstat_within(const struct series *counted, int64_t from_ns, int64_t to_ns);
 
 struct connstat_cleanup connstat_cleanup(const struct connstat *s);
 

@@ -402,10 +402,16 @@ static uint64_t kind_if(bool is, uint64_t kind) { return !is ? NO_ACCEPTED : kin
 
 /* --- all --- */
 
-static int host_ended(struct footprint *f, struct footprint_host *h, int64_t time_ns)
+/* The process goes on as another image: that this one ended may be told when that is long at work. */
+static bool goes_on(const struct footprint *f, const struct footprint_host *h, uint64_t how)
+{
+    return how == HOW_exec && (uintptr_t)keymap_get(&f->by_pid, h->pid) != (uintptr_t)h->serial + 1;
+}
+
+static int host_ended(struct footprint *f, struct footprint_host *h, uint64_t how, int64_t time_ns)
 {
     bool saw_load = footprint_saw_load(f, h);
-    if (saw_load && !footprint_quiet(f))
+    if (saw_load && !footprint_quiet(f) && !goes_on(f, h, how))
         f->quiet_ns = time_ns;
     h->ended = true;
     f->told -= h->ledger;
@@ -464,7 +470,7 @@ int footprint_feed(struct footprint *f, const struct process_table *processes, c
     case EVENT_gauge: return gauge_of(f, h, &e->u.gauge, e->time, item->time_ns);
     case EVENT_map: return map_event(f, h, process_op_name(processes, e->u.map.op), &e->u.map, item->time_ns);
     case EVENT_process_end:
-        return footprint_children(f, processes, h, item) ? -1 : host_ended(f, h, item->time_ns);
+        return footprint_children(f, processes, h, item) ? -1 : host_ended(f, h, e->u.process_end.how, item->time_ns);
     default: return 0;
     }
 }

@@ -155,8 +155,8 @@ static void build_connections(struct report_memory *m, const struct analysis *a)
     int64_t from_ns = a->trimmed.any && a->footprint.detail_ns > load.from_ns ? a->footprint.detail_ns : load.from_ns;
     double seconds = (double)(load.to_ns - from_ns) / 1e9;
 
-    m->opened_per_s = seconds > 0 ? (double)s->opens / seconds : NAN;
-    m->closed_per_s = seconds > 0 ? (double)s->closes / seconds : NAN;
+    m->opened_per_s = seconds > 0 ? connstat_within(&s->opened, from_ns, load.to_ns) / seconds : NAN;
+    m->closed_per_s = seconds > 0 ? connstat_within(&s->closed, from_ns, load.to_ns) / seconds : NAN;
     m->connect_failed = s->connect_failed;
     m->no_beginning = a->trimmed.any;
     if (!m->no_beginning)

@@ -237,4 +237,29 @@ else:
            told.startswith(f'perfanalyze: {path}: offset 0: a jitdump of a machine with the other byte order'),
            'one of the other byte order is refused', (swapped, told))
 
+# Shares that outlive all that is freed: against the lives that the program knows, by Kaplan and Meier with each age by itself.
+
+
+def outliving(lives, end_ns):
+    """The share, and the oldest age that was freed; lives: (from, to) in ns, to 0 of what is live."""
+    ages = sorted(((to or end_ns) - begun, not to) for begun, to in lives)
+    share = 1.0
+    for i, (_, is_live) in enumerate(ages):
+        if not is_live:
+            share *= 1 - 1 / (len(ages) - i)
+    return share, max((age for age, is_live in ages if not is_live), default=0)
+
+
+done = run_shimmed([f'{O}/tests/programs/lifetimes'])
+*rows, (end_ns,) = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+found = sites(done.trace)
+for number, name in enumerate(('site_freed', 'site_some_kept', 'site_kept')):
+    true_share, oldest_ns = outliving([row[1:] for row in rows if row[0] == number], end_ns)
+    site = next((s for s in found if s['frames'][0]['function'] == name), None)
+    share, (low, high) = (site['outlives']['value'], site['outlives']['ci95']) if site else (None, (1, 0))
+    tap.ok(site and abs(share - true_share) <= 0.03 and low - 0.01 <= true_share <= high + 0.01,
+           f'lifetimes: {name}: {share} outlive all that it frees, truth {true_share:.4f}', site)
+    oldest_s = site and site['oldest_freed_s'] or 0
+    tap.ok(abs(oldest_s - oldest_ns / 1e9) <= 0.05 + 0.02 * oldest_ns / 1e9,
+           f'lifetimes: {name}: the oldest freed after {oldest_s} s, truth {oldest_ns / 1e9:.4f} s')
 tap.done()

@@ -109,6 +109,11 @@ static void test_bytes_of_two_kinds(void **state)
     assert_true(isnan(connstat_bytes_per_open(&s, CONNSTAT_tcp).value));
     assert_int_equal(s.kind[CONNSTAT_http].open_peak, 119);
     assert_int_equal(s.kind[CONNSTAT_tcp].opened + s.kind[CONNSTAT_silent].opened, 0);
+    assert_int_equal(hist_count(s.kind[CONNSTAT_http].establish_ns), s.kind[CONNSTAT_http].closed);
+    for (size_t i = 0; i < open[0]; i++) {
+        assert_int_equal(connstat_settle(&s, &life[0][i]), 0); /* the trace ends */
+        assert_int_equal(connstat_settle(&s, &life[0][i]), 0);
+    }
     assert_int_equal(hist_count(s.kind[CONNSTAT_http].establish_ns), s.kind[CONNSTAT_http].opened);
     assert_true(hist_mean(s.kind[CONNSTAT_http].establish_ns) == MS);
     assert_int_equal(hist_count(s.kind[CONNSTAT_redis].requests), s.kind[CONNSTAT_redis].closed);
