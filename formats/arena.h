@@ -281,7 +281,7 @@ struct arena_record {
 
 /*
  * Reads and writes come next. Their short record is of a type of its own: the header, whose detail is the size of the payload, a struct
- * arena_io, four counts of 32 bits if the ledger has changed, the time of receipt (8 bytes) if it is known, and the payload. A
+ * arena_io, four counts of 32 bits if the ledger has changed, the kernel's stamp (8 bytes, ns of the wall clock) if it is known, and the payload. A
  * read or write with a number that does not fit is an ordinary record.
  */
 #define ARENA_IO 0xfffe

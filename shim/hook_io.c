@@ -208,7 +208,10 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
     if (!rxtime_recvmsg(&c, m, flags, &result))
         result = real.recvmsg(fd, m, flags);
 
-    io_leave_message(&c, OP_recvmsg, IO_IN, result, m, flags);
+    if (__builtin_expect(result > 0 && !(flags & IO_RECV_TOLD) && !(m->msg_flags & MSG_TRUNC), 1))
+        io_usual_parts(&c, OP_recvmsg, IO_IN, result, m->msg_iov, m->msg_iovlen, parts_bytes(m->msg_iov, m->msg_iovlen));
+    else
+        io_leave_message(&c, OP_recvmsg, IO_IN, result, m, flags);
     if (c.t && result >= 0)
         desc_received(c.t, m, OP_recvmsg);
     return result;
@@ -216,10 +219,15 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-    struct io_call c = io_enter(fd);
+    const struct io_call c = io_enter(fd);
     ssize_t result = real.sendmsg(fd, m, flags);
 
-    io_leave_message(&c, OP_sendmsg, IO_OUT, result, m, flags);
+    if (__builtin_expect(result > 0 && !(flags & IO_SEND_TOLD), 1)) {
+        io_usual_parts(&c, OP_sendmsg, IO_OUT, result, m->msg_iov, m->msg_iovlen, parts_bytes(m->msg_iov, m->msg_iovlen));
+    } else {
+        struct io_call its = c;
+        io_leave_message(&its, OP_sendmsg, IO_OUT, result, m, flags);
+    }
     return result;
 }
 

@@ -10,7 +10,6 @@
 
 #include "frame.h"
 #include "io_usual.h"
-#include "rxtime.h"
 
 #define IO_FIELDS 14
 
@@ -30,7 +29,7 @@ uint8_t *io_put_wide(struct io_call c, struct io_done done, struct io_found f)
     field[7] = f.duration;
     field[8] = f.flags;
     ledger_take_change(c.t, field + 9);
-    field[13] = f.rx_ns;
+    field[13] = f.stamp_ns ? f.stamp_ns : EVENT_UNKNOWN;
     return (uint8_t *)(field + IO_FIELDS);
 }
 
@@ -102,11 +101,9 @@ HOT void find_place(struct io_found *f, const struct io_call *c, const struct io
 /* Any call. */
 HOT void record_any(const struct io_call *c, const struct io_done *done)
 {
-    struct io_found f = {.end = clock_ticks(), .offset = done->offset, .flags = done->flags, .rx_ns = EVENT_UNKNOWN};
+    struct io_found f = {.end = clock_ticks(), .offset = done->offset, .flags = done->flags, .stamp_ns = c->stamp_ns};
 
     f.duration = f.end - c->start;
-    if (__builtin_expect(c->stamp_ns != 0, 0))
-        f.rx_ns = rxtime_ago(c->stamp_ns);
     find_place(&f, c, done);
     if (__builtin_expect(f.captured > BODY_LARGE, 0))
         f.captured = io_without_body(*c, *done, f, (struct iovec){0});
@@ -130,8 +127,8 @@ void io_record(struct io_call *c, const struct io_done *done)
 {
     struct io_done usual = {done->op, done->dir, done->result, done->asked, 0, 0, done->parts, done->part_count};
 
-    if (__builtin_expect(!done->flags && !c->stamp_ns && io_is_usual(c, done->result), 1))
-        io_record_usual(c, &usual, NULL, EVENT_UNKNOWN, clock_ticks());
+    if (__builtin_expect(!done->flags && io_is_usual(c, done->result), 1))
+        io_record_usual(c, &usual, NULL);
     else
         record_any(c, done);
 }
@@ -142,18 +139,6 @@ void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t resu
     struct iovec part = {(void *)(uintptr_t)buffer, asked};
 
     io_record(c, &(struct io_done){op, dir, result, asked, flags, 0, &part, 1});
-}
-
-void io_record_timed(struct io_call c, struct io_done done)
-{
-    uint64_t end = clock_ticks(), rx_ns = c.stamp_ns ? rxtime_ago(c.stamp_ns) : EVENT_UNKNOWN;
-
-    if (!c.t)
-        return;
-    if (io_is_usual(&c, done.result))
-        io_record_usual(&c, &done, NULL, rx_ns, end);
-    else
-        record_any(&c, &done);
 }
 
 void io_record_one(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked)

@@ -63,9 +63,6 @@ void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t resu
 void io_record_one(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked)
     __attribute__((visibility("hidden")));
 
-/* Of a call whose c knows when the kernel had what was read. */
-void io_record_timed(struct io_call c, struct io_done done) __attribute__((visibility("hidden")));
-
 static inline void io_leave(struct io_call *c, const struct io_done *done)
 {
     if (c->t)

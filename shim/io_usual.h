@@ -28,7 +28,7 @@
 /* What a record says beside the call's own figures. */
 struct io_found {
     uint64_t end, offset, duration;
-    uint64_t rx_ns; /* EVENT_UNKNOWN: not known */
+    uint64_t stamp_ns; /* when the kernel had it, as in struct io_call */
     unsigned flags;
     unsigned captured; /* bytes of the payload to copy */
 };
@@ -71,7 +71,7 @@ HOT bool io_is_wide(const struct io_done *done, const struct io_found *f)
 
 HOT uint8_t *io_put_short(const struct io_call *c, const struct io_done *done, const struct io_found *f, bool ledger)
 {
-    bool rx = f->rx_ns != EVENT_UNKNOWN;
+    bool rx = f->stamp_ns != 0;
     unsigned words = (unsigned)ARENA_IO_WORDS + 2 * ledger + rx + (f->captured + 7) / 8;
     unsigned has = (done->dir ? ARENA_IO_OUT : 0) | (ledger ? ARENA_IO_LEDGER : 0) | (rx ? ARENA_IO_RX : 0);
     uint64_t *field = record_begin_words(c->t, ARENA_IO, words, f->captured, f->end);
@@ -87,7 +87,7 @@ HOT uint8_t *io_put_short(const struct io_call *c, const struct io_done *done, c
         field += 2;
     }
     if (__builtin_expect(rx, 0))
-        *field++ = f->rx_ns;
+        *field++ = f->stamp_ns;
     return (uint8_t *)field;
 }
 
@@ -150,9 +150,10 @@ HOT bool io_is_usual(const struct io_call *c, ssize_t result)
 }
 
 /* buffer: where all of the bytes are, or NULL: they are in the parts. */
-HOT void io_record_usual(const struct io_call *c, const struct io_done *done, const void *buffer, uint64_t rx_ns, uint64_t end)
+HOT void io_record_usual(const struct io_call *c, const struct io_done *done, const void *buffer)
 {
-    struct io_found f = {.end = end, .duration = end - c->start, .flags = IO_STREAM, .rx_ns = rx_ns};
+    struct io_found f = {.end = clock_ticks(), .flags = IO_STREAM, .stamp_ns = c->stamp_ns};
+    f.duration = f.end - c->start;
 
     io_move_on(&f, c, done, done->dir, buffer);
     if (__builtin_expect(f.captured > BODY_LARGE, 0))
@@ -164,7 +165,7 @@ HOT void io_record_usual(const struct io_call *c, const struct io_done *done, co
         io_gather(payload, f.captured, done->parts, done->part_count);
     else if (__builtin_expect(f.captured != 0, 1))
         memcpy(payload, buffer, f.captured);
-    io_finish(c, end);
+    io_finish(c, f.end);
 }
 
 /* --- how hooks end --- */
@@ -176,7 +177,7 @@ HOT void io_usual_buffer(const struct io_call *c, unsigned op, unsigned dir, ssi
     if (__builtin_expect(!c->t, 0))
         return;
     if (__builtin_expect(buffer && io_is_usual(c, result), 1))
-        io_record_usual(c, &done, buffer, EVENT_UNKNOWN, clock_ticks());
+        io_record_usual(c, &done, buffer);
     else
         io_record_unusual(*c, op, dir, result, buffer, asked);
 }
@@ -190,7 +191,7 @@ HOT void io_usual_parts(const struct io_call *c, unsigned op, unsigned dir, ssiz
     if (__builtin_expect(!c->t, 0))
         return;
     if (__builtin_expect(io_is_usual(c, result), 1))
-        io_record_usual(c, &done, NULL, EVENT_UNKNOWN, clock_ticks());
+        io_record_usual(c, &done, NULL);
     else
         io_record_unusual_parts(*c, done);
 }

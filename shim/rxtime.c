@@ -23,7 +23,6 @@
 #define STAMP_OPTION 64         /* SO_TIMESTAMPNS_NEW, and the type of its message */
 #define STAMP_OPTION_US 63      /* SO_TIMESTAMP_NEW: on wherever the other is */
 #define STAMPING_OPTION_NEW 65
-#define AGO_MAX_NS 3600000000000ll
 #define CALL_MAX_BYTES 0x7ffff000u /* the kernel moves no more at once; calls differ in how they refuse more */
 #define PARTS_MAX 1024
 #define PAGE 4096u
@@ -140,15 +139,6 @@ static uint64_t stamp_of(const struct msghdr *m)
     return 0;
 }
 
-uint64_t rxtime_ago(uint64_t stamp_ns)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t ago = (int64_t)((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - stamp_ns);
-    return ago < 0 || ago > AGO_MAX_NS ? EVENT_UNKNOWN : (uint64_t)ago;
-}
-
 /* --- reads --- */
 
 /* A number that came to stand for something else unseen is no socket perhaps. */
@@ -179,7 +169,7 @@ static struct rxtime_read read_parts(unsigned op, int fd, const struct iovec *pa
 
     r.made = is_on(c.desc) && receive(&c, parts, count, flags, &r.result);
     if (r.made)
-        io_record_timed(c, (struct io_done){op, IO_IN, r.result, r.result < 0 ? 0 : asked, 0, 0, parts, count});
+        io_leave(&c, &(struct io_done){op, IO_IN, r.result, r.result < 0 ? 0 : asked, 0, 0, parts, count});
     return r;
 }
 
@@ -193,12 +183,12 @@ struct rxtime_read rxtime_read_timed(unsigned op, int fd, void *buffer, size_t n
     return read_parts(op, fd, &part, 1, n, flags);
 }
 
-/* Bad pointers are the kernel's to refuse: it is shown them before we follow them. */
+/* Bad pointers are the kernel's to refuse: it is shown them before we follow them, a word of each page. */
 static bool is_readable(const void *at, size_t n)
 {
     uintptr_t last = (uintptr_t)at + n - sizeof(uint64_t);
 
-    for (uintptr_t p = (uintptr_t)at; p < last; p += PAGE)
+    for (uintptr_t p = (uintptr_t)at; p / PAGE < last / PAGE; p += PAGE)
         if (raw4(SYS_rt_sigprocmask, ~0, (long)p, 0, sizeof(uint64_t)) != -EINVAL)
             return false;
     return raw4(SYS_rt_sigprocmask, ~0, (long)last, 0, sizeof(uint64_t)) == -EINVAL;

@@ -32,9 +32,6 @@ void rxtime_hide_option(int fd, int level, int name, void *value, const socklen_
 /* This process's system calls are about to be judged: turns it off everywhere. */
 void rxtime_no_system_calls(void);
 
-/* How long ago that was, in ns; EVENT_UNKNOWN if the clock was set meanwhile. */
-uint64_t rxtime_ago(uint64_t stamp_ns);
-
 /* The host's read by other means. made: it is done and recorded, result and errno are the call's; else nothing was done, and the
  * call is to be made as it came. may: it can be made by other means, for all that the hook knows. */
 struct rxtime_read {

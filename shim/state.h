@@ -19,23 +19,25 @@ enum shim_phase {
 };
 
 struct shim_state {
-    _Atomic uint32_t phase; /* enum shim_phase; its release publishes the rest */
-    struct arena_header *arena;
-    struct arena_thread *threads;
-    struct arena_proc *procs, *proc; /* proc: this process's slot */
-    _Atomic uint64_t *pool; /* the bitmap of blocks (pool.h) */
-    _Atomic uint64_t *unwanted; /* unwanted.h */
-    uint8_t *blocks;
+    /* what every call looks at: one line of the cache */
+    _Alignas(64) _Atomic uint32_t phase; /* enum shim_phase; its release publishes the rest */
     uint32_t heap_mode; /* enum arena_heap_mode */
-    uint32_t clock_cost_ticks;
+    _Atomic uint64_t *unwanted; /* unwanted.h */
     _Atomic uint32_t usable_is_read; /* the word before a block tells its size (usable.h) */
     _Atomic uint32_t heap_drawn;     /* and which allocations are recorded is drawn */
     uint32_t all_frees; /* record every free: all allocations are, or it is not known which */
-    uint32_t capture_bytes;
-    uint64_t min_wait_ns;
-    uint32_t rxtime; /* connections are to have the kernel's times (rxtime.h) */
     uint32_t heap_passes; /* the program's malloc is not the hook, but one in front of it */
+    uint32_t capture_bytes;
+    uint32_t rxtime; /* connections are to have the kernel's times (rxtime.h) */
+    uint32_t clock_cost_ticks;
     uint32_t filtered; /* a seccomp filter judges this process's system calls: make none that the host does not */
+    uint64_t min_wait_ns;
+
+    _Alignas(64) struct arena_header *arena;
+    struct arena_thread *threads;
+    struct arena_proc *procs, *proc; /* proc: this process's slot */
+    _Atomic uint64_t *pool; /* the bitmap of blocks (pool.h) */
+    uint8_t *blocks;
 };
 
 extern struct shim_state shim __attribute__((visibility("hidden")));

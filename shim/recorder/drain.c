@@ -16,6 +16,7 @@
 #include "raw.h"
 #include "recorder.h"
 #include "unwanted.h"
+#include "wallclock.h"
 
 #define GIVE_BACK_BYTES 65536
 #define FAR_AHEAD_TICKS 10000000000ull
@@ -37,6 +38,7 @@ struct drain {
     uint32_t live;
     uint64_t now_ns;
     uint64_t until_ticks; /* records that are later wait for the next pass */
+    struct wallclock wall; /* of a run with the kernel's times */
     struct role_slot *roles;
     uint32_t closed[CLOSED_KEPT]; /* descriptions closed last, a ring */
     uint32_t closed_at[CLOSED_KEPT];
@@ -55,6 +57,8 @@ struct drain *drain_new(struct recorder *r)
     d->payload_size = SCRUB_OUT_BYTES(r->capture_bytes);
     d->heap = calloc(r->thread_capacity, sizeof *d->heap);
     d->roles = r->roles;
+    if (r->arena->rxtime)
+        wallclock_look(&d->wall);
     d->closes = r->lives << 24; /* what the roles say of uses is older */
     d->payload = malloc(d->payload_size);
     return d->heap && d->payload ? d : NULL;
@@ -131,6 +135,8 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
     uint32_t captured = e->data_bytes;
     e->data = NULL;
     e->data_bytes = 0;
+    if (io->rx_ns != EVENT_UNKNOWN) /* it is the kernel's stamp still */
+        io->rx_ns = wallclock_ago(&d->wall, e->time, io->rx_ns);
     if (!(io->flags & IO_STREAM) || io->flags & IO_PEEK || !desc)
         return;
     struct role_slot *slot = role_slot(d, desc);
@@ -503,6 +509,8 @@ static void open_rings(struct drain *d)
 
     d->live = 0;
     d->until_ticks = clock_ticks();
+    if (r->arena->rxtime)
+        wallclock_look(&d->wall);
     r->waiting_bytes = 0;
     for (uint32_t i = 0; i < high && i < r->thread_capacity; i++) {
         struct guest *g = &r->guests[i];
