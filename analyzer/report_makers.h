@@ -39,7 +39,8 @@ void report_makers_free(struct report_makers *m);
 /* Never NULL: of a report without any, an empty one. */
 const struct report_makers *report_makers_of(const struct report *r);
 
-/* How many of a maker's threads are those that the verdict is about; and of all there are, makers known or not. */
+/* How many of a maker's threads, made since the load began, are such as the verdict is about; and of all there are, makers known or
+ * not. */
 double report_maker_threads(const struct report_makers *m, const struct report_maker *k, const struct verdict *threads);
 double report_makers_threads(const struct report_makers *m, const struct verdict *threads);
 
