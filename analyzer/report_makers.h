@@ -22,7 +22,7 @@ struct report_makers {
     size_t threads, starters;
     uint64_t threads_more, starters_more;
     uint64_t threads_unknown; /* made, but no handle is known */
-    uint64_t given_up_unseen; /* threads that were joined or detached by calls that were not seen */
+    uint64_t given_up_unseen; /* times that a handle came again before its thread was seen to be given up */
     uint64_t kernel_threads;  /* that run at the end, besides the first of each process */
     double quiet_run;         /* share of the quiet ones that runs, by the kernel's count; NaN: there are none */
     double stack_bytes;       /* that libc maps for such a thread; NaN: not known */

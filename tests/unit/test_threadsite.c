@@ -27,11 +27,13 @@ static void feed(struct item i, int32_t route, bool joins)
     assert_int_equal(threadsite_feed(&t, &host, &i, route, joins), 0);
 }
 
+static uint64_t again;
+
 static void create(uint64_t handle, uint64_t detached)
 {
     struct item i = {.thread = 1, .event = {.type = EVENT_thread_create}};
     i.event.u.thread_create = (struct event_thread_create){.stack = STACK, .handle = handle, .detached = detached,
-                                                           .stack_bytes = 8192};
+                                                           .stack_bytes = 8192, .again = again};
     feed(i, ROUTE, false);
 }
 
@@ -168,8 +170,11 @@ static void test_given_up_unseen(void **state)
 {
     (void)state;
     begin();
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
+        again = i > 0;
         create(HANDLE, 0);
+    }
+    again = 0;
     assert_left(0, 0, 1, 0);
     assert_int_equal(t.given_up_unseen, 99);
     create(HANDLE + 4096, 0);
