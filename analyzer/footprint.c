@@ -604,8 +604,8 @@ int footprint_lived(const struct footprint *f, struct footprint_lived *out)
         out->ledger |= !series_empty(&h->series[FOOTPRINT_LIVE]);
         bool lived = lived_through(h, f, &load);
         out->left_out += !lived;
-        out->unclear += lived ? children_unclear(&h->children) : 0;
-        out->untold += lived ? h->children.in[CHILD_UNTOLD] : 0;
+        out->unclear += lived ? h->unclear + children_unclear(&h->children) : 0;
+        out->untold += lived ? h->untold + h->children.in[CHILD_UNTOLD] : 0;
         out->gauged |= lived && !series_empty(&h->series[FOOTPRINT_THREADS]);
         for (size_t k = 0; lived && k < FOOTPRINT_KINDS; k++)
             if (!series_empty(&h->series[k]))

@@ -63,7 +63,8 @@ struct footprint_host {
     uint64_t accepted_by_kind[KIND_COUNT];
     double half_closed; /* of them, as told last */
     uint32_t pid, parent; /* parent: its serial; 0: not known */
-    struct children children;
+    struct children children; /* none once it has ended; then */
+    uint64_t unclear, untold; /* as in footprint_lived */
     uint64_t popens;      /* children started without their pids' being told */
     uint32_t popen_maker; /* who started these: a row plus one; 0: nobody; UINT32_MAX: several */
     struct mapping_set mappings;

@@ -100,6 +100,8 @@ void footprint_orphan(struct footprint *f, struct footprint_host *h, bool counts
 {
     if (counts)
         f->zombies_left += add_zombies(f, h, f->zombies);
+    h->unclear = children_unclear(&h->children);
+    h->untold = h->children.in[CHILD_UNTOLD];
     children_free(&h->children);
 }
 

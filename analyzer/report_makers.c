@@ -157,17 +157,20 @@ static double run_of_quiet(const struct report_makers *m) { return isnan(m->quie
 
 double report_maker_threads(const struct report_makers *m, const struct report_maker *k, const struct verdict *threads)
 {
-    double run = run_of_quiet(m);
+    double run = run_of_quiet(m), all = staying(k);
+    double left = threads->unjoined ? (double)k->ended + (double)k->quiet * (1 - run)
+                                    : (double)k->running + (double)(k->quiet + k->quiet_detached) * run;
 
-    return threads->unjoined ? (double)k->ended + (double)k->quiet * (1 - run)
-                             : (double)k->running + (double)(k->quiet + k->quiet_detached) * run;
+    return all > 0 ? left * (double)k->young / all : 0;
 }
 
 double report_makers_threads(const struct report_makers *m, const struct verdict *threads)
 {
-    double told = threads->unjoined ? threads->last : (double)m->kernel_threads;
+    double known = 0, rose = threads->last - threads->first;
 
-    return fmax(threads->unjoined ? m->left_ended : m->left_running, isnan(told) ? 0 : told);
+    for (size_t i = 0; i < m->threads; i++)
+        known += report_maker_threads(m, &m->thread[i], threads);
+    return isnan(rose) ? known : fmax(known, rose);
 }
 
 /* --- children --- */

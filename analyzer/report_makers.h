@@ -22,7 +22,7 @@ struct report_makers {
     size_t threads, starters;
     uint64_t threads_more, starters_more;
     uint64_t threads_unknown; /* made, but no handle is known */
-    uint64_t given_up_unseen; /* threads that were joined or detached by calls that were not seen */
+    uint64_t given_up_unseen; /* times that a handle came again before its thread was seen to be given up */
     uint64_t kernel_threads;  /* that run at the end, besides the first of each process */
     double quiet_run;         /* share of the quiet ones that runs, by the kernel's count; NaN: there are none */
     double stack_bytes;       /* that libc maps for such a thread; NaN: not known */
@@ -39,7 +39,8 @@ void report_makers_free(struct report_makers *m);
 /* Never NULL: of a report without any, an empty one. */
 const struct report_makers *report_makers_of(const struct report *r);
 
-/* How many of a maker's threads are those that the verdict is about; and of all there are, makers known or not. */
+/* How many of a maker's threads, made since the load began, are such as the verdict is about; and of all there are, makers known or
+ * not. */
 double report_maker_threads(const struct report_makers *m, const struct report_maker *k, const struct verdict *threads);
 double report_makers_threads(const struct report_makers *m, const struct verdict *threads);
 

@@ -59,7 +59,8 @@ static void print_threads(const struct page *p, const struct report_makers *m)
     if (quiet)
         fputs("  quiet: they made no call that is recorded, so that only the kernel's count\n"
               "    tells how many of them still run\n", p->out);
-    print_note(p, m->given_up_unseen, "threads were joined or detached by calls that were not seen: their handles came again");
+    print_note(p, m->given_up_unseen, "times a handle came again before its thread was seen to be given up: calls that pass no hook join or detach, or (a "
+               "few) threads end before their makers can tell");
     print_note(p, m->threads_unknown, "threads more were made, of which the trace does not tell which they were");
     if (m->partial)
         fputs("  Only those of the part with detail are told apart by who made them.\n", p->out);

@@ -119,7 +119,7 @@ static int made(struct threadsite_table *t, uint32_t *host, const struct item *i
         thread.gone = l->gone;
         thread.joinable &= !l->detached;
     }
-    t->given_up_unseen += l && l->made && l->joinable;
+    t->given_up_unseen += e->again == 1;
     if (l)
         release(t, host, l);
     return thread.gone || (thread.ended && !thread.joinable) ? 0 : put(t, host, thread);

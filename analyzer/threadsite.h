@@ -29,7 +29,7 @@ struct threadsite_table {
     struct threadsite_live *live;
     uint32_t lives, unused; /* unused: the first that is free below `lives`, plus one */
     uint64_t unknown;       /* threads made of which no handle is known, or for which there was no room */
-    uint64_t given_up_unseen; /* threads whose handle came again although no call had joined or detached them */
+    uint64_t given_up_unseen; /* times that a handle came again before its thread was seen to be given up */
 };
 
 /* All zeros to begin with. */

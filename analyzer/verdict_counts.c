@@ -417,7 +417,7 @@ struct verdict verdict_children(const struct verdict_run *run, const struct verd
         verdict_conclude(&v, VERDICT_NORMAL, "no child of a process that lived through the load ended without being waited for");
     else
         judge(&v, run, &r, &words);
-    if (v.kind == VERDICT_NORMAL && c->untold)
+    if (v.kind != VERDICT_LEAK && c->untold)
         verdict_conclude(&v, VERDICT_INCONCLUSIVE,
                          "%llu children ended, and the trace, of an earlier version, does not tell whether they were waited for: record "
                          "again", (unsigned long long)c->untold);

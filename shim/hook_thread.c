@@ -22,6 +22,7 @@ struct made {
     unsigned op;
     int error;
     uint64_t handle, detached, stack_bytes; /* EVENT_UNKNOWN: not known */
+    bool again;
 };
 
 #define OWN_STACK_BYTES 16384 /* so far above its frame, a caller's variables are on its stack and live */
@@ -57,7 +58,7 @@ static void note_made(struct arena_thread *t, const struct made *m)
 {
     int saved_errno = errno;
     uint32_t stack = stack_id(t, FRAME_HERE());
-    uint64_t *field = record_begin(t, EVENT_thread_create, 6, 0, clock_ticks());
+    uint64_t *field = record_begin(t, EVENT_thread_create, 7, 0, clock_ticks());
 
     if (field) {
         field[0] = (uint64_t)(int64_t)-m->error;
@@ -66,6 +67,7 @@ static void note_made(struct arena_thread *t, const struct made *m)
         field[3] = m->handle;
         field[4] = m->detached;
         field[5] = m->stack_bytes;
+        field[6] = m->again;
         record_commit(t);
     }
     errno = saved_errno;
@@ -84,7 +86,12 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     m.error = real.pthread_create(thread, attributes, start, argument);
     if (!m.error)
         m.handle = handle_at(thread, FRAME_HERE());
-    m.detached = detached != PTHREAD_CREATE_JOINABLE || (m.handle != EVENT_UNKNOWN && !joinable_made(m.handle));
+    m.detached = detached != PTHREAD_CREATE_JOINABLE;
+    if (!m.detached && m.handle != EVENT_UNKNOWN) {
+        enum joinable_made made = joinable_made(m.handle);
+        m.detached = made == JOINABLE_GONE;
+        m.again = made == JOINABLE_AGAIN;
+    }
     if (t)
         note_made(t, &m);
     return m.error;

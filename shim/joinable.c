@@ -63,36 +63,41 @@ static _Atomic uint64_t *find(uint64_t handle, _Atomic uint64_t **room)
     return NULL;
 }
 
-/* False: there is no room. */
-static bool put(uint64_t handle, uint64_t state)
+/* Puts a handle that is not in. The slot, if somebody else has just put it; else NULL, with *done: false if there is no room. */
+static _Atomic uint64_t *put(uint64_t handle, uint64_t state, bool *done)
 {
     _Atomic uint64_t *room;
 
+    *done = false;
     for (unsigned turn = 0; turn < MAX_PROBES; turn++) {
         _Atomic uint64_t *slot = find(handle, &room);
         if (slot || !room)
-            return slot != NULL;
+            return slot;
         uint64_t entry = atomic_load_explicit(room, memory_order_relaxed);
-        if ((entry & STATE) == REMOVED && atomic_compare_exchange_strong(room, &entry, entry_of(handle, state)))
-            return true;
+        *done = (entry & STATE) == REMOVED && atomic_compare_exchange_strong(room, &entry, entry_of(handle, state));
+        if (*done)
+            break;
     }
-    return false;
+    return NULL;
 }
 
-bool joinable_made(uint64_t handle)
+enum joinable_made joinable_made(uint64_t handle)
 {
-    _Atomic uint64_t *room, *slot = find(handle, &room);
+    bool done;
+    _Atomic uint64_t *slot = put(handle, WAITS, &done);
+    uint64_t early = entry_of(handle, EARLY);
 
     if (!slot) {
-        put(handle, WAITS);
         count(1);
-        return true;
+        return JOINABLE_NEW;
     }
-    uint64_t early = entry_of(handle, EARLY);
     if (atomic_compare_exchange_strong(slot, &early, entry_of(handle, REMOVED)))
-        return false;
-    atomic_store(slot, entry_of(handle, WAITS)); /* in the place of one that is gone: their number stays */
-    return true;
+        return JOINABLE_GONE;
+    uint64_t was = atomic_exchange(slot, entry_of(handle, WAITS)); /* in the place of one that is gone: their number stays */
+    if ((was & STATE) != REMOVED)
+        return (was & STATE) == WAITS ? JOINABLE_AGAIN : JOINABLE_NEW;
+    count(1); /* and that one was noted in between */
+    return JOINABLE_NEW;
 }
 
 struct joinable_leave joinable_leaving(uint64_t handle)
@@ -105,19 +110,36 @@ struct joinable_leave joinable_leaving(uint64_t handle)
     return (struct joinable_leave){handle, slot && (atomic_load(slot) & STATE) != EARLY};
 }
 
+static bool remove_if(_Atomic uint64_t *slot, uint64_t handle, uint64_t state)
+{
+    uint64_t entry = entry_of(handle, state);
+
+    return slot && atomic_compare_exchange_strong(slot, &entry, entry_of(handle, REMOVED));
+}
+
+/* Of one that was not in before the call: its maker may have come meanwhile. */
+static bool left_early(uint64_t handle)
+{
+    bool done;
+    _Atomic uint64_t *slot = put(handle, EARLY, &done);
+
+    if (!slot)
+        return !done; /* without room, its maker counts it all the same */
+    return remove_if(slot, handle, WAITS);
+}
+
 bool joinable_left(const struct joinable_leave *l, int error)
 {
     _Atomic uint64_t *room, *slot = find(l->handle, &room);
-    uint64_t leaving = entry_of(l->handle, LEAVING), waits = entry_of(l->handle, WAITS);
+    uint64_t leaving = entry_of(l->handle, LEAVING);
 
     if (error) {
         if (slot)
-            atomic_compare_exchange_strong(slot, &leaving, waits);
+            atomic_compare_exchange_strong(slot, &leaving, entry_of(l->handle, WAITS));
         return false;
     }
-    bool gone = slot && (atomic_compare_exchange_strong(slot, &leaving, entry_of(l->handle, REMOVED)) ||
-                         (!l->known && atomic_compare_exchange_strong(slot, &waits, entry_of(l->handle, REMOVED))));
-    if (gone || (!slot && !l->known && !put(l->handle, EARLY)))
+    bool gone = l->known ? remove_if(slot, l->handle, LEAVING) : left_early(l->handle);
+    if (gone)
         count(-1);
     return gone;
 }

@@ -18,8 +18,13 @@
 /* Once a process, during init. Without it, or where there is no memory, threads are counted and nothing heals. */
 void joinable_start(void);
 
-/* A thread was made joinable. False: it has been joined or detached since, by a call that was quicker than its maker. */
-bool joinable_made(uint64_t handle);
+/* A thread was made joinable. */
+enum joinable_made {
+    JOINABLE_NEW,
+    JOINABLE_AGAIN, /* and so the thread that had its handle was given up, by a call that was not seen */
+    JOINABLE_GONE,  /* it has been joined or detached since, by a call that was quicker than its maker */
+};
+enum joinable_made joinable_made(uint64_t handle);
 
 /* Around a call that joins or detaches it: before, and after, with the call's result. True: it is gone, by this call. */
 struct joinable_leave {

@@ -313,6 +313,8 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     e.u.process_end.cpu_ns = how == HOW_exec ? EVENT_UNKNOWN : cpu_ns != EVENT_UNKNOWN ? cpu_ns : told ? told : EVENT_UNKNOWN;
     track_add(&h->track, &e, now_ns);
     track_flush(&h->track, now_ns, 0);
+    if (zombie)
+        zombies_add(r, h->pid, atomic_load(&r->procs[slot].ppid));
     if (h->pidfd >= 0)
         close(h->pidfd);
     free(h->modules);
@@ -442,6 +444,8 @@ bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns)
         asked_ns = now_ns;
     hosts_find_threads(r, now_ns); /* a process that exec'd and died since: its new image first */
     end_threads(r, ask_all, now_ns);
+    if (ask_all)
+        zombies_look(r, now_ns);
     for (uint32_t i = 0; i < high && i < r->proc_capacity; i++) {
         if (!r->hosts[i].known) {
             alive |= child_may_come(r, i) || atomic_load(&r->procs[i].state) == ARENA_LIVE;

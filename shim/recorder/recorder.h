@@ -27,6 +27,7 @@
 #include "scrub.h"
 #include "sink.h"
 #include "track.h"
+#include "zombies.h"
 
 struct module_range {
     uint64_t start, end;
@@ -90,6 +91,7 @@ struct recorder {
     uint64_t drained_events;
     uint64_t waiting_bytes; /* that the last pass found in the ring that had the most */
     struct budget_rates rates;
+    struct zombies zombies;
     struct bound *bound;  /* NULL: the trace may have any size */
     uint64_t floor_ticks; /* events that are taken now stand at this time or later, in the order of their taking: see bound.c */
     uint64_t damaged_rings; /* times that a ring's content made no sense */
