@@ -51,6 +51,12 @@ static void suspects_add_claim(struct suspects *p, const struct claim *c)
             suspects_add(p, c->of[i].flight);
 }
 
+static void suspects_of(struct suspects *p, const struct claim *c)
+{
+    p->count = 0;
+    suspects_add_claim(p, c);
+}
+
 struct attribution *attribution_new(struct flight_pool *pool)
 {
     struct attribution *a = calloc(1, sizeof *a);
@@ -149,13 +155,15 @@ static int batch_reserve(struct worker *w, size_t count)
 /* The event's exchanges become what the thread works on; or whom the event is a reason to work for. */
 static int batch_replace(struct attribution *a, struct worker *w, const struct stretch *s)
 {
-    if (s->count || s->end == STRETCH_WAIT) {
+    if (s->end == STRETCH_WAIT && !s->count && !w->count) {
+        w->unsure = false;
+    } else if (s->count || s->end == STRETCH_WAIT) {
         if (batch_reserve(w, s->count) < 0)
             return -1;
         batch_set(a, w, s->flights, s->count, s->desc);
     } else if (s->after->kind != CLAIM_LAST) {
-        struct suspects after = {0};
-        suspects_add_claim(&after, s->after);
+        struct suspects after;
+        suspects_of(&after, s->after);
         if (batch_reserve(w, after.count) < 0)
             return -1;
         batch_set(a, w, after.of, after.count, s->desc);
@@ -247,10 +255,10 @@ static bool is_anybody_s(const struct worker *w, const struct stretch *s)
 
 static int32_t share_all(const struct worker *w, const struct stretch *s, double *attributed_bytes)
 {
-    struct suspects all = {0};
+    struct suspects all;
 
-    for (size_t i = 0; i < s->count; i++)
-        suspects_add(&all, s->flights[i]);
+    all.count = s->count;
+    memcpy(all.of, s->flights, s->count * sizeof *all.of);
     for (size_t i = 0; w->desc != s->desc && w->count <= CLAIM_MAX && i < w->count; i++)
         if (!w->batch[i]->over)
             suspects_add(&all, w->batch[i]);
@@ -280,9 +288,10 @@ int32_t attribution_route(const struct attribution *a, uint32_t thread, const st
 static void book_response(struct worker *w, struct stretch *s, struct timesheet_flights owners)
 {
     struct timesheet_call stretch = {.start_ns = s->call.start_ns, .end_ns = s->call.start_ns, .kind = s->call.kind, .ends = true};
-    struct suspects after = {0};
+    struct suspects after;
 
     timesheet_book(&w->time, &stretch, owners, (struct timesheet_flights){NULL, 0});
+    after.count = 0;
     if (s->after->kind == CLAIM_THESE)
         suspects_add_claim(&after, s->after);
     timesheet_book(&w->time, &s->call, (struct timesheet_flights){after.of, after.count}, (struct timesheet_flights){NULL, 0});

@@ -35,8 +35,6 @@ void claim_of_turn(struct claim *c, const struct round *t, int64_t now_ns)
 {
     c->kind = CLAIM_LAST;
     c->count = 0;
-    if (!t->loop)
-        return;
     if (t->crowded || round_timer_near(t, now_ns) || (trust_is_late(&t->trust) && t->open > t->causes))
         c->kind = CLAIM_NOBODY;
     if (c->kind == CLAIM_NOBODY || trust_is_orderly(&t->trust) || t->causes + t->replies <= 1)

@@ -24,7 +24,7 @@ struct claim {
     struct flight_ref of[CLAIM_MAX];
 };
 
-/* Of what the thread has done since its last event, in turn t. */
+/* Of what the thread has done since its last event, in turn t of an event loop. */
 void claim_of_turn(struct claim *c, const struct round *t, int64_t now_ns);
 
 /* The same, when it ended with the writing of an upstream request. */

@@ -133,7 +133,8 @@ int link_event(struct link_table *l, const struct item *item)
     l->now_ns = item->time_ns;
     if (!l->now || l->calls.short_of_memory)
         return -1;
-    claim_of_turn(&l->before, l->now, l->now_ns);
+    if (l->now->loop)
+        claim_of_turn(&l->before, l->now, l->now_ns);
     if (e->type == EVENT_wait) {
         round_wait(&l->rounds, l->now, item);
     } else if (e->type == EVENT_desc_open && e->u.desc_open.from) {
