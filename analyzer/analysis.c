@@ -179,12 +179,12 @@ static int sample_connections(struct analysis *a, const struct merge *m, const s
     return connstat_sample(stat, &now);
 }
 
-static inline __attribute__((always_inline)) int feed_tables(struct pass *p, const struct item *item, int32_t *stretch_route)
+static inline __attribute__((always_inline)) int feed_exchanges(struct pass *p, const struct item *item, int32_t *stretch_route)
 {
     struct analysis *a = p->analysis;
 
     return (!count(p, item) && feed_processes(p, item)) || unseen_feed(&a->unseen, item) || heapfeed_item(p->heapfeed, item) ||
-           exchange_feed(a->exchanges, p->merge, item, stretch_route) || footprint_feed(&a->footprint, a->processes, item);
+           exchange_feed(a->exchanges, p->merge, item, stretch_route);
 }
 
 /* A wait, but not one for the end of something: that is how a program ends. */
@@ -202,7 +202,8 @@ static inline int feed_stretch(struct pass *p, const struct item *item)
 
     if (item->time_ns >= a->next_sample_ns && sample_descriptors(a, item->time_ns))
         return -1;
-    if (feed_tables(p, item, &stretch_route) || sample_connections(a, p->merge, item, pause, pause) ||
+    if (feed_exchanges(p, item, &stretch_route) || footprint_feed(&a->footprint, a->processes, item) ||
+        sample_connections(a, p->merge, item, pause, pause) ||
         heapfeed_stretch(p->heapfeed, item->thread, stretch_route))
         return -1;
     return take_exchanges(p);
@@ -221,9 +222,11 @@ static __attribute__((noinline)) int feed_other(struct pass *p, const struct ite
     }
     if (type == EVENT_gauge && item->time_ns >= a->next_sample_ns && sample_descriptors(a, item->time_ns))
         return -1;
+    if (feed_exchanges(p, item, &ignored_route))
+        return -1;
     if (type == EVENT_thread_create || type == EVENT_fork)
         a->footprint.route = exchange_thread_route(a->exchanges, item->thread);
-    if (feed_tables(p, item, &ignored_route))
+    if (footprint_feed(&a->footprint, a->processes, item))
         return -1;
     if (type == EVENT_desc_close)
         connstat_descriptors(exchange_connstat(a->exchanges), item->time_ns, (double)exchange_descriptors_open(a->exchanges));

@@ -16,6 +16,7 @@ struct worker {
     uint64_t desc; /* the connection of the batch */
     struct flight **batch;
     size_t count, room;
+    bool unsure; /* one of the batch, nobody knows which; with an empty batch, of anybody */
     struct timesheet time;
     struct dispatch dispatch;
 };
@@ -26,6 +27,35 @@ struct attribution {
     struct worker *last;   /* that an event was of: most follow one of the same thread */
     uint32_t last_thread;
 };
+
+/* All who may own a stretch. */
+struct suspects {
+    struct flight *of[2 * CLAIM_MAX];
+    size_t count;
+    bool unsure; /* one of them, nobody knows which */
+};
+
+static void suspects_add(struct suspects *p, struct flight *f)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (p->of[i] == f)
+            return;
+    if (p->count < sizeof p->of / sizeof *p->of)
+        p->of[p->count++] = f;
+}
+
+static void suspects_add_claim(struct suspects *p, const struct claim *c)
+{
+    for (unsigned i = 0; c->kind != CLAIM_NOBODY && i < c->count; i++)
+        if (flight_alive(c->of[i]))
+            suspects_add(p, c->of[i].flight);
+}
+
+static void suspects_of(struct suspects *p, const struct claim *c)
+{
+    p->count = 0;
+    suspects_add_claim(p, c);
+}
 
 struct attribution *attribution_new(struct flight_pool *pool)
 {
@@ -101,27 +131,50 @@ static inline struct worker *worker_of(struct attribution *a, uint32_t thread)
     return a->last && a->last_thread == thread ? a->last : find_worker(a, thread);
 }
 
-/* The event's exchanges become what the thread works on. */
+static void batch_set(struct attribution *a, struct worker *w, struct flight *const *flights, size_t count, uint64_t desc)
+{
+    for (size_t i = 0; i < count; i++)
+        flights[i]->holds++;
+    batch_drop(a, w);
+    if (count)
+        memcpy(w->batch, flights, count * sizeof *w->batch);
+    w->count = count;
+    w->desc = desc;
+    w->unsure = false;
+}
+
+static int batch_reserve(struct worker *w, size_t count)
+{
+    if (count <= w->room)
+        return 0;
+    struct flight **grown = realloc(w->batch, count * sizeof *grown);
+    if (!grown)
+        return -1;
+    w->batch = grown;
+    w->room = count;
+    return 0;
+}
+
+/* The event's exchanges become what the thread works on; or whom the event is a reason to work for. */
 static int batch_replace(struct attribution *a, struct worker *w, const struct stretch *s)
 {
-    if (s->count == 1 && w->count == 1 && w->batch[0] == s->flights[0]) {
+    if (s->count == 1 && w->count == 1 && w->batch[0] == s->flights[0]) { /* the same again */
         w->desc = s->desc;
-        return 0;
-    }
-    if (s->count > w->room) {
-        struct flight **grown = realloc(w->batch, s->count * sizeof *grown);
-        if (!grown)
+        w->unsure = false;
+    } else if (s->end == STRETCH_WAIT && !s->count && !w->count) {
+        w->unsure = false;
+    } else if (s->count || s->end == STRETCH_WAIT) {
+        if (batch_reserve(w, s->count) < 0)
             return -1;
-        w->batch = grown;
-        w->room = s->count;
+        batch_set(a, w, s->flights, s->count, s->desc);
+    } else if (s->after->kind != CLAIM_LAST) {
+        struct suspects after;
+        suspects_of(&after, s->after);
+        if (batch_reserve(w, after.count) < 0)
+            return -1;
+        batch_set(a, w, after.of, after.count, s->desc);
+        w->unsure = s->after->kind != CLAIM_THESE;
     }
-    for (size_t i = 0; i < s->count; i++)
-        s->flights[i]->holds++;
-    batch_drop(a, w);
-    if (s->count)
-        memcpy(w->batch, s->flights, s->count * sizeof *w->batch);
-    w->count = s->count;
-    w->desc = s->desc;
     return 0;
 }
 
@@ -138,7 +191,7 @@ static bool is_event_s(const struct worker *w, const struct stretch *s)
 {
     switch (s->count ? s->end : STRETCH_OTHER) {
     case STRETCH_READ:
-        return !w->count || (all_over(w) && w->desc != s->desc);
+        return !w->unsure && (!w->count || (all_over(w) && w->desc != s->desc));
     case STRETCH_WRITE:
         return true;
     default:
@@ -146,7 +199,7 @@ static bool is_event_s(const struct worker *w, const struct stretch *s)
     }
 }
 
-static inline void give(struct flight **flights, size_t count, double objects, double bytes, bool shared, double *attributed_bytes)
+static inline void give(struct flight *const *flights, size_t count, double objects, double bytes, bool shared, double *attributed_bytes)
 {
     for (size_t i = 0; i < count; i++) {
         struct exchange *x = &flights[i]->x;
@@ -159,7 +212,7 @@ static inline void give(struct flight **flights, size_t count, double objects, d
     }
 }
 
-static inline int32_t route_of_all(struct flight **flights, size_t count)
+static inline int32_t route_of_all(struct flight *const *flights, size_t count)
 {
     int32_t route = count ? flights[0]->x.route : ROUTE_NONE;
 
@@ -169,7 +222,7 @@ static inline int32_t route_of_all(struct flight **flights, size_t count)
     return route;
 }
 
-static int32_t share(struct flight **flights, size_t count, const struct stretch *s, double *attributed_bytes)
+static int32_t share(struct flight *const *flights, size_t count, const struct stretch *s, double *attributed_bytes)
 {
     if (!count)
         return ROUTE_NONE;
@@ -181,45 +234,85 @@ static int32_t share(struct flight **flights, size_t count, const struct stretch
     return route;
 }
 
+/* The batch and all others that may have been worked for: to be called where the claim is no CLAIM_LAST, or the batch unsure. */
+static void suspect(struct suspects *p, const struct worker *w, const struct claim *c)
+{
+    p->count = 0;
+    p->unsure = false;
+    if (c->kind == CLAIM_NOBODY || (c->kind == CLAIM_ANY && w->count > CLAIM_MAX))
+        return;
+    for (size_t i = 0; c->kind != CLAIM_THESE && i < w->count; i++)
+        suspects_add(p, w->batch[i]);
+    if (c->kind != CLAIM_LAST)
+        suspects_add_claim(p, c);
+    p->unsure = p->count > 1;
+}
+
 /* The thread read one request and answers another. It may have worked on the first up to now (loops that answer all at their end),
  * on the second (loops that read all at their beginning), or on both: nobody can tell. */
 static bool is_anybody_s(const struct worker *w, const struct stretch *s)
 {
-    return s->end == STRETCH_WRITE && s->count && w->count && w->desc != s->desc && !all_over(w);
+    if (s->end != STRETCH_WRITE || !s->count || s->count > CLAIM_MAX)
+        return false;
+    if (s->before->kind == CLAIM_ANY)
+        return true;
+    return w->count && w->count <= CLAIM_MAX && w->desc != s->desc && !all_over(w);
 }
 
-static int32_t share_both(const struct worker *w, const struct stretch *s, double *attributed_bytes)
+static int32_t share_all(const struct worker *w, const struct stretch *s, double *attributed_bytes)
 {
-    double count = (double)(w->count + s->count), objects = (double)s->alloc_count / count, bytes = (double)s->alloc_bytes / count;
-    int32_t route = route_of_all(w->batch, w->count);
+    struct suspects all;
 
-    if (route != route_of_all(s->flights, s->count))
-        route = ROUTE_SHARED;
-    give(w->batch, w->count, objects, bytes, route == ROUTE_SHARED, attributed_bytes);
-    give(s->flights, s->count, objects, bytes, route == ROUTE_SHARED, attributed_bytes);
-    return route;
+    all.count = s->count;
+    memcpy(all.of, s->flights, s->count * sizeof *all.of);
+    for (size_t i = 0; w->desc != s->desc && w->count <= CLAIM_MAX && i < w->count; i++)
+        if (!w->batch[i]->over)
+            suspects_add(&all, w->batch[i]);
+    for (unsigned i = 0; s->before->kind == CLAIM_ANY && i < s->before->count; i++) {
+        struct flight *f = flight_alive(s->before->of[i]);
+        if (f && f->x.in_ns != s->flights[0]->x.in_ns) /* else they came in one read, and it has answered them in their order */
+            suspects_add(&all, f);
+    }
+    return share(all.of, all.count, s, attributed_bytes);
 }
 
-int32_t attribution_route(const struct attribution *a, uint32_t thread)
+int32_t attribution_route(const struct attribution *a, uint32_t thread, const struct claim *before)
 {
     const struct worker *w = keymap_get(&a->workers, thread);
+    struct suspects p;
 
-    if (!w || !w->count)
+    if (!w)
         return ROUTE_NONE;
-    for (size_t i = 1; i < w->count; i++)
-        if (w->batch[i]->x.route != w->batch[0]->x.route)
-            return ROUTE_SHARED;
-    return w->batch[0]->x.route;
+    if (before->kind == CLAIM_LAST)
+        return route_of_all(w->batch, w->count);
+    suspect(&p, w, before);
+    return route_of_all(p.of, p.count);
 }
 
-static void book_time(struct worker *w, struct stretch *s, bool is_event_s)
+/* An upstream response was read, or something of which nobody knows whom it concerns: the stretch before was the owners', the call is for
+ * those that what follows is for. */
+static void book_response(struct worker *w, struct stretch *s, struct timesheet_flights owners)
 {
-    struct timesheet_flights touched = {s->flights, s->count}, batch = {w->batch, w->count};
+    struct timesheet_call stretch = {.start_ns = s->call.start_ns, .end_ns = s->call.start_ns, .kind = s->call.kind, .ends = true};
+    struct suspects after;
+
+    timesheet_book(&w->time, &stretch, owners, (struct timesheet_flights){NULL, 0});
+    after.count = 0;
+    if (s->after->kind == CLAIM_THESE)
+        suspects_add_claim(&after, s->after);
+    timesheet_book(&w->time, &s->call, (struct timesheet_flights){after.of, after.count}, (struct timesheet_flights){NULL, 0});
+}
+
+static void book_time(struct worker *w, struct stretch *s, struct timesheet_flights owners)
+{
+    struct timesheet_flights touched = {s->flights, s->count};
 
     if (s->count && s->end == STRETCH_WRITE)
         timesheet_write(&w->time, &s->call, touched);
+    else if (!s->count && s->after->kind != CLAIM_LAST)
+        book_response(w, s, owners);
     else
-        timesheet_book(&w->time, &s->call, is_event_s ? touched : batch, touched);
+        timesheet_book(&w->time, &s->call, owners, touched);
 }
 
 /* Of the exchanges that the event begins. */
@@ -245,27 +338,35 @@ int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, 
 
     if (!w)
         return -1;
-    bool events = is_event_s(w, s);
+    struct timesheet_flights owners = {w->batch, w->count};
+    struct suspects p;
     s->call.ends = s->count || s->end == STRETCH_WAIT;
-    if (is_anybody_s(w, s))
-        *route = share_both(w, s, attributed_bytes);
-    else if (events)
-        *route = share(s->flights, s->count, s, attributed_bytes);
-    else
-        *route = share(w->batch, w->count, s, attributed_bytes);
-    book_time(w, s, events);
+    if (is_event_s(w, s)) {
+        owners = (struct timesheet_flights){s->flights, s->count};
+    } else if (!s->count && (s->before->kind != CLAIM_LAST || w->unsure)) {
+        suspect(&p, w, s->before);
+        owners = (struct timesheet_flights){p.of, p.count};
+    }
+    *route = is_anybody_s(w, s) ? share_all(w, s, attributed_bytes) : share(owners.list, owners.count, s, attributed_bytes);
+    if (owners.list == p.of && p.unsure)
+        owners.count = 0;
+    book_time(w, s, owners);
     book_dispatch(w, s);
-    if (s->count || s->end == STRETCH_WAIT)
-        return batch_replace(a, w, s);
-    return 0;
+    return batch_replace(a, w, s);
 }
 
-int attribution_call(struct attribution *a, uint32_t thread, struct timesheet_call *call)
+int attribution_call(struct attribution *a, uint32_t thread, const struct claim *before, struct timesheet_call *call)
 {
     struct worker *w = worker_of(a, thread);
+    struct suspects p;
 
     if (!w)
         return -1;
-    timesheet_book(&w->time, call, (struct timesheet_flights){w->batch, w->count}, (struct timesheet_flights){NULL, 0});
+    struct timesheet_flights owners = {w->batch, w->count};
+    if (before->kind != CLAIM_LAST || w->unsure) {
+        suspect(&p, w, before);
+        owners = (struct timesheet_flights){p.of, p.unsure ? 0 : p.count};
+    }
+    timesheet_book(&w->time, call, owners, (struct timesheet_flights){NULL, 0});
     return 0;
 }

@@ -8,6 +8,7 @@
 #ifndef PERFSHIM_ATTRIBUTION_H
 #define PERFSHIM_ATTRIBUTION_H
 
+#include "claim.h"
 #include "flight.h"
 
 #define ATTRIBUTION_BATCH_MAX 1024 /* of more exchanges in one call, the first ones share */
@@ -28,7 +29,8 @@ struct stretch {
     uint64_t desc;           /* the connection that was read or written */
     struct flight **flights; /* that the event began, continued or answered; none: the stretch ends as OTHER */
     size_t count;
-    uint64_t alloc_count, alloc_bytes; /* the ledger's change */
+    const struct claim *before, *after; /* whose it may be, and what follows upon its event (claim.h) */
+    uint64_t alloc_count, alloc_bytes;  /* the ledger's change */
     struct timesheet_call call;        /* that the event is of */
     enum stretch_ready order;
     int64_t ready; /* of READY_WOKE: how many descriptors the wait found ready */
@@ -44,10 +46,10 @@ void attribution_free(struct attribution *a); /* drops what threads hold */
 int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, double *attributed_bytes);
 
 /* The thread made a call that is no end of a stretch. -1 if memory is short. */
-int attribution_call(struct attribution *a, uint32_t thread, struct timesheet_call *call);
+int attribution_call(struct attribution *a, uint32_t thread, const struct claim *before, struct timesheet_call *call);
 
 /* The route of what the thread has worked on last since its last wait: ROUTE_NONE, ROUTE_SHARED as in exchange.h. */
-int32_t attribution_route(const struct attribution *a, uint32_t thread);
+int32_t attribution_route(const struct attribution *a, uint32_t thread, const struct claim *before);
 
 void attribution_thread_end(struct attribution *a, uint32_t thread);
 void attribution_finish(struct attribution *a); /* drops what all threads hold */

@@ -102,6 +102,8 @@ static int close_stretch(struct exchange_table *x, struct stretch *s, int32_t *s
 {
     s->flights = x->now.touched;
     s->count = x->now.touched_count;
+    s->before = link_before(x->links);
+    s->after = link_after(x->links);
     if (s->alloc_bytes)
         x->stats.total_alloc_bytes += (double)s->alloc_bytes;
     int result = attribution_close(x->attribution, s, stretch_route, &x->stats.attributed_bytes);
@@ -206,7 +208,7 @@ static int feed_open(struct exchange_table *x, const struct merge *m, const stru
     struct description *d = conn_find(x->conns, e->desc);
     bool known = d && d->role == CONN_ACCEPTED;
 
-    conn_now(x->conns)->route = attribution_route(x->attribution, item->thread);
+    conn_now(x->conns)->route = attribution_route(x->attribution, item->thread, link_before(x->links));
     if (conn_feed(x->conns, item) < 0)
         return -1;
     d = conn_find(x->conns, e->desc);
@@ -231,7 +233,7 @@ static int feed_sock(struct exchange_table *x, const struct merge *m, const stru
     if (d && d->connection && conn_op(x->conns, e->op) == CONN_OP_SHUTDOWN && !e->result && e->arg >= 1 && e->arg <= 2)
         connection_side_closed(x, d->connection, connection_side(d->connection, 1));
     struct timesheet_call call = stretch_call_of_sock(m, item, conn_op(x->conns, e->op) == CONN_OP_CONNECT);
-    if (attribution_call(x->attribution, item->thread, &call) < 0 || conn_feed(x->conns, item) < 0)
+    if (attribution_call(x->attribution, item->thread, link_before(x->links), &call) < 0 || conn_feed(x->conns, item) < 0)
         return -1;
     if (!d || conn_op(x->conns, e->op) != CONN_OP_CONNECT || (d->kind != KIND_tcp && d->kind != KIND_unix))
         return 0;
@@ -272,7 +274,7 @@ int exchange_feed(struct exchange_table *x, const struct merge *m, const struct 
         result = feed_sock(x, m, item);
         break;
     case EVENT_desc_dup:
-        conn_now(x->conns)->route = attribution_route(x->attribution, item->thread);
+        conn_now(x->conns)->route = attribution_route(x->attribution, item->thread, link_before(x->links));
         result = conn_feed(x->conns, item);
         break;
     case EVENT_tls:
@@ -376,7 +378,10 @@ uint64_t exchange_in_flight(const struct exchange_table *x) { return x->in_fligh
 
 struct connstat *exchange_connstat(struct exchange_table *x) { return &x->connstat; }
 
-int32_t exchange_thread_route(const struct exchange_table *x, uint32_t thread) { return attribution_route(x->attribution, thread); }
+int32_t exchange_thread_route(const struct exchange_table *x, uint32_t thread)
+{
+    return attribution_route(x->attribution, thread, link_before(x->links));
+}
 
 const struct descsite_table *exchange_descsites(const struct exchange_table *x) { return x->descsites; }
 

@@ -112,7 +112,8 @@ uint64_t exchange_in_flight(const struct exchange_table *x);
 /* Connections by kind; samples of what there is beside them are the caller's to add. Owned by the table. */
 struct connstat *exchange_connstat(struct exchange_table *x);
 
-/* The route of the request that the thread works on: an index, ROUTE_NONE or ROUTE_SHARED. */
+/* The route of the request that the thread was at work for when it made the event that was fed last: an index, ROUTE_NONE or
+ * ROUTE_SHARED. */
 int32_t exchange_thread_route(const struct exchange_table *x, uint32_t thread);
 
 /* What opened descriptors; complete once the table is finished. */

@@ -61,6 +61,7 @@
 #include <string.h>
 
 #include "cause.h"
+#include "claim.h"
 #include "proof.h"
 #include "round.h"
 #include "upcall.h"
@@ -73,6 +74,7 @@ struct link_table {
     uint64_t now_desc;
     bool known; /* what the event read is: a request or a response */
     bool eof;   /* or nothing */
+    struct claim before, after; /* whose the stretch before the event may be, and what follows upon it */
 };
 
 static void round_over(void *context, struct round *t);
@@ -110,6 +112,7 @@ int link_event(struct link_table *l, const struct item *item)
 
     l->now = NULL;
     l->known = false;
+    l->before.kind = l->after.kind = CLAIM_LAST;
     switch (e->type) {
     case EVENT_op:
     case EVENT_gap:
@@ -119,8 +122,11 @@ int link_event(struct link_table *l, const struct item *item)
         l->eof = e->u.io.bytes == 0;
         break;
     case EVENT_desc_open:
+    case EVENT_desc_dup:
     case EVENT_wait:
     case EVENT_sock:
+    case EVENT_thread_create:
+    case EVENT_fork:
     case EVENT_lost: break;
     default: return 0;
     }
@@ -130,6 +136,8 @@ int link_event(struct link_table *l, const struct item *item)
     l->now_ns = item->time_ns;
     if (!l->now || l->calls.short_of_memory)
         return -1;
+    if (l->now->loop)
+        claim_of_turn(&l->before, l->now, l->now_ns);
     if (e->type == EVENT_wait) {
         round_wait(&l->rounds, l->now, item);
     } else if (e->type == EVENT_desc_open && e->u.desc_open.from) {
@@ -149,8 +157,12 @@ void link_io_end(struct link_table *l, const struct event_io *e, enum desc_kind 
     if (c && e->dir == 1)
         c->blocked = bytes == -EAGAIN || (bytes >= 0 && e->bytes < e->asked);
     if (l->now && !l->known && e->dir == 0 && bytes >= 0 && !(e->flags & (IO_PEEK | IO_POSITIONED)))
-        round_read_other(l->now, e, kind);
+        if (round_read_other(l->now, e, kind) && l->now->loop && l->now->open > 1)
+            l->after.kind = CLAIM_NOBODY;
 }
+
+const struct claim *link_before(const struct link_table *l) { return &l->before; }
+const struct claim *link_after(const struct link_table *l) { return &l->after; }
 
 void link_thread_end(struct link_table *l, uint32_t thread)
 {
@@ -234,6 +246,7 @@ int link_begin(struct link_table *l, struct flight *f, struct link_connection *o
     if (!c)
         return -1;
     cause_find(l->now, o, l->now_ns, &c->candidates);
+    claim_of_request(&l->before, c);
     note_waits(c, 0);
     if (!o->used && o->begun_ns)
         note_opening(c, o);
@@ -269,6 +282,8 @@ static void reply(struct link_table *l, struct flight *f)
     if (c)
         c->moved |= c->thread != t->thread;
     t->foreign |= !c || c->moved;
+    if (t->loop)
+        claim_of_response(&l->after, c);
     t->last_reply = c && !c->moved ? f : NULL;
     t->last = (struct flight_ref){0};
     if (!t->last_reply)

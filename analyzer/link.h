@@ -21,6 +21,7 @@
 #include "upstream.h"
 
 struct link_table;
+struct claim;
 
 /* What is to be kept of a connection. All zeros: nothing is known yet. */
 struct link_connection {
@@ -42,6 +43,11 @@ void link_table_free(struct link_table *l);
 int link_event(struct link_table *l, const struct item *item);
 /* And last, with I/O on a descriptor of that kind; c: NULL if it is no connection that anything is known of. */
 void link_io_end(struct link_table *l, const struct event_io *e, enum desc_kind kind, struct link_connection *c);
+
+/* Whose the stretch of its thread may be that ends with the event, and what follows upon it (CLAIM_LAST: it changes nothing). To be
+ * asked when the event was fed; lent until the next one. */
+const struct claim *link_before(const struct link_table *l);
+const struct claim *link_after(const struct link_table *l);
 
 /* Of either direction, by f->x.upstream. A request begins, of which f->x.in_ns is known. -1 if memory is short. */
 int link_begin(struct link_table *l, struct flight *f, struct link_connection *c);

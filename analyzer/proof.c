@@ -36,7 +36,7 @@ static void served(struct upcall_table *u, struct round *t, struct upcall *c, st
         if (t->replies == 1 && !t->more_replies && t->causes <= 1 && upcall_candidate(c) >= 0)
             c->doubted = !c->confirmed;
         if (c->doubted && c->candidates.by_habit)
-            t->trust.asked = 0;
+            trust_asked_for_another(&t->trust);
         return;
     }
     if (!proves)
@@ -48,7 +48,7 @@ static void served(struct upcall_table *u, struct round *t, struct upcall *c, st
     if (c->chosen >= 0 && c->chosen != candidate)
         return;
     if (c->candidates.by_habit && !c->confirmed)
-        trust_count(&t->trust.asked);
+        trust_asked(&t->trust);
     bool decides = !c->adopted;
     c->doubted &= c->confirmed;
     c->confirmed = true;
@@ -86,7 +86,7 @@ static bool may_be_explained(const struct round *t, const struct flight *f, int6
         return true;
     for (unsigned i = 0; i < t->replies; i++) {
         const struct upcall *c = t->reply[i]->calls;
-        if (c ? !c->candidates.count || candidates_index(&c->candidates, f) >= 0 : t->reply[i]->x.link != LINK_linked)
+        if (c ? !upcall_is_certain(c) || candidates_index(&c->candidates, f) >= 0 : t->reply[i]->x.link != LINK_linked)
             return true;
     }
     return false;

@@ -68,13 +68,19 @@ static void note_timeout(struct round *t, uint64_t timeout_ns)
     t->timeouts += t->timeouts <= ROUND_TIMEOUTS;
 }
 
-static int64_t next_timer(struct round *t, int64_t before_ns, int64_t timeout_ns)
+static int64_t next_timer(struct round *t, int64_t timeout_ns)
 {
     if (timeout_ns < 0)
         return INT64_MAX;
     note_timeout(t, (uint64_t)timeout_ns);
-    bool known = t->timeouts > ROUND_TIMEOUTS && before_ns != INT64_MIN && timeout_ns < TIMEOUT_MAX_NS;
-    return known ? before_ns + timeout_ns - TIMER_SLACK_NS : INT64_MIN;
+    return t->timeouts > ROUND_TIMEOUTS && t->near_ns != INT64_MAX ? t->near_ns : INT64_MIN;
+}
+
+static int64_t near(int64_t before_ns, int64_t timeout_ns)
+{
+    bool known = timeout_ns >= 0 && timeout_ns < TIMEOUT_MAX_NS && before_ns != INT64_MIN;
+
+    return known ? before_ns + timeout_ns - TIMER_SLACK_NS : INT64_MAX;
 }
 
 static void wait_for_several(struct round_table *table, struct round *t, const struct item *item)
@@ -90,7 +96,8 @@ static void wait_for_several(struct round_table *table, struct round *t, const s
     if (timeout_ns != 0) {
         end(table, t);
         t->unseen = false;
-        t->timer_ns = next_timer(t, before_ns, timeout_ns);
+        t->near_ns = near(before_ns, timeout_ns);
+        t->timer_ns = next_timer(t, timeout_ns);
     }
     t->ready = ready > 0 ? (uint64_t)ready : 0;
     t->reads = 0;
@@ -128,23 +135,24 @@ void round_accept(struct round *t, uint64_t desc)
 }
 
 /* Files have nothing to tell. The end of a connection belongs to the response read from it just now. */
-void round_read_other(struct round *t, const struct event_io *e, enum desc_kind kind)
+bool round_read_other(struct round *t, const struct event_io *e, enum desc_kind kind)
 {
     bool message = kind == KIND_tcp || kind == KIND_unix || kind == KIND_udp || kind == KIND_netlink;
 
     if (kind == KIND_file || kind == KIND_directory || kind == KIND_device || kind == KIND_memfd)
-        return;
+        return false;
     t->condition |= !message; /* such as the eventfd of a queue */
     if (message && e->fd == t->asked_fd)
-        return;
+        return false;
     if (message && e->bytes == 0) {
         t->hung_up = true;
         if (t->reads && t->read[t->reads - 1] == e->desc)
-            return;
+            return true;
     }
     t->foreign = true;
     t->last = (struct flight_ref){0};
     t->last_reply = NULL;
+    return true;
 }
 
 void round_begin(struct round_table *table, struct round *t)
@@ -208,6 +216,7 @@ static struct round *round_make(struct round_table *table, const struct item *it
     t->process = p;
     t->thread = item->thread;
     t->waited_ns = t->timer_ns = INT64_MIN;
+    t->near_ns = INT64_MAX;
     t->unseen = table->trimmed;
     t->number = 1;
     t->asked_fd = EVENT_UNKNOWN;

@@ -35,6 +35,7 @@ struct round {
     unsigned timeouts; /* seen; more than ROUND_TIMEOUTS: they are computed */
     int64_t waited_ns; /* when its last wait ended; INT64_MIN: none was seen */
     int64_t timer_ns;  /* no timer is due before; INT64_MIN: not known */
+    int64_t near_ns;   /* the same, if it asked with the time until the next one */
     struct trust trust;
 
     struct flight_ref cause[ROUND_CAUSES_MAX];  /* requests that it read, or whose upstream responses it read */
@@ -75,10 +76,10 @@ struct round *round_of(struct round_table *t, const struct item *item);
 void round_thread_end(struct round_table *t, uint32_t thread);
 
 /* The thread has waited, accepted a connection, lost events, read from a descriptor of a kind that is no known protocol's (bytes 0:
- * the end of it). */
+ * the end of it): whether that may have told it of anything. */
 void round_wait(struct round_table *table, struct round *t, const struct item *item);
 void round_accept(struct round *t, uint64_t desc);
-void round_read_other(struct round *t, const struct event_io *e, enum desc_kind kind);
+bool round_read_other(struct round *t, const struct event_io *e, enum desc_kind kind);
 void round_read(struct round *t, uint64_t desc, uint64_t fd); /* any descriptor: the wait may have told of it */
 
 /* A request begins that this thread reads; it is over. */
@@ -94,6 +95,9 @@ static inline bool round_timer_due(const struct round *t, int64_t now_ns)
 {
     return round_timer_may(t, now_ns) && t->timer_ns != INT64_MIN;
 }
+
+/* Whether one may be due if the loop asks with the time until the next one, always. */
+static inline bool round_timer_near(const struct round *t, int64_t now_ns) { return t->near_ns <= now_ns; }
 
 /* Whether some descriptor that was not read may have woken the thread; `explained` are known besides. */
 static inline bool round_is_hidden(const struct round *t, unsigned explained)

@@ -15,10 +15,23 @@ struct trust {
     uint8_t orderly;     /* how often it answered the request whose cause it had read last, of several, */
     bool disorderly;     /* and whether it ever answered another one */
     uint8_t unexplained; /* so many answers with a known ground must come, since one had none */
-    uint8_t asked;       /* how often in a row whom it had read was whom it then asked for, of several in flight */
+    uint8_t asked;       /* how often in a row whom it had read was whom it then asked for, of several in flight, */
+    bool puts_off;       /* and whether it was seen to ask for another one, since it was so often enough */
 };
 
 static inline void trust_count(uint8_t *habit) { *habit = (uint8_t)(*habit + (*habit < TRUST_TIMES)); }
+
+static inline void trust_asked_for_another(struct trust *t)
+{
+    t->asked = 0;
+    t->puts_off = true;
+}
+
+static inline void trust_asked(struct trust *t)
+{
+    trust_count(&t->asked);
+    t->puts_off &= t->asked < TRUST_TIMES;
+}
 
 /* It is done with each descriptor before it reads the next. */
 static inline bool trust_is_orderly(const struct trust *t) { return t->orderly == TRUST_TIMES && !t->disorderly; }
@@ -28,5 +41,8 @@ static inline bool trust_answers_at_once(const struct trust *t) { return !t->une
 
 /* It asks in the turn in which it reads the request, and puts none off until another one comes. */
 static inline bool trust_asks_at_once(const struct trust *t) { return t->asked == TRUST_TIMES; }
+
+/* What it does is known to be about what it read in another turn, now and then. */
+static inline bool trust_is_late(const struct trust *t) { return t->unexplained || t->puts_off; }
 
 #endif

@@ -125,7 +125,7 @@ void upcall_settle(struct upcall_table *u, struct flight *parent)
         enum link_state state = upcall_state(c, parent);
         parent->calls = c->next;
         if (state == LINK_refuted && c->candidates.by_habit && parent->turn)
-            parent->turn->trust.asked = 0;
+            trust_asked_for_another(&parent->turn->trust);
         if (state != LINK_linked) {
             upcall_unlinked(u, c, state);
         } else {
