@@ -17,14 +17,16 @@
 
 #define METHOD_MAX 20
 #define PATH_MAX_KEPT 512
-#define QUEUE_MAX 32  /* 2 bits each in 64 */
+#define QUEUE_WORDS 4u
+#define QUEUE_WORD 32u /* methods in a word, 2 bits each */
+#define QUEUE_MAX (QUEUE_WORDS * QUEUE_WORD)
 
 enum phase { PHASE_START, PHASE_HEADERS, PHASE_CHUNK, PHASE_TRAILERS };
 enum method { METHOD_OTHER, METHOD_HEAD, METHOD_CONNECT, METHOD_RPC /* whichever it is, its body is JSON-RPC */ };
 
 struct http1 {
     struct http1_side side[2];
-    uint64_t methods; /* queue, oldest in the low bits */
+    uint64_t methods[QUEUE_WORDS]; /* queue, oldest in the low bits of the first; zeros behind its end */
     uint32_t queued;
     uint32_t uncounted; /* requests behind the queue's end */
 };
@@ -37,7 +39,8 @@ static void method_push(struct http1 *h, enum method m)
         h->uncounted += h->uncounted < UINT32_MAX;
         return;
     }
-    h->methods |= (uint64_t)m << (2 * h->queued++);
+    h->methods[h->queued / QUEUE_WORD] |= (uint64_t)m << (2 * (h->queued % QUEUE_WORD));
+    h->queued++;
 }
 
 static enum method method_pop(struct http1 *h)
@@ -46,10 +49,20 @@ static enum method method_pop(struct http1 *h)
         h->uncounted -= h->uncounted > 0;
         return METHOD_OTHER;
     }
-    enum method m = h->methods & 3;
-    h->methods >>= 2;
+    enum method m = h->methods[0] & 3;
+    h->methods[0] >>= 2;
+    for (unsigned i = 1; i * QUEUE_WORD < h->queued; i++) {
+        h->methods[i - 1] |= h->methods[i] << (2 * (QUEUE_WORD - 1));
+        h->methods[i] >>= 2;
+    }
     h->queued--;
     return m;
+}
+
+static void method_forget(struct http1 *h)
+{
+    memset(h->methods, 0, sizeof h->methods);
+    h->queued = h->uncounted = 0;
 }
 
 /* --- start lines --- */
@@ -412,9 +425,12 @@ static void http1_marked(void *state, enum wire_side side, const struct mark *ma
 {
     struct http1 *h = state;
 
-    if (side == WIRE_REQUEST && mark_is_rpc(mark->kind) && h->queued && !h->uncounted &&
-        !(h->methods >> (2 * (h->queued - 1)) & 3))
-        h->methods |= (uint64_t)METHOD_RPC << (2 * (h->queued - 1));
+    if (side != WIRE_REQUEST || !mark_is_rpc(mark->kind) || !h->queued || h->uncounted)
+        return;
+    uint64_t *word = &h->methods[(h->queued - 1) / QUEUE_WORD];
+    unsigned shift = 2 * ((h->queued - 1) % QUEUE_WORD);
+    if (!(*word >> shift & 3))
+        *word |= (uint64_t)METHOD_RPC << shift;
 }
 
 /* How many responses a lost run held is unknown: methods of earlier requests would only mislead. */
@@ -424,7 +440,7 @@ static void http1_lost(void *state, enum wire_side side)
 
     h->side[side].phase = PHASE_START;
     if (side == WIRE_RESPONSE)
-        h->methods = h->queued = h->uncounted = 0;
+        method_forget(h);
 }
 
 static bool http1_detect(enum wire_side side, const char *text, size_t n, bool whole)
