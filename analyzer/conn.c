@@ -8,314 +8,10 @@
  * A process that appears under the pid of a living one is its next image (exec); one whose parent started it by vfork or
  * posix_spawn has been exec'd, too. Neither inherits.
  */
-#include "conn.h"
+#include "conn_part.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "endpoint.h"
-#include "keymap.h"
-
-#define NUMBERS_MAX (1u << 20) /* as in the shim; higher ones are not tracked */
-#define PAGE_NUMBERS 256u
-#define OPS_MAX 4096
-#define NO_ROUTE (-1)
-#define NEAR 512u
-
-/* What forks can make us keep and do: children that no one has seen yet, and descriptors and pages that all children
- * inherit together. A child beyond that begins without its parent's descriptors. */
-#define PENDING_MAX 65536u
-#define INHERIT_MAX (UINT64_C(1) << 26)
-
-enum number_state { NUMBER_UNSEEN, NUMBER_OPEN, NUMBER_CLOSED };
-
-struct number {
-    uint32_t desc;
-    uint8_t state; /* enum number_state */
-    uint8_t kind;
-    bool inherited;
-    uint32_t site;      /* what opened it (descsite.h) */
-    uint32_t opened_ms;
-};
-
-struct conn_proc {
-    uint32_t serial, pid, parent; /* serial 0: forked, not seen yet */
-    bool listed;   /* it has begun to say what it was born with */
-    bool complete; /* its table was inherited, or there is nothing to inherit */
-    struct number **pages; /* of PAGE_NUMBERS; NULL: none of it was ever seen */
-    uint32_t page_count;
-    uint64_t by_kind[KIND_COUNT];
-    int64_t half_closed;
-};
-
-struct conn_table {
-    void (*gone)(void *context, struct description *d);
-    void *context;
-    struct keymap descriptions, procs, pids; /* procs by serial, pids: the living process with that pid */
-    uint64_t pending, inherited; /* see PENDING_MAX, INHERIT_MAX */
-    struct conn_now now;
-    struct conn_proc *last;      /* that an item was of; NULL: ask procs */
-    struct description *near[NEAR]; /* that were found last, by number */
-    struct description *unused;  /* one that is free, as files come and go one after another */
-    uint8_t ops[OPS_MAX];
-    struct endpoint_table endpoints;
-};
-
-struct conn_table *conn_table_new(void (*gone)(void *, struct description *), void *context)
-{
-    struct conn_table *t = calloc(1, sizeof *t);
-
-    if (t) {
-        t->gone = gone;
-        t->context = context;
-    }
-    return t;
-}
-
-/* --- descriptions --- */
-
-struct description *conn_find(const struct conn_table *t, uint64_t desc)
-{
-    struct description *near = t->near[desc % NEAR];
-
-    if (near && near->desc == desc)
-        return near;
-    return desc ? keymap_get(&t->descriptions, desc) : NULL;
-}
-
-static struct description *description_make(struct conn_table *t, uint32_t desc, enum desc_kind kind)
-{
-    struct description *d = conn_find(t, desc);
-
-    if (d)
-        return d;
-    d = t->unused ? t->unused : malloc(sizeof *d);
-    if (!d)
-        return NULL;
-    t->unused = NULL;
-    *d = (struct description){.desc = desc, .kind = (uint8_t)kind};
-    if (keymap_put(&t->descriptions, desc, d) < 0) {
-        free(d);
-        return NULL;
-    }
-    return t->near[desc % NEAR] = d;
-}
-
-static void description_release(struct conn_table *t, uint32_t desc)
-{
-    struct description *d = conn_find(t, desc);
-
-    if (!d || --d->refs)
-        return;
-    t->gone(t->context, d);
-    keymap_remove(&t->descriptions, desc);
-    if (t->near[desc % NEAR] == d)
-        t->near[desc % NEAR] = NULL;
-    free(t->unused);
-    t->unused = d;
-}
-
-/* --- numbers --- */
-
-static __attribute__((noinline)) struct number *number_make(struct conn_proc *p, uint64_t fd)
-{
-    uint32_t page = (uint32_t)(fd / PAGE_NUMBERS);
-
-    if (fd >= NUMBERS_MAX)
-        return NULL;
-    if (page >= p->page_count) {
-        struct number **grown = realloc(p->pages, (page + 1) * sizeof *grown);
-        if (!grown)
-            return NULL;
-        memset(grown + p->page_count, 0, (page + 1 - p->page_count) * sizeof *grown);
-        p->pages = grown;
-        p->page_count = page + 1;
-    }
-    if (!p->pages[page])
-        p->pages[page] = calloc(PAGE_NUMBERS, sizeof **p->pages);
-    return p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
-}
-
-/* NULL: nothing was ever seen of it. */
-static inline struct number *number_known(const struct conn_proc *p, uint64_t fd)
-{
-    uint64_t page = fd / PAGE_NUMBERS;
-
-    return page < p->page_count && p->pages[page] ? &p->pages[page][fd % PAGE_NUMBERS] : NULL;
-}
-
-/* NULL: it is too high, or memory is short. */
-static inline struct number *number_at(struct conn_proc *p, uint64_t fd)
-{
-    struct number *n = number_known(p, fd);
-
-    return n ? n : number_make(p, fd);
-}
-
-static void number_clear(struct conn_table *t, struct conn_proc *p, struct number *n)
-{
-    bool open = n->state == NUMBER_OPEN;
-
-    n->state = NUMBER_CLOSED;
-    if (!open)
-        return;
-    t->now.open--;
-    p->by_kind[n->kind]--;
-    descsite_gone(&t->now.sites, n->site, n->opened_ms, t->now.now_ns, t->now.ending);
-    description_release(t, n->desc);
-}
-
-static void number_set(struct conn_table *t, struct conn_proc *p, struct number *n, struct description *d)
-{
-    d->refs++;
-    number_clear(t, p, n);
-    *n = (struct number){.desc = d->desc, .state = NUMBER_OPEN, .kind = d->kind};
-    p->by_kind[d->kind]++;
-    t->now.open++;
-}
-
-static void number_site(struct conn_table *t, struct number *n, enum descsite_origin origin, uint64_t stack)
-{
-    bool caused = origin == DESCSITE_OPENED || origin == DESCSITE_ACCEPTED;
-
-    n->opened_ms = t->now.now_ns > 0 ? (uint32_t)(t->now.now_ns / 1000000) : 0;
-    n->site = descsite_opened(&t->now.sites, (struct descsite_key){.stack = caused && stack != EVENT_UNKNOWN ? stack : 0,
-                                                               .route = caused ? t->now.route : NO_ROUTE, .kind = n->kind,
-                                                               .origin = (uint8_t)origin});
-}
-
-/* --- processes --- */
-
-static void proc_end(struct conn_table *t, struct conn_proc *p, enum descsite_end ending)
-{
-    t->now.ending = ending;
-    for (uint32_t page = 0; page < p->page_count; page++) {
-        for (uint32_t i = 0; p->pages[page] && i < PAGE_NUMBERS; i++)
-            number_clear(t, p, &p->pages[page][i]);
-        free(p->pages[page]);
-    }
-    t->now.ending = DESCSITE_CLOSED;
-    t->pending -= !p->serial;
-    t->last = NULL;
-    if (keymap_get(&t->pids, p->pid) == p)
-        keymap_remove(&t->pids, p->pid);
-    if (p->serial)
-        keymap_remove(&t->procs, p->serial);
-    free(p->pages);
-    free(p);
-}
-
-/* Takes the place of whatever had the pid before. */
-static struct conn_proc *proc_make(struct conn_table *t, uint32_t serial, uint32_t pid)
-{
-    struct conn_proc *p = calloc(1, sizeof *p), *before = keymap_get(&t->pids, pid);
-
-    if (!p)
-        return NULL;
-    p->serial = serial;
-    p->pid = pid;
-    t->pending += !serial;
-    if (before) {
-        p->complete = true;
-        proc_end(t, before, DESCSITE_ENDED);
-    }
-    if (keymap_put(&t->pids, pid, p) < 0 || (serial && keymap_put(&t->procs, serial, p) < 0)) {
-        t->pending += serial != 0;
-        p->serial = 0;
-        proc_end(t, p, DESCSITE_LEFT);
-        return NULL;
-    }
-    return p;
-}
-
-static struct conn_proc *proc_find(struct conn_table *t, const struct item *item)
-{
-    struct conn_proc *p = keymap_get(&t->procs, item->proc);
-
-    if (p)
-        return p;
-    p = keymap_get(&t->pids, item->pid);
-    if (!p || p->serial)
-        return proc_make(t, item->proc, item->pid);
-    if (keymap_put(&t->procs, item->proc, p) < 0)
-        return NULL;
-    p->serial = item->proc;
-    t->pending--;
-    return p;
-}
-
-static inline struct conn_proc *proc_of(struct conn_table *t, const struct item *item)
-{
-    if (t->last && t->last->serial == item->proc)
-        return t->last;
-    return t->last = proc_find(t, item);
-}
-
-static int page_inherit(struct conn_table *t, struct conn_proc *child, const struct number *numbers, uint32_t first)
-{
-    for (uint32_t i = 0; i < PAGE_NUMBERS; i++) {
-        struct description *d = numbers[i].state == NUMBER_OPEN ? conn_find(t, numbers[i].desc) : NULL;
-        if (!d)
-            continue;
-        struct number *n = number_at(child, first + i);
-        if (!n)
-            return -1;
-        if (n->state != NUMBER_UNSEEN)
-            continue;
-        number_set(t, child, n, d);
-        n->inherited = true;
-        t->inherited++;
-    }
-    return 0;
-}
-
-static int proc_inherit(struct conn_table *t, struct conn_proc *child, const struct conn_proc *parent)
-{
-    child->complete = true;
-    if (t->inherited >= INHERIT_MAX)
-        return 0;
-    t->inherited += parent->page_count;
-    for (uint32_t page = 0; page < parent->page_count; page++)
-        if (parent->pages[page] && page_inherit(t, child, parent->pages[page], page * PAGE_NUMBERS) < 0)
-            return -1;
-    return 0;
-}
-
-static void proc_disinherit(struct conn_table *t, struct conn_proc *p)
-{
-    p->complete = true;
-    for (uint32_t page = 0; page < p->page_count; page++)
-        for (uint32_t i = 0; p->pages[page] && i < PAGE_NUMBERS; i++)
-            if (p->pages[page][i].inherited)
-                number_clear(t, p, &p->pages[page][i]);
-}
-
-void conn_table_free(struct conn_table *t)
-{
-    if (!t)
-        return;
-    for (size_t i = 0; i < t->pids.capacity;) { /* a removal may move another entry here */
-        struct conn_proc *p = t->pids.slots[i].value;
-        if (p)
-            proc_end(t, p, DESCSITE_LEFT);
-        else
-            i++;
-    }
-    for (size_t i = 0; i < t->descriptions.capacity; i++)
-        if (t->descriptions.slots[i].value) {
-            t->gone(t->context, t->descriptions.slots[i].value);
-            free(t->descriptions.slots[i].value);
-        }
-    free(t->unused);
-    keymap_reset(&t->descriptions);
-    keymap_reset(&t->procs);
-    keymap_reset(&t->pids);
-    descsite_free(&t->now.sites);
-    endpoint_reset(&t->endpoints);
-    free(t);
-}
-
-/* --- events --- */
 
 static enum descsite_origin origin_of(const struct event_desc_open *e, enum conn_op op)
 {
@@ -327,14 +23,14 @@ static enum descsite_origin origin_of(const struct event_desc_open *e, enum conn
 static int feed_open(struct conn_table *t, const struct item *item)
 {
     const struct event_desc_open *e = &item->event.u.desc_open;
-    struct conn_proc *p = proc_of(t, item);
-    struct number *n = p ? number_at(p, e->fd) : NULL;
+    struct conn_proc *p = conn_proc_of(t, item);
+    struct conn_number *n = p ? conn_number_at(p, e->fd) : NULL;
 
     if (!p)
         return -1;
     if (!n || !e->desc || e->desc > UINT32_MAX)
         return 0;
-    struct description *d = description_make(t, (uint32_t)e->desc, e->kind < KIND_COUNT ? e->kind : KIND_unknown);
+    struct description *d = conn_description_make(t, (uint32_t)e->desc, e->kind < KIND_COUNT ? e->kind : KIND_unknown);
     if (!d)
         return -1;
     enum conn_op op = conn_op(t, e->op);
@@ -344,10 +40,10 @@ static int feed_open(struct conn_table *t, const struct item *item)
     if (from)
         d->endpoint = from->endpoint;
     if (op == CONN_OP_INHERITED && !p->listed) /* it lists all that it has: what its parent had is not its own */
-        proc_disinherit(t, p);
+        conn_proc_disinherit(t, p);
     p->listed |= op == CONN_OP_INHERITED;
-    number_set(t, p, n, d);
-    number_site(t, n, origin_of(e, op), e->stack);
+    conn_number_set(t, p, n, d);
+    conn_number_site(t, n, origin_of(e, op), e->stack);
     return 0;
 }
 
@@ -355,46 +51,46 @@ static int feed_open(struct conn_table *t, const struct item *item)
 static int feed_held(struct conn_table *t, const struct item *item)
 {
     const struct event_held *e = &item->event.u.held;
-    struct conn_proc *p = proc_of(t, item);
-    struct number *n = p ? number_at(p, e->fd) : NULL;
+    struct conn_proc *p = conn_proc_of(t, item);
+    struct conn_number *n = p ? conn_number_at(p, e->fd) : NULL;
 
     if (!p)
         return -1;
     if (!n || !e->desc || e->desc > UINT32_MAX)
         return 0;
-    struct description *d = description_make(t, (uint32_t)e->desc, e->kind < KIND_COUNT ? e->kind : KIND_unknown);
+    struct description *d = conn_description_make(t, (uint32_t)e->desc, e->kind < KIND_COUNT ? e->kind : KIND_unknown);
     if (!d)
         return -1;
     if (e->role == HELD_ACCEPTED || e->role == HELD_CONNECTED)
         d->role = e->role == HELD_ACCEPTED ? CONN_ACCEPTED : CONN_CONNECTED;
     d->held = true;
     d->pending = e->pending <= UINT32_MAX ? (uint32_t)e->pending : 0;
-    number_set(t, p, n, d);
-    number_site(t, n, d->role == CONN_ACCEPTED ? DESCSITE_ACCEPTED : DESCSITE_UNKNOWN, EVENT_UNKNOWN);
+    conn_number_set(t, p, n, d);
+    conn_number_site(t, n, d->role == CONN_ACCEPTED ? DESCSITE_ACCEPTED : DESCSITE_UNKNOWN, EVENT_UNKNOWN);
     return 0;
 }
 
 static int feed_close(struct conn_table *t, const struct item *item)
 {
     const struct event_desc_close *e = &item->event.u.desc_close;
-    struct conn_proc *p = proc_of(t, item);
-    struct number *n = p ? number_at(p, e->fd) : NULL;
+    struct conn_proc *p = conn_proc_of(t, item);
+    struct conn_number *n = p ? conn_number_at(p, e->fd) : NULL;
 
     if (n && (n->state != NUMBER_OPEN || n->desc == e->desc))
-        number_clear(t, p, n);
+        conn_number_clear(t, p, n);
     return p ? 0 : -1;
 }
 
 static int feed_dup(struct conn_table *t, const struct item *item)
 {
     const struct event_desc_dup *e = &item->event.u.desc_dup;
-    struct conn_proc *p = proc_of(t, item); /* may end another process, and descriptions with it */
-    struct number *n = p ? number_at(p, e->new_fd) : NULL;
+    struct conn_proc *p = conn_proc_of(t, item); /* may end another process, and descriptions with it */
+    struct conn_number *n = p ? conn_number_at(p, e->new_fd) : NULL;
     struct description *d = conn_find(t, e->desc);
 
     if (n && d) {
-        number_set(t, p, n, d);
-        number_site(t, n, DESCSITE_OPENED, e->stack);
+        conn_number_set(t, p, n, d);
+        conn_number_site(t, n, DESCSITE_OPENED, e->stack);
     }
     return p ? 0 : -1;
 }
@@ -403,7 +99,7 @@ static int feed_sock(struct conn_table *t, const struct item *item)
 {
     const struct event_sock *e = &item->event.u.sock;
     enum conn_op op = conn_op(t, e->op);
-    struct conn_proc *p = proc_of(t, item);
+    struct conn_proc *p = conn_proc_of(t, item);
     struct description *d = conn_find(t, e->desc);
 
     if (!p)
@@ -415,7 +111,7 @@ static int feed_sock(struct conn_table *t, const struct item *item)
     if (!d || op != CONN_OP_LISTEN || e->result)
         return 0;
     d->kind = KIND_listener;
-    struct number *n = number_at(p, e->fd);
+    struct conn_number *n = conn_number_at(p, e->fd);
     if (n && n->state == NUMBER_OPEN && n->desc == e->desc) {
         p->by_kind[n->kind]--;
         n->kind = KIND_listener;
@@ -428,7 +124,7 @@ static int feed_sock(struct conn_table *t, const struct item *item)
 static int feed_fork(struct conn_table *t, const struct item *item)
 {
     const struct event_fork *e = &item->event.u.fork;
-    struct conn_proc *parent = proc_of(t, item);
+    struct conn_proc *parent = conn_proc_of(t, item);
 
     if (!parent)
         return -1;
@@ -438,17 +134,17 @@ static int feed_fork(struct conn_table *t, const struct item *item)
     struct conn_proc *child = keymap_get(&t->pids, e->child_pid);
     if (child && child->serial && (child->parent == parent->serial || !child->complete)) {
         if (spawned)
-            proc_disinherit(t, child);
-        return spawned || child->complete ? 0 : proc_inherit(t, child, parent);
+            conn_proc_disinherit(t, child);
+        return spawned || child->complete ? 0 : conn_proc_inherit(t, child, parent);
     }
-    if (t->pending >= PENDING_MAX)
+    if (t->pending >= CONN_PENDING_MAX)
         return 0;
-    child = proc_make(t, 0, (uint32_t)e->child_pid);
+    child = conn_proc_make(t, 0, (uint32_t)e->child_pid);
     if (!child)
         return -1;
     child->parent = parent->serial;
     child->complete = true;
-    return spawned ? 0 : proc_inherit(t, child, parent);
+    return spawned ? 0 : conn_proc_inherit(t, child, parent);
 }
 
 static uint32_t take_u32(const uint8_t *p)
@@ -459,14 +155,14 @@ static uint32_t take_u32(const uint8_t *p)
 /* From first up to, and not with, end. */
 static void clear_numbers(struct conn_table *t, struct conn_proc *p, uint64_t first, uint64_t end)
 {
-    uint64_t most = (uint64_t)p->page_count * PAGE_NUMBERS;
+    uint64_t most = (uint64_t)p->page_count * CONN_PAGE_NUMBERS;
 
     for (uint64_t fd = first; fd < end && fd < most; fd++) {
-        struct number *n = number_known(p, fd);
+        struct conn_number *n = conn_number_known(p, fd);
         if (n)
-            number_clear(t, p, n);
+            conn_number_clear(t, p, n);
         else
-            fd |= PAGE_NUMBERS - 1; /* nor anything else of its page */
+            fd |= CONN_PAGE_NUMBERS - 1; /* nor anything else of its page */
     }
 }
 
@@ -474,7 +170,7 @@ static void clear_numbers(struct conn_table *t, struct conn_proc *p, uint64_t fi
 static int feed_table(struct conn_table *t, const struct item *item)
 {
     const struct event *e = &item->event;
-    struct conn_proc *p = proc_of(t, item);
+    struct conn_proc *p = conn_proc_of(t, item);
 
     if (!p)
         return -1;
@@ -486,13 +182,13 @@ static int feed_table(struct conn_table *t, const struct item *item)
             continue;
         clear_numbers(t, p, next, fd);
         next = (uint64_t)fd + 1;
-        struct number *n = number_at(p, fd);
+        struct conn_number *n = conn_number_at(p, fd);
         if (!n || (n->state == NUMBER_OPEN && n->desc == desc))
             continue;
-        struct description *d = description_make(t, desc, KIND_unknown);
+        struct description *d = conn_description_make(t, desc, KIND_unknown);
         if (!d)
             return -1;
-        number_set(t, p, n, d);
+        conn_number_set(t, p, n, d);
     }
     clear_numbers(t, p, next, e->u.desc_table.last < UINT32_MAX ? e->u.desc_table.last + 1 : UINT32_MAX);
     return 0;
@@ -502,18 +198,18 @@ static int feed_table(struct conn_table *t, const struct item *item)
 static int feed_unseen(struct conn_table *t, const struct item *item)
 {
     const struct event_desc_unseen *e = &item->event.u.desc_unseen;
-    struct conn_proc *p = proc_of(t, item);
+    struct conn_proc *p = conn_proc_of(t, item);
 
-    struct number *n = p ? number_known(p, e->fd) : NULL;
+    struct conn_number *n = p ? conn_number_known(p, e->fd) : NULL;
 
     if (n && e->flags & UNSEEN_GONE)
-        number_clear(t, p, n);
+        conn_number_clear(t, p, n);
     return p ? 0 : -1;
 }
 
 static int feed_process(struct conn_table *t, const struct item *item)
 {
-    struct conn_proc *p = proc_of(t, item);
+    struct conn_proc *p = conn_proc_of(t, item);
 
     if (!p)
         return -1;
@@ -521,7 +217,7 @@ static int feed_process(struct conn_table *t, const struct item *item)
     struct conn_proc *parent = p->parent ? keymap_get(&t->procs, p->parent) : NULL;
     if (p->complete || !parent || parent == p)
         return 0;
-    return proc_inherit(t, p, parent);
+    return conn_proc_inherit(t, p, parent);
 }
 
 static const struct {
@@ -536,14 +232,14 @@ static const struct {
 
 static void feed_op(struct conn_table *t, const struct event *e)
 {
-    for (size_t i = 0; e->u.op.op < OPS_MAX && i < sizeof op_names / sizeof *op_names; i++)
+    for (size_t i = 0; e->u.op.op < CONN_OPS_MAX && i < sizeof op_names / sizeof *op_names; i++)
         if (strlen(op_names[i].name) == e->data_bytes && memcmp(op_names[i].name, e->data, e->data_bytes) == 0)
             t->ops[e->u.op.op] = (uint8_t)op_names[i].op;
 }
 
 enum conn_op conn_op(const struct conn_table *t, uint64_t op)
 {
-    return op < OPS_MAX ? t->ops[op] : CONN_OP_OTHER;
+    return op < CONN_OPS_MAX ? t->ops[op] : CONN_OP_OTHER;
 }
 
 const char *conn_endpoint(const struct conn_table *t, const struct description *d)
@@ -583,7 +279,7 @@ int conn_feed(struct conn_table *t, const struct item *item)
     case EVENT_process_end: {
         struct conn_proc *p = keymap_get(&t->procs, item->proc);
         if (p)
-            proc_end(t, p, item->event.u.process_end.how == HOW_exec ? DESCSITE_ENDED : DESCSITE_LEFT);
+            conn_proc_end(t, p, item->event.u.process_end.how == HOW_exec ? DESCSITE_ENDED : DESCSITE_LEFT);
         return 0;
     }
     case EVENT_op:
@@ -597,20 +293,20 @@ int conn_feed(struct conn_table *t, const struct item *item)
 struct description *conn_use(struct conn_table *t, const struct item *item)
 {
     const struct event_io *e = &item->event.u.io;
-    struct conn_proc *p = proc_of(t, item);
-    struct number *n = p ? number_at(p, e->fd) : NULL;
+    struct conn_proc *p = conn_proc_of(t, item);
+    struct conn_number *n = p ? conn_number_at(p, e->fd) : NULL;
     struct description *d = conn_find(t, e->desc);
 
     if (d)
-        t->near[e->desc % NEAR] = d;
+        t->near[e->desc % CONN_NEAR] = d;
     if (!n || n->state != NUMBER_UNSEEN || !e->desc || e->desc > UINT32_MAX)
         return d;
     if (!d)
-        d = description_make(t, (uint32_t)e->desc, e->flags & IO_STREAM ? KIND_socket : KIND_unknown);
+        d = conn_description_make(t, (uint32_t)e->desc, e->flags & IO_STREAM ? KIND_socket : KIND_unknown);
     if (d) {
         t->now.now_ns = item->time_ns;
-        number_set(t, p, n, d);
-        number_site(t, n, DESCSITE_UNKNOWN, EVENT_UNKNOWN);
+        conn_number_set(t, p, n, d);
+        conn_number_site(t, n, DESCSITE_UNKNOWN, EVENT_UNKNOWN);
     }
     return d;
 }
@@ -621,8 +317,8 @@ void conn_finish(struct conn_table *t)
 {
     for (size_t i = 0; i < t->pids.capacity; i++) {
         struct conn_proc *p = t->pids.slots[i].value;
-        for (uint32_t fd = 0; p && fd < p->page_count * PAGE_NUMBERS; fd++) {
-            struct number *n = number_known(p, fd);
+        for (uint32_t fd = 0; p && fd < p->page_count * CONN_PAGE_NUMBERS; fd++) {
+            struct conn_number *n = conn_number_known(p, fd);
             if (!n || n->state != NUMBER_OPEN)
                 continue;
             descsite_gone(&t->now.sites, n->site, n->opened_ms, t->now.now_ns, DESCSITE_LEFT);

@@ -28,4 +28,9 @@ int footprint_children(struct footprint *f, const struct process_table *processe
 /* The process ends. counts: its zombies are of concern. */
 void footprint_orphan(struct footprint *f, struct footprint_host *h, bool counts);
 
+/* --- footprint_maps.c --- */
+
+/* A call that maps, unmaps or moves. op: its name. -1 if memory is short. */
+int footprint_map(struct footprint *f, struct footprint_host *h, const char *op, const struct event_map *m, int64_t time_ns);
+
 #endif
