@@ -136,7 +136,9 @@ static void print_return(FILE *out, const char *what, const struct connstat_retu
     if (isnan(back->floor))
         return;
     fprintf(out, "  %-14s", what);
-    if (back->after_ns >= 0)
+    if (back->after_ns == 0)
+        fprintf(out, "back at %s with the last close\n", unit(floor, back->floor));
+    else if (back->after_ns > 0)
         fprintf(out, "back at %s %s after the last close\n", unit(floor, back->floor), units_duration(time, (double)back->after_ns));
     else
         fprintf(out, "not back within %s of the last close: %s above %s\n", units_duration(time, (double)watched_ns),
