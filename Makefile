@@ -65,7 +65,7 @@ ANALYZER_LIBS := -lzstd -lcjson -lprotobuf-c -lz -ldw -lelf -liberty -lm $(if $(
 RECORDER_LIBS := -lzstd -lm
 UNIT_LIBS     := -lcmocka
 
-.PHONY: all demo check check-unit check-kills check-hosts check-leaks check-runtimes fuzz fuzz-built bench bench-heap calibrate install uninstall clean help deps demo-built tests-built programs-built FORCE
+.PHONY: all demo check check-unit check-kills check-hosts check-leaks check-healthy check-runtimes fuzz fuzz-built bench bench-heap calibrate install uninstall clean help deps demo-built tests-built programs-built FORCE
 .DELETE_ON_ERROR:
 
 ## all: the shim, its recorder and the analyzer (the default)
@@ -230,7 +230,13 @@ check-leaks:
 	$(Q)$(MAKE) $(PARTS) programs-built
 	$(Q)O=$(abspath $(O)) scripts/check-leaks --minutes $(MINUTES)
 
-## check-runtimes: the same of one application in many languages, whose runtimes manage memory in their own ways
+## check-healthy: other people's servers as they come, ten minutes under load; none may be accused (scripts/check-healthy)
+check-healthy:
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) $(PARTS) programs-built
+	$(Q)O=$(abspath $(O)) scripts/check-healthy
+
+## check-runtimes: what check-leaks does, of one application in many languages, whose runtimes manage memory in their own ways
 check-runtimes:
 	$(Q)scripts/deps build test runtimes
 	$(Q)$(MAKE) $(PARTS) programs-built
