@@ -17,6 +17,7 @@ struct worker {
     struct flight **batch;
     size_t count, room;
     bool unsure; /* one of the batch, nobody knows which; with an empty batch, of anybody */
+    bool unowned; /* a stretch was nobody's since it touched an exchange */
     struct timesheet time;
     struct dispatch dispatch;
 };
@@ -332,6 +333,14 @@ static void book_dispatch(struct worker *w, const struct stretch *s)
         }
 }
 
+/* What was nobody's was of the exchange that comes next as likely as of any other. */
+static __attribute__((noinline)) void note_unowned(struct worker *w, const struct stretch *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        s->flights[i]->x.unowned = true;
+    w->unowned = false;
+}
+
 int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, double *attributed_bytes)
 {
     struct worker *w = worker_of(a, s->thread);
@@ -348,6 +357,9 @@ int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, 
         owners = (struct timesheet_flights){p.of, p.count};
     }
     *route = is_anybody_s(w, s) ? share_all(w, s, attributed_bytes) : share(owners.list, owners.count, s, attributed_bytes);
+    w->unowned |= owners.list == p.of && !p.count && s->alloc_bytes;
+    if (w->unowned && s->count)
+        note_unowned(w, s);
     if (owners.list == p.of && p.unsure)
         owners.count = 0;
     book_time(w, s, owners);

@@ -24,7 +24,8 @@ struct claim {
     struct flight_ref of[CLAIM_MAX];
 };
 
-/* Of what the thread has done since its last event, in turn t of an event loop. */
+/* Of what the thread has done since its last event, in turn t of an event loop that asks others. One that does not works for whom it
+ * read or wrote last, but for what attribution.c knows by itself. */
 void claim_of_turn(struct claim *c, const struct round *t, int64_t now_ns);
 
 /* The same, when it ended with the writing of an upstream request. */

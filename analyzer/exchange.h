@@ -49,6 +49,7 @@ struct exchange {
     uint64_t request_bytes, response_bytes;
     double alloc_count, alloc_bytes; /* usable bytes; fractions where a stretch was shared */
     double shared_bytes; /* of them: from stretches shared with other routes, so that nobody knows whose they were */
+    bool unowned;        /* more of its memory may be with nobody */
     uint32_t pid, tid;    /* whose thread read its first byte */
     bool has_dispatch;    /* dispatch_ns is known */
     int64_t dispatch_ns;  /* from the return of the wait that found it ready to `in` (dispatch.h) */

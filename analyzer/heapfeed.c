@@ -182,7 +182,7 @@ int heapfeed_exchange(struct heapfeed *f, const struct exchange *x)
     struct batch *b = batch_now(f);
 
     *row_next(b) = (struct heap_row){.kind = HEAP_EXCHANGE, .route = x->route, .time_ns = x->ready_ns,
-                                     .size = x->shared_bytes > 0};
+                                     .size = x->shared_bytes > 0 || x->unowned};
     return row_made(f, b);
 }
 

@@ -136,7 +136,7 @@ int link_event(struct link_table *l, const struct item *item)
     l->now_ns = item->time_ns;
     if (!l->now || l->calls.short_of_memory)
         return -1;
-    if (l->now->loop)
+    if (l->now->loop && l->now->asks)
         claim_of_turn(&l->before, l->now, l->now_ns);
     if (e->type == EVENT_wait) {
         round_wait(&l->rounds, l->now, item);
@@ -242,6 +242,7 @@ int link_begin(struct link_table *l, struct flight *f, struct link_connection *o
         link_request(l, f);
     if (!f->x.upstream || !l->now)
         return 0;
+    l->now->asks = true;
     struct upcall *c = upcall_new(&l->calls, f, l->now);
     if (!c)
         return -1;

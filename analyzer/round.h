@@ -28,6 +28,7 @@ struct round {
     uint32_t thread;
     bool ended;      /* the thread has */
     bool loop;       /* it has waited for several descriptors */
+    bool asks;       /* it has asked others: it may be at a request because of what it read of them */
     bool unseen;     /* the trace may begin in the middle of this turn */
     uint64_t number; /* from 1 */
     uint64_t open;   /* requests that it read and that are in flight */
