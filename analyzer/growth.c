@@ -11,7 +11,8 @@
  *    remains of it behind a cut looks straight.
  * 5. Drift against chance (walk.c): a quantity that wanders has a slope in any run, and nothing may come of it.
  * 6. Coarser windows, while neighbours resemble each other.
- * 7. Slope (theil_sen.c), its interval by a moving-block bootstrap (bootstrap.c), and a test for any trend (kendall.c) as a veto.
+ * 7. Slope (theil_sen.c), its interval by a moving-block bootstrap (bootstrap.c), or by the steps of chance where these make it wider
+ *    (incline.c), and a test for any trend (kendall.c) as a veto.
  */
 #include "growth.h"
 
@@ -19,6 +20,7 @@
 
 #include "bootstrap.h"
 #include "floor.h"
+#include "incline.h"
 #include "kendall.h"
 #include "saturation.h"
 #include "steady.h"
@@ -93,8 +95,7 @@ static struct growth_ceiling ceiling_of(const struct saturation *s, const double
 /* Slope, intervals and what the run could have seen, of windows as coarse as need be. */
 static void fit(struct growth *g, struct floor *f, unsigned resamples)
 {
-    floor_coarsen(f);
-    struct bootstrap b = bootstrap_slope(f->x, f->value, f->n, resamples);
+    struct bootstrap b = incline_of(f, resamples);
     g->per_s = b.slope;
     g->low = b.low95;
     g->high = b.high95;
