@@ -266,9 +266,16 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
     char buffer[UNITS_MAX], seen[UNITS_MAX];
     const struct growth *anon = &m->anon;
     double judged_s = verdict_judged_s(&m->live);
-    if (anon->known && anon->low99 > verdict_leak_bytes(run) && anon->trend && anon->steady && !anon->slowing &&
-        anon->gained > ANON_GAINED_BYTES && verdict_judged_s(anon) >= ANON_JUDGED_S) {
+    bool resident = verdict_convicts(run, anon, ANON_GAINED_BYTES);
+    if (resident && verdict_judged_s(anon) >= ANON_JUDGED_S) {
         resident_growth(v, run, m);
+    } else if (resident) {
+        char gained[UNITS_MAX];
+        v->minutes = verdict_minutes(verdict_judged_s(anon), ANON_JUDGED_S);
+        verdict_conclude(v, VERDICT_INCONCLUSIVE,
+                         "live heap changes by %s, but resident memory gained %s in %s of load, which may be all that the allocator "
+                         "needs; load it about %.0f min longer", rate->text, units_bytes(gained, anon->gained),
+                         units_clock(buffer, verdict_judged_s(anon)), v->minutes);
     } else if (verdict_lossy(run)) {
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap changes by %s, but %s: record again with a larger PERFSHIM_MAX_STALL", rate->text,

@@ -137,6 +137,14 @@ static void test_memory_beside_the_heap(void **state)
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_NORMAL);
     m.anon.steady = true;
     m.anon_gained = NAN;
+    struct verdict_run short_one = run_of(53, 100000);
+    struct verdict_memory fragments = memory_of(growth_mb(&short_one, 0, -1, 1));
+    fragments.anon = growth_mb(&short_one, 1300, 1200, 1400);
+    struct verdict v = verdict_memory(&short_one, &fragments);
+    assert_int_equal(v.kind, VERDICT_INCONCLUSIVE); /* 19 MB in less than a minute: neither one nor the other */
+    assert_true(v.minutes == 1 && strstr(v.reason, "resident memory gained 19.1 MB in 53 s of load"));
+    fragments.anon = growth_mb(&short_one, 200, 190, 210);
+    assert_int_equal(verdict_memory(&short_one, &fragments).kind, VERDICT_NORMAL); /* 2.9 MB: a few arenas */
     m.mapped = growth_mb(&hour, 100, 90, 110);
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR); /* reserved, not used */
     m.anon_gained = 1e8;
