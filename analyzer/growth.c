@@ -89,6 +89,7 @@ static struct growth_ceiling ceiling_of(const struct saturation *s, const double
     double range = value[high] - value[low], left = s->tau * log(FULL_SHARE) - 1;
     return (struct growth_ceiling){.known = !beside.clear, .value = value[low] + s->ceiling * range,
                                    .reached = 1 - exp(-1 / s->tau), .left_s = fmax(0, left) * seconds,
+                                   .rest_per_s = fmax(0, s->ceiling - y[0]) / s->tau * exp(-1 / s->tau) * range / seconds,
                                    .beside_per_s = beside.high * range / seconds};
 }
 

@@ -24,6 +24,7 @@ struct growth_ceiling {
     double value;   /* of the quantity */
     double reached; /* share of the way there at the end */
     double left_s;  /* until it is 95 % of the way there, under the same load; 0: it is */
+    double rest_per_s;   /* by which it still rises towards it at the end */
     double beside_per_s; /* a leak of more than this beside it can be ruled out (99.9 %) */
 };
 

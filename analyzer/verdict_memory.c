@@ -304,6 +304,15 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
 
 /* --- it does, perhaps --- */
 
+/* A cache that is full, or nearly: what it still needs and the steepest line that there may be beside it are all that it can grow by,
+ * whatever the slope's own interval says. */
+static bool is_full(const struct verdict_run *run, const struct growth *g)
+{
+    const struct growth_ceiling *c = &g->ceiling;
+
+    return g->slowing && c->known && !(c->left_s > 0) && c->beside_per_s + c->rest_per_s < verdict_leak_bytes(run);
+}
+
 static void growing(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
 {
     const struct growth *g = &m->live;
@@ -317,6 +326,8 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap fell by %s, but so did the load: that may hide a leak; judge a time of even load (--since, "
                          "--until)", units_bytes(gained, -g->gained));
+    else if (is_full(run, g) && !(g->high99 < monitor))
+        filling(v, g);
     else if (g->high99 < monitor && fmax(g->seen_per_s, g->steady_per_s) > UNSTEADY * too_much)
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap changes by %s, and goes up and down so much that only a leak of %s/hour would have been found: "

@@ -84,6 +84,25 @@ static void test_vetoes(void **state)
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
 }
 
+/* Its own noise makes the slope unsure, but the curve is known to be at its end, and what may be beside it is little. */
+static void test_full_cache(void **state)
+{
+    (void)state;
+    struct verdict_run run = run_of(180, 20000);
+    struct verdict_memory m = memory_of(growth_mb(&run, 3, -50, 60));
+    m.live.slowing = true;
+    m.live.ceiling = (struct growth_ceiling){.known = true, .value = 1.1e7, .reached = 0.99, .beside_per_s = 1 * MB_PER_HOUR,
+                                             .rest_per_s = 40 * MB_PER_HOUR};
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_CACHE_FILL);
+    m.live.ceiling.rest_per_s = 50 * MB_PER_HOUR; /* still fills fast: the slope decides */
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_INCONCLUSIVE);
+    m.live.ceiling.rest_per_s = 0;
+    m.live.ceiling.left_s = 1;
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_INCONCLUSIVE);
+    m.live = growth_mb(&run, 3, 1, 5);
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_NORMAL);
+}
+
 static void test_short_runs(void **state)
 {
     (void)state;
@@ -467,7 +486,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_thresholds),      cmocka_unit_test(test_vetoes),
-        cmocka_unit_test(test_short_runs),             cmocka_unit_test(test_losses_forbid_normal),
+        cmocka_unit_test(test_full_cache), cmocka_unit_test(test_short_runs),             cmocka_unit_test(test_losses_forbid_normal),
         cmocka_unit_test(test_memory_beside_the_heap), cmocka_unit_test(test_nothing_measured),
         cmocka_unit_test(test_descriptors),            cmocka_unit_test(test_threads),
         cmocka_unit_test(test_descriptors_of_a_kind),  cmocka_unit_test(test_connections),
