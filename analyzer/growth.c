@@ -161,6 +161,7 @@ static void judge(struct growth *g, struct floor_windows *w, int64_t warm_up_ns,
     g->wanders = !(walk.drift > by_chance);
     g->steady = steady_grows(&f, fine_slope * judged_s) && fine_slope * judged_s >= BLURS * w->blur && !g->wanders;
     g->slowing = curve.tau > 0 || warmup.levels_off || steady_slows(&f, fine_slope);
+    g->stepped = !(curve.tau > 0) && steady_in_steps(&f);
     struct floor fine = f;
     fit(g, &f, resamples);
     double least = fmax(BLURS * w->blur / judged_s, fine_slope - walk.drift + by_chance);

@@ -336,7 +336,7 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
         low_growth(v, run, m, &rate);
     else if (g->low > monitor && g->slowing && g->ceiling.known && g->ceiling.beside_per_s < too_much)
         filling(v, g);
-    else if (g->low > monitor && g->slowing) {
+    else if (g->low > monitor && g->slowing && !g->stepped) {
         v->minutes = verdict_minutes(verdict_judged_s(g), 2 * verdict_judged_s(g));
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap rose by %s, but ever more slowly, as a cache does that fills; load it until it is full, at least "

@@ -68,7 +68,11 @@ static void test_vetoes(void **state)
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
     m.live.steady = m.live.slowing = true;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
-    m.live.slowing = false;
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "ever more slowly"));
+    m.live.steady = false;
+    m.live.stepped = true; /* ever larger ones, ever later: an array that doubles does not slow down */
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "but in steps"));
+    m.live = growth_mb(&hour, 100, 90, 110);
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
     m.live.trend = false;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
