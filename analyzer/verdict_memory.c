@@ -46,6 +46,9 @@ static bool is_kept(const struct verdict_memory *m)
     return m->kept.route && m->kept.low > 0 && m->kept.bytes >= m->live.gained / 2;
 }
 
+/* The least that convicts the live heap. */
+static double least_gained(const struct verdict_memory *m) { return is_kept(m) ? GAINED_KEPT_BYTES : VERDICT_GAINED_BYTES; }
+
 /* --- connections --- */
 
 enum theirs {
@@ -204,7 +207,7 @@ static void figures(struct verdict *v, const struct verdict_run *run, const stru
 {
     double each = m->requests > 0 && m->live.known ? verdict_judged_s(&m->live) / m->requests : NAN;
 
-    v->seen_per_s = verdict_detectable(run, g);
+    v->seen_per_s = verdict_detectable(run, g, VERDICT_GAINED_BYTES);
     v->per_s = (struct verdict_rate){g->per_s, g->low, g->high};
     v->per_request = (struct verdict_rate){g->per_s * each, g->low * each, g->high * each};
 }
@@ -362,6 +365,13 @@ static void mapped_leak(struct verdict *v, const struct verdict_run *run, const 
     leak(v, m, &m->mapped);
 }
 
+/* Where requests keep it, less than a megabyte is enough, and so a smaller leak would have been found. */
+static void heap_leak(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
+{
+    v->seen_per_s = verdict_detectable(run, &m->live, least_gained(m));
+    leak(v, m, &m->live);
+}
+
 struct verdict verdict_memory(const struct verdict_run *run, const struct verdict_memory *m)
 {
     struct verdict v = verdict_new("memory", true);
@@ -370,14 +380,14 @@ struct verdict verdict_memory(const struct verdict_run *run, const struct verdic
     bool mapped = verdict_convicts(run, &m->mapped, VERDICT_GAINED_BYTES) && !collector_may_free(m->collector, 0, m->mapped.gained) &&
                   m->anon_gained >= m->mapped.gained / 2; /* reserving alone is no growth */
     bool heap = theirs == NOT_THEIRS && m->ledger &&
-                verdict_convicts(run, &m->live, is_kept(m) ? GAINED_KEPT_BYTES : VERDICT_GAINED_BYTES);
+                verdict_convicts(run, &m->live, least_gained(m));
 
     if (m->ledger && m->live.known)
         figures(&v, run, m, &m->live);
     if (m->connections.rose && m->connections.told)
         v.per_connection = (struct verdict_rate){m->connections.bytes, m->connections.low, m->connections.high};
     if (heap && (!m->collector || (is_kept(m) && !collector_may_free(m->collector, m->live.first, m->live.gained))))
-        leak(&v, m, &m->live);
+        heap_leak(&v, run, m);
     else if (heap && !mapped)
         collected(&v, m);
     else if (mapped)

@@ -125,6 +125,7 @@ static void test_short_runs(void **state)
     struct verdict v = verdict_memory(&seconds, &m);
     assert_int_equal(v.kind, VERDICT_LEAK);
     assert_non_null(strstr(v.reason, "GET /x keeps 8 B per request, allocated at make file.c:3"));
+    assert_true(v.seen_per_s < m.live.per_s); /* what is convicted can be seen */
 }
 
 static void test_losses_forbid_normal(void **state)
