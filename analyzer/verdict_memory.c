@@ -186,7 +186,10 @@ static void unmeasured(struct verdict *v, const struct verdict_run *run, const s
     char seconds[UNITS_MAX];
     double loaded_s = (double)(run->to_ns - run->from_ns) / 1e9;
 
-    if (!m->ledger) {
+    if (!m->ledger && run->damaged) {
+        verdict_conclude(v, VERDICT_INCONCLUSIVE,
+                         "nothing of the heap can be read, as the file is damaged or cut off: record it again");
+    } else if (!m->ledger) {
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "the heap was not recorded, so growth cannot be told from what the allocator keeps; set PERFSHIM_HEAP=auto");
     } else if (run->left_out && !m->live.points) {

@@ -86,6 +86,9 @@ static void test_vetoes(void **state)
     m = memory_of(growth_mb(&hour, 100, 90, 110));
     m.ledger = false;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "PERFSHIM_HEAP=auto"));
+    hour.damaged = true; /* it may have been recorded */
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "damaged or cut off"));
 }
 
 /* Its own noise makes the slope unsure, but the curve is known to be at its end, and what may be beside it is little. */
