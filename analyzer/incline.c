@@ -21,6 +21,8 @@ struct bootstrap incline_of(struct floor *f, unsigned resamples)
 
     floor_coarsen(f);
     struct bootstrap b = bootstrap_slope(f->x, f->value, f->n, resamples);
+    if (b.slope == 0) /* most pairs are the same to the byte, to which steps of chance do not come back: it is level, with outliers */
+        return b;
     b.low95 = fmin(b.low95, b.slope - Z95 * error);
     b.high95 = fmax(b.high95, b.slope + Z95 * error);
     b.low99 = fmin(b.low99, b.slope - Z99 * error);
