@@ -11,7 +11,8 @@
  *    remains of it behind a cut looks straight.
  * 5. Drift against chance (walk.c): a quantity that wanders has a slope in any run, and nothing may come of it.
  * 6. Coarser windows, while neighbours resemble each other.
- * 7. Slope (theil_sen.c), its interval by a moving-block bootstrap (bootstrap.c), and a test for any trend (kendall.c) as a veto.
+ * 7. Slope (theil_sen.c), its interval by a moving-block bootstrap (bootstrap.c), or by the steps of chance where these make it wider
+ *    (incline.c), and a test for any trend (kendall.c) as a veto.
  */
 #include "growth.h"
 
@@ -19,6 +20,7 @@
 
 #include "bootstrap.h"
 #include "floor.h"
+#include "incline.h"
 #include "kendall.h"
 #include "saturation.h"
 #include "steady.h"
@@ -87,14 +89,14 @@ static struct growth_ceiling ceiling_of(const struct saturation *s, const double
     double range = value[high] - value[low], left = s->tau * log(FULL_SHARE) - 1;
     return (struct growth_ceiling){.known = !beside.clear, .value = value[low] + s->ceiling * range,
                                    .reached = 1 - exp(-1 / s->tau), .left_s = fmax(0, left) * seconds,
+                                   .rest_per_s = fmax(0, s->ceiling - y[0]) / s->tau * exp(-1 / s->tau) * range / seconds,
                                    .beside_per_s = beside.high * range / seconds};
 }
 
 /* Slope, intervals and what the run could have seen, of windows as coarse as need be. */
 static void fit(struct growth *g, struct floor *f, unsigned resamples)
 {
-    floor_coarsen(f);
-    struct bootstrap b = bootstrap_slope(f->x, f->value, f->n, resamples);
+    struct bootstrap b = incline_of(f, resamples);
     g->per_s = b.slope;
     g->low = b.low95;
     g->high = b.high95;
@@ -159,6 +161,7 @@ static void judge(struct growth *g, struct floor_windows *w, int64_t warm_up_ns,
     g->wanders = !(walk.drift > by_chance);
     g->steady = steady_grows(&f, fine_slope * judged_s) && fine_slope * judged_s >= BLURS * w->blur && !g->wanders;
     g->slowing = curve.tau > 0 || warmup.levels_off || steady_slows(&f, fine_slope);
+    g->stepped = !(curve.tau > 0) && steady_in_steps(&f);
     struct floor fine = f;
     fit(g, &f, resamples);
     double least = fmax(BLURS * w->blur / judged_s, fine_slope - walk.drift + by_chance);

@@ -24,6 +24,7 @@ struct growth_ceiling {
     double value;   /* of the quantity */
     double reached; /* share of the way there at the end */
     double left_s;  /* until it is 95 % of the way there, under the same load; 0: it is */
+    double rest_per_s;   /* by which it still rises towards it at the end */
     double beside_per_s; /* a leak of more than this beside it can be ruled out (99.9 %) */
 };
 
@@ -39,6 +40,7 @@ struct growth {
     int64_t from_ns, warm_ns, to_ns; /* the loaded phase; from warm_ns on is what was judged */
     bool steady;             /* grew in each quarter of the time judged, and never fell back by half of what it gained */
     bool wanders;            /* steps of chance alone may have carried it so far: then it is not steady either */
+    bool stepped;            /* most of its rise came in a few steps, and not by the law of a cache that fills */
     bool slowing;            /* the second half grows clearly less than the first: per unit of work where that is known */
     double load_end;         /* work done per second in the last quarter, to that of all the time judged; NaN: not known */
     double seen_per_s;       /* a slope of this much or more would have been told from none (99 %), four times in five, */

@@ -36,6 +36,8 @@
 #include "student.h"
 
 #define Z95 1.959964
+#define FALLING_P 0.01 /* of one side */
+#define FALLEN 0.65    /* the last third to what was before */
 
 /* The two sites that keep most of a route. */
 struct leaders {
@@ -96,13 +98,28 @@ static struct mean mean_ratio(const struct kept_route *r, const struct kept_pair
     return (struct mean){sum, sum + student_95((unsigned)n - 1) * sqrt(squares / (n - 1) / n)};
 }
 
+/* It surely holds less and less from block to block (Mann 1945). */
+static bool is_falling(const struct kept_route *r, const struct kept_pair *p, unsigned from, unsigned to)
+{
+    double ratio[BLOCKS];
+
+    for (unsigned b = from; b < to; b++)
+        ratio[b - from] = -block_ratio(r, p, b);
+    return kendall_tail(kendall_trend(ratio, to - from)) < FALLING_P;
+}
+
 /* What fills up (a cache, tables that are made when first needed) holds less and less of what comes: in the last third surely less
- * than half of what it held before. */
+ * than half of what it held before. The start-up is left out there, and may have had most of the fall: where all the blocks fall, and
+ * the rest of them still does, somewhat less of a fall is enough. A leak beside a table that is filled at first does not fall behind it. */
 static bool is_lasting(const struct kept_route *r, const struct kept_pair *p, unsigned from, unsigned to)
 {
     unsigned late = to - (to - from) / 3;
+    struct mean last = mean_ratio(r, p, late, to);
+    double before = mean_ratio(r, p, from, late).value;
 
-    return mean_ratio(r, p, late, to).high >= mean_ratio(r, p, from, late).value / 2;
+    if (last.value < FALLEN * before && is_falling(r, p, 0, to) && is_falling(r, p, from, to))
+        return false;
+    return last.high >= before / 2;
 }
 
 static struct judged judge(const struct kept_route *r, const struct kept_pair *p)

@@ -28,7 +28,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Is most of it a few steps? Memory that is set up when it is first needed comes in such. */
-static bool in_steps(const struct floor *f)
+bool steady_in_steps(const struct floor *f)
 {
     unsigned blocks = f->n >= 2 * BLOCKS ? BLOCKS : f->n < BLOCKS ? f->n : f->n / 2;
     double mean[BLOCKS] = {0}, rise[BLOCKS], sum = 0;
@@ -59,7 +59,7 @@ bool steady_grows(const struct floor *f, double gained)
         top = fmax(top, f->value[i]);
         fall = fmax(fall, top - f->value[i]);
     }
-    return fall <= FALL_BACK_SHARE * gained && !in_steps(f);
+    return fall <= FALL_BACK_SHARE * gained && !steady_in_steps(f);
 }
 
 /* Of the points [from, to), with the interval of independent ones, widened. */

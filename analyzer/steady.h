@@ -10,6 +10,9 @@
 /* It grew in each quarter, not in a few steps, and never fell back by half of what it gained. */
 bool steady_grows(const struct floor *f, double gained);
 
+/* Most of what it gained came in a few steps. */
+bool steady_in_steps(const struct floor *f);
+
 /* Its second half grows clearly less than the first, or its end has nearly stopped. slope: of all. */
 bool steady_slows(const struct floor *f, double slope);
 

@@ -80,7 +80,7 @@ bool verdict_convicts(const struct verdict_run *run, const struct growth *g, dou
     return g->known && g->low99 > verdict_leak_bytes(run) && g->trend && g->steady && !g->slowing && g->gained >= least_bytes;
 }
 
-double verdict_detectable(const struct verdict_run *run, const struct growth *g)
+double verdict_detectable(const struct verdict_run *run, const struct growth *g, double least_bytes)
 {
-    return fmax(fmax(verdict_leak_bytes(run) + g->seen_per_s, g->steady_per_s), VERDICT_GAINED_BYTES / verdict_judged_s(g));
+    return fmax(fmax(verdict_leak_bytes(run) + g->seen_per_s, g->steady_per_s), least_bytes / verdict_judged_s(g));
 }

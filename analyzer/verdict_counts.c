@@ -367,7 +367,7 @@ struct verdict verdict_mappings(const struct verdict_run *run, struct verdict_co
 
     figures(&v, run, &r);
     v.per_s = g->known ? (struct verdict_rate){g->per_s, g->low, g->high} : (struct verdict_rate){NAN, NAN, NAN};
-    v.seen_per_s = g->known ? verdict_detectable(run, g) : NAN;
+    v.seen_per_s = g->known ? verdict_detectable(run, g, VERDICT_GAINED_BYTES) : NAN;
     v.per_request = (struct verdict_rate){v.per_s.value * each, v.per_s.low * each, v.per_s.high * each};
     units_bytes(rate, g->per_s * 3600);
     units_bytes(gained, g->gained);

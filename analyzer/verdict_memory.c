@@ -46,6 +46,9 @@ static bool is_kept(const struct verdict_memory *m)
     return m->kept.route && m->kept.low > 0 && m->kept.bytes >= m->live.gained / 2;
 }
 
+/* The least that convicts the live heap. */
+static double least_gained(const struct verdict_memory *m) { return is_kept(m) ? GAINED_KEPT_BYTES : VERDICT_GAINED_BYTES; }
+
 /* --- connections --- */
 
 enum theirs {
@@ -183,7 +186,10 @@ static void unmeasured(struct verdict *v, const struct verdict_run *run, const s
     char seconds[UNITS_MAX];
     double loaded_s = (double)(run->to_ns - run->from_ns) / 1e9;
 
-    if (!m->ledger) {
+    if (!m->ledger && run->damaged) {
+        verdict_conclude(v, VERDICT_INCONCLUSIVE,
+                         "nothing of the heap can be read, as the file is damaged or cut off: record it again");
+    } else if (!m->ledger) {
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "the heap was not recorded, so growth cannot be told from what the allocator keeps; set PERFSHIM_HEAP=auto");
     } else if (run->left_out && !m->live.points) {
@@ -204,7 +210,7 @@ static void figures(struct verdict *v, const struct verdict_run *run, const stru
 {
     double each = m->requests > 0 && m->live.known ? verdict_judged_s(&m->live) / m->requests : NAN;
 
-    v->seen_per_s = verdict_detectable(run, g);
+    v->seen_per_s = verdict_detectable(run, g, VERDICT_GAINED_BYTES);
     v->per_s = (struct verdict_rate){g->per_s, g->low, g->high};
     v->per_request = (struct verdict_rate){g->per_s * each, g->low * each, g->high * each};
 }
@@ -266,9 +272,16 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
     char buffer[UNITS_MAX], seen[UNITS_MAX];
     const struct growth *anon = &m->anon;
     double judged_s = verdict_judged_s(&m->live);
-    if (anon->known && anon->low99 > verdict_leak_bytes(run) && anon->trend && anon->steady && !anon->slowing &&
-        anon->gained > ANON_GAINED_BYTES && verdict_judged_s(anon) >= ANON_JUDGED_S) {
+    bool resident = verdict_convicts(run, anon, ANON_GAINED_BYTES);
+    if (resident && verdict_judged_s(anon) >= ANON_JUDGED_S) {
         resident_growth(v, run, m);
+    } else if (resident) {
+        char gained[UNITS_MAX];
+        v->minutes = verdict_minutes(verdict_judged_s(anon), ANON_JUDGED_S);
+        verdict_conclude(v, VERDICT_INCONCLUSIVE,
+                         "live heap changes by %s, but resident memory gained %s in %s of load, which may be all that the allocator "
+                         "needs; load it about %.0f min longer", rate->text, units_bytes(gained, anon->gained),
+                         units_clock(buffer, verdict_judged_s(anon)), v->minutes);
     } else if (verdict_lossy(run)) {
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap changes by %s, but %s: record again with a larger PERFSHIM_MAX_STALL", rate->text,
@@ -297,6 +310,15 @@ static void low_growth(struct verdict *v, const struct verdict_run *run, const s
 
 /* --- it does, perhaps --- */
 
+/* A cache that is full, or nearly: what it still needs and the steepest line that there may be beside it are all that it can grow by,
+ * whatever the slope's own interval says. */
+static bool is_full(const struct verdict_run *run, const struct growth *g)
+{
+    const struct growth_ceiling *c = &g->ceiling;
+
+    return g->slowing && c->known && !(c->left_s > 0) && c->beside_per_s + c->rest_per_s < verdict_leak_bytes(run);
+}
+
 static void growing(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
 {
     const struct growth *g = &m->live;
@@ -310,6 +332,8 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap fell by %s, but so did the load: that may hide a leak; judge a time of even load (--since, "
                          "--until)", units_bytes(gained, -g->gained));
+    else if (is_full(run, g) && !(g->high99 < monitor))
+        filling(v, g);
     else if (g->high99 < monitor && fmax(g->seen_per_s, g->steady_per_s) > UNSTEADY * too_much)
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap changes by %s, and goes up and down so much that only a leak of %s/hour would have been found: "
@@ -318,7 +342,7 @@ static void growing(struct verdict *v, const struct verdict_run *run, const stru
         low_growth(v, run, m, &rate);
     else if (g->low > monitor && g->slowing && g->ceiling.known && g->ceiling.beside_per_s < too_much)
         filling(v, g);
-    else if (g->low > monitor && g->slowing) {
+    else if (g->low > monitor && g->slowing && !g->stepped) {
         v->minutes = verdict_minutes(verdict_judged_s(g), 2 * verdict_judged_s(g));
         verdict_conclude(v, VERDICT_INCONCLUSIVE,
                          "live heap rose by %s, but ever more slowly, as a cache does that fills; load it until it is full, at least "
@@ -344,6 +368,13 @@ static void mapped_leak(struct verdict *v, const struct verdict_run *run, const 
     leak(v, m, &m->mapped);
 }
 
+/* Where requests keep it, less than a megabyte is enough, and so a smaller leak would have been found. */
+static void heap_leak(struct verdict *v, const struct verdict_run *run, const struct verdict_memory *m)
+{
+    v->seen_per_s = verdict_detectable(run, &m->live, least_gained(m));
+    leak(v, m, &m->live);
+}
+
 struct verdict verdict_memory(const struct verdict_run *run, const struct verdict_memory *m)
 {
     struct verdict v = verdict_new("memory", true);
@@ -352,14 +383,14 @@ struct verdict verdict_memory(const struct verdict_run *run, const struct verdic
     bool mapped = verdict_convicts(run, &m->mapped, VERDICT_GAINED_BYTES) && !collector_may_free(m->collector, 0, m->mapped.gained) &&
                   m->anon_gained >= m->mapped.gained / 2; /* reserving alone is no growth */
     bool heap = theirs == NOT_THEIRS && m->ledger &&
-                verdict_convicts(run, &m->live, is_kept(m) ? GAINED_KEPT_BYTES : VERDICT_GAINED_BYTES);
+                verdict_convicts(run, &m->live, least_gained(m));
 
     if (m->ledger && m->live.known)
         figures(&v, run, m, &m->live);
     if (m->connections.rose && m->connections.told)
         v.per_connection = (struct verdict_rate){m->connections.bytes, m->connections.low, m->connections.high};
     if (heap && (!m->collector || (is_kept(m) && !collector_may_free(m->collector, m->live.first, m->live.gained))))
-        leak(&v, m, &m->live);
+        heap_leak(&v, run, m);
     else if (heap && !mapped)
         collected(&v, m);
     else if (mapped)

@@ -36,7 +36,7 @@ bool verdict_convicts(const struct verdict_run *run, const struct growth *g, dou
 #define VERDICT_GAINED_BYTES 1e6 /* the least that a leak must have gained */
 
 /* The smallest leak that would have been found, bytes a second: above the threshold by the interval's bound, passing every veto, and
- * with that much gained. */
-double verdict_detectable(const struct verdict_run *run, const struct growth *g);
+ * with that much gained: least_bytes. */
+double verdict_detectable(const struct verdict_run *run, const struct growth *g, double least_bytes);
 
 #endif

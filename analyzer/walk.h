@@ -8,6 +8,7 @@
 
 struct walk {
     double drift, error; /* per unit of x, and its standard error. NaN: x does not rise */
+    double line_error;   /* standard error of a line's slope, as an estimate of the drift. 0: it clearly does not wander */
 };
 
 /* Of y over x, which does not fall. */

@@ -17,11 +17,22 @@ double shapes_uniform(double low, double high) { return low + (high - low) * dra
 double shapes_any_scale(double low, double high) { return exp(shapes_uniform(log(low), log(high))); }
 double shapes_gauss(void) { return sqrt(-2 * log(draw_unit(&state) + 1e-300)) * cos(2 * M_PI * draw_unit(&state)); }
 
+unsigned shapes_poisson(double mean)
+{
+    double all = draw_unit(&state), least = exp(-mean);
+    unsigned n = 0;
+
+    for (; all > least; n++)
+        all *= draw_unit(&state);
+    return n;
+}
+
 /* Of one case: t runs from 0 to 1 over the run; values are bytes. */
 struct run {
     double seconds;
     double amplitude, period, phase, cycles, tau, at[6], size[6], rho, wander, deviation;
     double load; /* of REQUESTS_PER_S, at this moment */
+    double often, chance; /* objects that are kept in a second, of which there are `chance` times as many in this one */
     bool missing;
 };
 
@@ -61,6 +72,17 @@ static double sawtooth(struct run *r, double t) { return r->amplitude * fmod(t *
 static double wave(struct run *r, double t) { return r->amplitude * sin(2 * M_PI * (t * r->cycles + r->phase)); }
 static double saturating(struct run *r, double t) { return r->amplitude * (1 - exp(-t / r->tau)); }
 static double filling(struct run *r, double t) { return r->amplitude * fmin(t / r->at[0], 1); } /* a bounded cache */
+
+/* Nothing of its own, but what leaks does so by chance (a compound Poisson process): requests come by chance, or each keeps something or
+ * does not. It accumulates, so a run's own gain differs from load times rate; the rate is the truth, as it is what the next run has. */
+static double by_chance(struct run *r, double t)
+{
+    (void)t;
+    if (!(r->often > 0))
+        r->often = shapes_any_scale(0.3, 100);
+    r->chance = shapes_poisson(r->often) / r->often;
+    return 0;
+}
 
 static double spikes(struct run *r, double t)
 {
@@ -110,7 +132,8 @@ static double several(struct run *r, double t)
     S("load ramps", ramp, true)                                        \
     S("stop and go", stop_and_go, true)                                \
     S("missing samples", missing, false)                                \
-    S("several at once", several, true)
+    S("several at once", several, true)                                 \
+    S("kept by chance", by_chance, false)
 
 #define S(name, function, trend) name,
 const char *const shape_name[] = {SHAPE_LIST(S)};
@@ -128,7 +151,7 @@ bool shape_undoes_leaks(size_t shape) { return function_of[shape] == walking; }
 
 static struct run run_drawn(double seconds)
 {
-    struct run r = {.seconds = seconds, .load = 1};
+    struct run r = {.seconds = seconds, .load = 1, .chance = 1};
 
     r.amplitude = shapes_any_scale(1 * MB, 100 * MB);
     r.period = shapes_any_scale(fmin(3, seconds / 40), seconds / 8);
@@ -149,15 +172,16 @@ struct outcome shape_judge(size_t shape, double seconds, double leak_bytes_per_s
     struct run r = run_drawn(seconds);
     static double truth[LONGEST_S];
     struct series live = {0}, work = {0};
-    double level = r.amplitude + shapes_any_scale(5 * MB, 1000 * MB), leaked = 0, requests = 0;
+    double level = r.amplitude + shapes_any_scale(5 * MB, 1000 * MB), leaked = 0, due = 0, requests = 0;
 
     for (unsigned s = 0; s < (unsigned)seconds; s++) {
         double value = level + function_of[shape](&r, s / seconds) + r.deviation * shapes_gauss() + leaked;
         if (!r.missing)
             series_set(&live, s * SECOND_NS, fmax(value, 0));
         series_set(&work, s * SECOND_NS, requests);
-        truth[s] = leaked;
-        leaked += leak_bytes_per_s * r.load;
+        truth[s] = due;
+        leaked += leak_bytes_per_s * r.load * r.chance;
+        due += leak_bytes_per_s * r.load;
         requests += REQUESTS_PER_S * r.load;
     }
     const struct series *list[] = {&live};

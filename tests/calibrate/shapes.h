@@ -17,6 +17,7 @@ void shapes_seed(uint64_t seed);
 double shapes_uniform(double low, double high);
 double shapes_any_scale(double low, double high); /* log-uniform */
 double shapes_gauss(void);
+unsigned shapes_poisson(double mean); /* a count of what comes by chance; the mean is at most 700 */
 
 extern const char *const shape_name[];
 extern const size_t shape_count;
@@ -28,7 +29,7 @@ bool shape_undoes_leaks(size_t shape); /* by chance: then nothing grew */
 struct outcome {
     struct verdict verdict;
     struct growth growth;
-    double truth_per_s; /* bytes leaked for each second of the time judged, on average */
+    double truth_per_s; /* bytes to be leaked for each second of the time judged, on average: the rate behind what this run leaked */
 };
 
 /* The verdict on a case of that shape and length that leaks so many bytes a second at full load. */

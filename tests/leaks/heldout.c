@@ -9,6 +9,9 @@
  *
  * After the first run truths were put right, and no verdict: be_refused opened one descriptor too many, what a plugin takes is known
  * to a tenth only, and the results of snapshot are really kept.
+ *
+ * Seen by a rule since, and no evidence for it: fragments-by-snapshots, cache-fills-slowly, cache-fills-quickly, cache-fills-finely,
+ * interned-words, leak-history, leak-large-rarely.
  */
 #include "deeds.h"
 

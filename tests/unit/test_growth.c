@@ -143,6 +143,28 @@ static void test_slope_and_coverage(void **state)
     assert_true(tally_of(leak, POINTS, 1).warmed_up <= 0.02); /* none is found where none is */
 }
 
+/* Each window keeps a few objects, or some more, by chance, and there is noise on top: the interval is for the rate behind that. */
+static void test_kept_by_chance(void **state)
+{
+    unsigned covered95 = 0, covered99 = 0;
+
+    (void)state;
+    random_state = 88172645463325252u;
+    for (unsigned r = 0; r < 5 * REPETITIONS; r++) {
+        double value[POINTS], kept = 0;
+        for (unsigned i = 0; i < POINTS; i++) {
+            for (unsigned request = 0; request < 100; request++)
+                kept += uniform() < 0.1;
+            value[i] = 1e4 * (kept + 9 * gauss());
+        }
+        struct growth g = growth_fit(value, NULL, POINTS, 0, 1000000000, GROWTH_FIND_WARM_UP);
+        covered95 += g.low <= 1e5 && 1e5 <= g.high;
+        covered99 += g.low99 <= 1e5 && 1e5 <= g.high99;
+    }
+    print_message("kept by chance: of %u intervals %u and %u cover\n", 5 * REPETITIONS, covered95, covered99);
+    assert_true(covered95 >= 0.9 * 5 * REPETITIONS && covered99 >= 0.95 * 5 * REPETITIONS);
+}
+
 static void test_exact_line(void **state)
 {
     (void)state;
@@ -236,7 +258,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_healthy_shapes_are_not_convicted), cmocka_unit_test(test_leaks_are_convicted),
-        cmocka_unit_test(test_walks_are_not_convicted), cmocka_unit_test(test_slope_and_coverage), cmocka_unit_test(test_exact_line), cmocka_unit_test(test_constant),
+        cmocka_unit_test(test_walks_are_not_convicted), cmocka_unit_test(test_slope_and_coverage), cmocka_unit_test(test_kept_by_chance), cmocka_unit_test(test_exact_line), cmocka_unit_test(test_constant),
         cmocka_unit_test(test_too_few_points), cmocka_unit_test(test_falling_load_is_no_slowing),
         cmocka_unit_test(test_sum_of_series), cmocka_unit_test(test_full_at_the_end),
     };

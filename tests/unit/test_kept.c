@@ -21,6 +21,8 @@ typedef double shape(double share);
 static double steady(double share) { return share < 1 ? BYTES : 0; }
 static double filled(double share) { return share < 0.5 ? BYTES : 0; }
 static double fills(double share) { return 4 * BYTES * exp(-4 * share); }
+static double fills_slowly(double share) { return 4 * BYTES * exp(-2.3 * share); } /* a tenth is to come */
+static double leak_beside_table(double share) { return BYTES + 10 * BYTES * exp(-20 * share); }
 static double slower(double share) { return share < 2.0 / 3 ? BYTES : 0.75 * BYTES; } /* less, but more than half of it */
 static double late(double share) { return share < 0.5 ? BYTES / 4 : BYTES; }
 static double much_less(double share) { return share < 2.0 / 3 ? BYTES : 0.2 * BYTES; }
@@ -77,6 +79,7 @@ static void test_lasting(void **state)
     (void)state;
     assert_keeps(steady, 0.99 * BYTES, 1.01 * BYTES);
     assert_keeps(slower, 0.8 * BYTES, BYTES);
+    assert_keeps(leak_beside_table, 0.95 * BYTES, 1.1 * BYTES);
     assert_keeps(late, 0.5 * BYTES, BYTES);
     assert_keeps(unsure, 0.7 * BYTES, BYTES);
 }
@@ -86,6 +89,7 @@ static void test_not_lasting(void **state)
     (void)state;
     assert_fills(filled, 0.5 * BYTES);
     assert_fills(fills, 0.3 * BYTES);
+    assert_fills(fills_slowly, 0.3 * BYTES);
     assert_fills(much_less, 0.6 * BYTES);
 }
 

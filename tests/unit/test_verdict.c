@@ -68,7 +68,11 @@ static void test_vetoes(void **state)
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
     m.live.steady = m.live.slowing = true;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
-    m.live.slowing = false;
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "ever more slowly"));
+    m.live.steady = false;
+    m.live.stepped = true; /* ever larger ones, ever later: an array that doubles does not slow down */
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "but in steps"));
+    m.live = growth_mb(&hour, 100, 90, 110);
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_LEAK);
     m.live.trend = false;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR);
@@ -82,6 +86,28 @@ static void test_vetoes(void **state)
     m = memory_of(growth_mb(&hour, 100, 90, 110));
     m.ledger = false;
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_INCONCLUSIVE);
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "PERFSHIM_HEAP=auto"));
+    hour.damaged = true; /* it may have been recorded */
+    assert_non_null(strstr(verdict_memory(&hour, &m).reason, "damaged or cut off"));
+}
+
+/* Its own noise makes the slope unsure, but the curve is known to be at its end, and what may be beside it is little. */
+static void test_full_cache(void **state)
+{
+    (void)state;
+    struct verdict_run run = run_of(180, 20000);
+    struct verdict_memory m = memory_of(growth_mb(&run, 3, -50, 60));
+    m.live.slowing = true;
+    m.live.ceiling = (struct growth_ceiling){.known = true, .value = 1.1e7, .reached = 0.99, .beside_per_s = 1 * MB_PER_HOUR,
+                                             .rest_per_s = 40 * MB_PER_HOUR};
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_CACHE_FILL);
+    m.live.ceiling.rest_per_s = 50 * MB_PER_HOUR; /* still fills fast: the slope decides */
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_INCONCLUSIVE);
+    m.live.ceiling.rest_per_s = 0;
+    m.live.ceiling.left_s = 1;
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_INCONCLUSIVE);
+    m.live = growth_mb(&run, 3, 1, 5);
+    assert_int_equal(verdict_memory(&run, &m).kind, VERDICT_NORMAL);
 }
 
 static void test_short_runs(void **state)
@@ -102,6 +128,7 @@ static void test_short_runs(void **state)
     struct verdict v = verdict_memory(&seconds, &m);
     assert_int_equal(v.kind, VERDICT_LEAK);
     assert_non_null(strstr(v.reason, "GET /x keeps 8 B per request, allocated at make file.c:3"));
+    assert_true(v.seen_per_s < m.live.per_s); /* what is convicted can be seen */
 }
 
 static void test_losses_forbid_normal(void **state)
@@ -137,6 +164,14 @@ static void test_memory_beside_the_heap(void **state)
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_NORMAL);
     m.anon.steady = true;
     m.anon_gained = NAN;
+    struct verdict_run short_one = run_of(53, 100000);
+    struct verdict_memory fragments = memory_of(growth_mb(&short_one, 0, -1, 1));
+    fragments.anon = growth_mb(&short_one, 1300, 1200, 1400);
+    struct verdict v = verdict_memory(&short_one, &fragments);
+    assert_int_equal(v.kind, VERDICT_INCONCLUSIVE); /* 19 MB in less than a minute: neither one nor the other */
+    assert_true(v.minutes == 1 && strstr(v.reason, "resident memory gained 19.1 MB in 53 s of load"));
+    fragments.anon = growth_mb(&short_one, 200, 190, 210);
+    assert_int_equal(verdict_memory(&short_one, &fragments).kind, VERDICT_NORMAL); /* 2.9 MB: a few arenas */
     m.mapped = growth_mb(&hour, 100, 90, 110);
     assert_int_equal(verdict_memory(&hour, &m).kind, VERDICT_MONITOR); /* reserved, not used */
     m.anon_gained = 1e8;
@@ -459,7 +494,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_thresholds),      cmocka_unit_test(test_vetoes),
-        cmocka_unit_test(test_short_runs),             cmocka_unit_test(test_losses_forbid_normal),
+        cmocka_unit_test(test_full_cache), cmocka_unit_test(test_short_runs),             cmocka_unit_test(test_losses_forbid_normal),
         cmocka_unit_test(test_memory_beside_the_heap), cmocka_unit_test(test_nothing_measured),
         cmocka_unit_test(test_descriptors),            cmocka_unit_test(test_threads),
         cmocka_unit_test(test_descriptors_of_a_kind),  cmocka_unit_test(test_connections),
