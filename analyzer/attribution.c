@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules need the thread's batch as it was before the event, and the exchanges that the event touched. What follows the
- * read of a request is that request's work, also when the thread then reads another connection: event loops read all that
- * is ready before they write.
+ * The rules need the thread's batch as it was before the event, and the exchanges that the event touched. What follows
+ * the read of a request is that request's work, also when the thread then reads another connection: event loops read
+ * all that is ready before they write.
  */
 #include "attribution.h"
 
@@ -132,7 +132,8 @@ static inline struct worker *worker_of(struct attribution *a, uint32_t thread)
     return a->last && a->last_thread == thread ? a->last : find_worker(a, thread);
 }
 
-static void batch_set(struct attribution *a, struct worker *w, struct flight *const *flights, size_t count, uint64_t desc)
+static void batch_set(struct attribution *a, struct worker *w, struct flight *const *flights, size_t count,
+                      uint64_t desc)
 {
     for (size_t i = 0; i < count; i++)
         flights[i]->holds++;
@@ -200,7 +201,8 @@ static bool is_event_s(const struct worker *w, const struct stretch *s)
     }
 }
 
-static inline void give(struct flight *const *flights, size_t count, double objects, double bytes, bool shared, double *attributed_bytes)
+static inline void give(struct flight *const *flights, size_t count, double objects, double bytes, bool shared,
+                        double *attributed_bytes)
 {
     for (size_t i = 0; i < count; i++) {
         struct exchange *x = &flights[i]->x;
@@ -230,12 +232,13 @@ static int32_t share(struct flight *const *flights, size_t count, const struct s
     int32_t route = route_of_all(flights, count);
     if (!s->alloc_count && !s->alloc_bytes)
         return route;
-    give(flights, count, (double)s->alloc_count / (double)count, (double)s->alloc_bytes / (double)count, route == ROUTE_SHARED,
-         attributed_bytes);
+    give(flights, count, (double)s->alloc_count / (double)count, (double)s->alloc_bytes / (double)count,
+         route == ROUTE_SHARED, attributed_bytes);
     return route;
 }
 
-/* The batch and all others that may have been worked for: to be called where the claim is no CLAIM_LAST, or the batch unsure. */
+/* The batch and all others that may have been worked for: to be called where the claim is no CLAIM_LAST, or the batch
+ * unsure. */
 static void suspect(struct suspects *p, const struct worker *w, const struct claim *c)
 {
     p->count = 0;
@@ -249,8 +252,8 @@ static void suspect(struct suspects *p, const struct worker *w, const struct cla
     p->unsure = p->count > 1;
 }
 
-/* The thread read one request and answers another. It may have worked on the first up to now (loops that answer all at their end),
- * on the second (loops that read all at their beginning), or on both: nobody can tell. */
+/* The thread read one request and answers another. It may have worked on the first up to now (loops that answer all at
+ * their end), on the second (loops that read all at their beginning), or on both: nobody can tell. */
 static bool is_anybody_s(const struct worker *w, const struct stretch *s)
 {
     if (s->end != STRETCH_WRITE || !s->count || s->count > CLAIM_MAX)
@@ -271,7 +274,7 @@ static int32_t share_all(const struct worker *w, const struct stretch *s, double
             suspects_add(&all, w->batch[i]);
     for (unsigned i = 0; s->before->kind == CLAIM_ANY && i < s->before->count; i++) {
         struct flight *f = flight_alive(s->before->of[i]);
-        if (f && f->x.in_ns != s->flights[0]->x.in_ns) /* else they came in one read, and it has answered them in their order */
+        if (f && f->x.in_ns != s->flights[0]->x.in_ns) /* else they came in one read: it answers those in their order */
             suspects_add(&all, f);
     }
     return share(all.of, all.count, s, attributed_bytes);
@@ -290,18 +293,20 @@ int32_t attribution_route(const struct attribution *a, uint32_t thread, const st
     return route_of_all(p.of, p.count);
 }
 
-/* An upstream response was read, or something of which nobody knows whom it concerns: the stretch before was the owners', the call is for
- * those that what follows is for. */
+/* An upstream response was read, or something of which nobody knows whom it concerns: the stretch before was the
+ * owners', the call is for those that what follows is for. */
 static void book_response(struct worker *w, struct stretch *s, struct timesheet_flights owners)
 {
-    struct timesheet_call stretch = {.start_ns = s->call.start_ns, .end_ns = s->call.start_ns, .kind = s->call.kind, .ends = true};
+    int64_t start_ns = s->call.start_ns;
+    struct timesheet_call stretch = {.start_ns = start_ns, .end_ns = start_ns, .kind = s->call.kind, .ends = true};
     struct suspects after;
 
     timesheet_book(&w->time, &stretch, owners, (struct timesheet_flights){NULL, 0});
     after.count = 0;
     if (s->after->kind == CLAIM_THESE)
         suspects_add_claim(&after, s->after);
-    timesheet_book(&w->time, &s->call, (struct timesheet_flights){after.of, after.count}, (struct timesheet_flights){NULL, 0});
+    timesheet_book(&w->time, &s->call, (struct timesheet_flights){after.of, after.count},
+                   (struct timesheet_flights){NULL, 0});
 }
 
 static void book_time(struct worker *w, struct stretch *s, struct timesheet_flights owners)
@@ -356,7 +361,8 @@ int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, 
         suspect(&p, w, s->before);
         owners = (struct timesheet_flights){p.of, p.count};
     }
-    *route = is_anybody_s(w, s) ? share_all(w, s, attributed_bytes) : share(owners.list, owners.count, s, attributed_bytes);
+    *route = is_anybody_s(w, s) ? share_all(w, s, attributed_bytes)
+                                : share(owners.list, owners.count, s, attributed_bytes);
     w->unowned |= owners.list == p.of && !p.count && s->alloc_bytes;
     if (w->unowned && s->count)
         note_unowned(w, s);

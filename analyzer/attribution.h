@@ -2,8 +2,8 @@
 /*
  * Whose work each stretch of a thread was (ARCHITECTURE.md, "Whose memory").
  *
- * A thread's batch is what it has worked on last since its last wait: the exchanges whose bytes its last read brought or
- * its last write carried, mostly one. The thread holds them until it goes on to something else.
+ * A thread's batch is what it has worked on last since its last wait: the exchanges whose bytes its last read brought
+ * or its last write carried, mostly one. The thread holds them until it goes on to something else.
  */
 #ifndef PERFSHIM_ATTRIBUTION_H
 #define PERFSHIM_ATTRIBUTION_H
@@ -41,8 +41,8 @@ struct attribution;
 struct attribution *attribution_new(struct flight_pool *pool); /* NULL if memory is short */
 void attribution_free(struct attribution *a); /* drops what threads hold */
 
-/* Adds the stretch's allocations to the exchanges that own it; gives their route. Adds to *attributed_bytes what went to
- * exchanges whose route is known. The stretch's call is clipped to what is not booked yet. -1 if memory is short. */
+/* Adds the stretch's allocations to the exchanges that own it; gives their route. Adds to *attributed_bytes what went
+ * to exchanges whose route is known. The stretch's call is clipped to what is not booked yet. -1 if memory is short. */
 int attribution_close(struct attribution *a, struct stretch *s, int32_t *route, double *attributed_bytes);
 
 /* The thread made a call that is no end of a stretch. -1 if memory is short. */

@@ -3,9 +3,9 @@
  * The interval of a Theil-Sen slope whose points depend on their neighbours, by a moving-block bootstrap. Draws are seeded: the same
  * points have the same interval.
  *
- * How often intervals that say 95 and 99 % cover the truth is printed by `make calibrate`: 93 to 97 and 97 to 100 % for noise that is
- * independent, heavy-tailed, or correlated by up to 0.6, with 50 and 200 points. With a correlation of 0.9 and 50 points it is 92 to 96
- * and 96 to 98 %, and of fewer points less is known. Noise that accumulates is not for it: see incline.h. Of 50 points or fewer a cycle of which there are
+ * How often intervals that say 95 and 99 % cover the truth is printed by `make calibrate`: 93 to 98 and 97 to 100 % for noise that is
+ * independent, heavy-tailed, or correlated by up to 0.6, with 50 and 200 points; with a correlation of 0.9, 92 to 97 and 96 to 99 %. Of
+ * fewer points less is known. Noise that accumulates is not for it: see incline.h. Of 50 points or fewer a cycle of which there are
  * not enough to find it makes them too wide: it resembles its neighbours as strong correlation does, and cancels out, as that does not.
  */
 #ifndef PERFSHIM_BOOTSTRAP_H

@@ -3,8 +3,8 @@
 
 #include "upcall.h"
 
-/* Whether anything but the turn's causes can have caused what it does now. explained: descriptors that it was told of for sure
- * and did not read. */
+/* Whether anything but the turn's causes can have caused what it does now. explained: descriptors that it was told of
+ * for sure and did not read. */
 static bool is_weak(const struct round *t, int64_t now_ns, unsigned explained)
 {
     if (t->unseen || !t->loop)
@@ -30,7 +30,7 @@ static void candidates_of_turn(const struct round *t, struct candidates *c, int6
     for (unsigned i = 0; i < t->causes; i++)
         candidates_add(c, t->cause[i]);
     c->weak |= is_weak(t, now_ns, explained) || cause_is_uncertain(t);
-    if (c->count != 1 && trust_is_orderly(&t->trust) && flight_alive(t->last)) /* many causes: it is still at the last one */
+    if (c->count != 1 && trust_is_orderly(&t->trust) && flight_alive(t->last)) /* many: it is still at the last one */
         *c = (struct candidates){.of = {t->last}, .count = 1, .weak = true};
 }
 

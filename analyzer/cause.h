@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The forward proof: who may have caused what a thread does now, by what it has learned in its turn (link.c has the rules). */
+/* The forward proof: who may have caused what a thread does now, by what it has learned in its turn (link.c has the
+ * rules). */
 #ifndef PERFSHIM_CAUSE_H
 #define PERFSHIM_CAUSE_H
 

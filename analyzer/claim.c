@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A loop that is done with each descriptor before it reads the next works for whom it read last. Any other one may still be at
- * any request that it read in the turn and did not answer, or whose upstream response it read. Where a timer may be due, it may be
- * at anything: that a loop's timeouts are no more than how long it likes to wait, is not held against it here, as it is in link.c, or
- * nothing would be anybody's in loops with a constant one; but that the time is up is.
+ * A loop that is done with each descriptor before it reads the next works for whom it read last. Any other one may
+ * still be at any request that it read in the turn and did not answer, or whose upstream response it read. Where a
+ * timer may be due, it may be at anything: that a loop's timeouts are no more than how long it likes to wait, is not
+ * held against it here, as it is in link.c, or nothing would be anybody's in loops with a constant one; but that the
+ * time is up is.
  * And so with putting off what a request asks for until another one comes: it is not presumed, until it was seen.
  */
 #include "claim.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose work what a thread does may be, by what it has learned in its turn (round.h): for memory and times, where what the thread
- * read or wrote last does not tell. ARCHITECTURE.md ("Whose memory") has the rules. Owns nothing.
+ * Whose work what a thread does may be, by what it has learned in its turn (round.h): for memory and times, where what
+ * the thread read or wrote last does not tell. ARCHITECTURE.md ("Whose memory") has the rules. Owns nothing.
  */
 #ifndef PERFSHIM_CLAIM_H
 #define PERFSHIM_CLAIM_H

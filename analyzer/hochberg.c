@@ -17,7 +17,8 @@ static int compare(const void *a, const void *b)
 
 double hochberg_threshold(double *p, size_t n, double rate)
 {
-    qsort(p, n, sizeof *p, compare);
+    if (n) /* of none p may be NULL, which qsort must not be given */
+        qsort(p, n, sizeof *p, compare);
     for (size_t k = n; k > 0; k--)
         if (p[k - 1] <= rate * (double)k / (double)n)
             return p[k - 1];

@@ -335,7 +335,8 @@ static void request_over(struct link_table *l, struct flight *f)
         f->revocable = proc != 0;
         if (f->turn->process->hands_over) /* what was linked before is withdrawn already */
             f->awaited_ns = 0;
-        else if (f->x.upstream_calls && f->complete && upstream_request(l->calls.figures, proc, f->x.route, f->x.upstream_ns) < 0)
+        else if (f->x.upstream_calls && f->complete &&
+                 upstream_request(l->calls.figures, proc, f->x.route, f->x.upstream_ns) < 0)
             l->calls.short_of_memory = true;
         round_request_over(f->turn);
     }

@@ -38,14 +38,14 @@ struct link_table *link_table_new(struct flight_pool *pool, struct upstream_tabl
 /* After all connections are gone. */
 void link_table_free(struct link_table *l);
 
-/* To be called first with each item that is not an allocation or a free: the functions below are about its thread. -1 if
- * memory is short. */
+/* To be called first with each item that is not an allocation or a free: the functions below are about its thread. -1
+ * if memory is short. */
 int link_event(struct link_table *l, const struct item *item);
 /* And last, with I/O on a descriptor of that kind; c: NULL if it is no connection that anything is known of. */
 void link_io_end(struct link_table *l, const struct event_io *e, enum desc_kind kind, struct link_connection *c);
 
-/* Whose the stretch of its thread may be that ends with the event, and what follows upon it (CLAIM_LAST: it changes nothing). To be
- * asked when the event was fed; lent until the next one. */
+/* Whose the stretch of its thread may be that ends with the event, and what follows upon it (CLAIM_LAST: it changes
+ * nothing). To be asked when the event was fed; lent until the next one. */
 const struct claim *link_before(const struct link_table *l);
 const struct claim *link_after(const struct link_table *l);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proof.h"
 
-/* Whether nothing in the turn can have caused that f is answered but its own request and upstream exchanges of which nobody else
- * is a candidate, or `besides`. */
+/* Whether nothing in the turn can have caused that f is answered but its own request and upstream exchanges of which
+ * nobody else is a candidate, or `besides`. */
 static bool is_only_cause(const struct round *t, const struct flight *f, const struct upcall *besides)
 {
     for (unsigned i = 0; i < t->causes; i++)
@@ -16,8 +16,8 @@ static bool is_only_cause(const struct round *t, const struct flight *f, const s
     return true;
 }
 
-/* Whether f is answered now because of the response to c. Either the turn knows of nothing else. Or all of it is one straight line,
- * from the request's read over the call to this, in which the thread asked for no other descriptors. */
+/* Whether f is answered now because of the response to c. Either the turn knows of nothing else. Or all of it is one
+ * straight line, from the request's read over the call to this, in which the thread asked for no other descriptors. */
 static bool is_proof(const struct round *t, const struct flight *f, const struct upcall *c)
 {
     if (t->crowded || t->foreign || t->accepted || !is_only_cause(t, f, c))
@@ -81,8 +81,8 @@ static bool is_cause(const struct round *t, const struct flight *f)
 /* Whether anything that the turn learned, or did not see, may have led to f's answer. */
 static bool may_be_explained(const struct round *t, const struct flight *f, int64_t now_ns)
 {
-    if (t->unseen || t->crowded || t->foreign || t->hung_up || t->condition || t->more_replies || round_is_hidden(t, 0) ||
-        round_timer_due(t, now_ns))
+    if (t->unseen || t->crowded || t->foreign || t->hung_up || t->condition || t->more_replies ||
+        round_is_hidden(t, 0) || round_timer_due(t, now_ns))
         return true;
     for (unsigned i = 0; i < t->replies; i++) {
         const struct upcall *c = t->reply[i]->calls;
@@ -92,8 +92,8 @@ static bool may_be_explained(const struct round *t, const struct flight *f, int6
     return false;
 }
 
-/* Does it answer on grounds that it learned in this turn? One that acts upon what it learned in another proves nothing by whom
- * it answers now. */
+/* Does it answer on grounds that it learned in this turn? One that acts upon what it learned in another proves nothing
+ * by whom it answers now. */
 static void watch_grounds(struct round *t, const struct flight *f, int64_t now_ns)
 {
     if (is_cause(t, f))

@@ -252,7 +252,8 @@ void round_note(struct round_table *table, const struct item *item)
     if (item->event.type == EVENT_op)
         note_op(table, &item->event);
     table->trimmed |= item->event.type == EVENT_held;
-    for (size_t i = 0; item->event.type == EVENT_gap && i < table->rounds.capacity; i++) /* nobody knows whose events they were */
+    /* nobody knows whose the events in a gap were */
+    for (size_t i = 0; item->event.type == EVENT_gap && i < table->rounds.capacity; i++)
         if (table->rounds.slots[i].value)
             ((struct round *)table->rounds.slots[i].value)->crowded = true;
 }

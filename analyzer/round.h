@@ -40,7 +40,7 @@ struct round {
     struct trust trust;
 
     struct flight_ref cause[ROUND_CAUSES_MAX];  /* requests that it read, or whose upstream responses it read */
-    struct flight *reply[ROUND_REPLIES_MAX];    /* upstream exchanges of which it read; held. More only if they are certain */
+    struct flight *reply[ROUND_REPLIES_MAX];    /* upstream exchanges of which it read; held. More only if certain */
     unsigned causes, replies;
     bool more_replies;     /* than these */
     bool crowded;          /* the causes are not all known */
@@ -76,8 +76,8 @@ void round_note(struct round_table *t, const struct item *item);
 struct round *round_of(struct round_table *t, const struct item *item);
 void round_thread_end(struct round_table *t, uint32_t thread);
 
-/* The thread has waited, accepted a connection, lost events, read from a descriptor of a kind that is no known protocol's (bytes 0:
- * the end of it): whether that may have told it of anything. */
+/* The thread has waited, accepted a connection, lost events, read from a descriptor of a kind that is no known
+ * protocol's (bytes 0: the end of it): whether that may have told it of anything. */
 void round_wait(struct round_table *table, struct round *t, const struct item *item);
 void round_accept(struct round *t, uint64_t desc);
 bool round_read_other(struct round *t, const struct event_io *e, enum desc_kind kind);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a thread has shown of the order that it keeps, and so what its order may prove where several requests are in flight. Begins as
- * all zeros. Each habit is seen in what is certain by other means, and one exception ends it, for a while or for good.
+ * What a thread has shown of the order that it keeps, and so what its order may prove where several requests are in
+ * flight. Begins as all zeros. Each habit is seen in what is certain by other means, and one exception ends it, for a
+ * while or for good.
  */
 #ifndef PERFSHIM_TRUST_H
 #define PERFSHIM_TRUST_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One that has ended stays until its request ends: what refutes it may come until then. What its time and its waits add to the
- * request's is the union of all such intervals, as calls may be under way at once.
+ * One that has ended stays until its request ends: what refutes it may come until then. What its time and its waits add
+ * to the request's is the union of all such intervals, as calls may be under way at once.
  */
 #include "upcall.h"
 

@@ -3,7 +3,8 @@
  * Upstream exchanges under way or not decided, each with the requests that may have caused it (link.c has the rules).
  * When a request is over its calls are decided: upcall_settle.
  *
- * Memory: a record for each that is in flight or not decided, of the latter at most UPCALL_MAX of each request in flight.
+ * Memory: a record for each that is in flight or not decided, of the latter at most UPCALL_MAX of each request in
+ * flight.
  */
 #ifndef PERFSHIM_UPCALL_H
 #define PERFSHIM_UPCALL_H

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The head begins what the call moved, or is what the thread moved right before on the same stream: then it stands in the thread's
- * ring still.
+ * The head begins what the call moved, or is what the thread moved right before on the same stream: then it stands in
+ * the thread's ring still.
  *
- * A head says for sure how its message goes on if a message begins there, but for the answer to a HEAD, which has none of the body
- * that it announces. Whether one begins is not known here, where nobody frames; anything may be within a body, or be another
- * protocol's. What decides:
- *   - it begins a run of calls in its direction (desc.h): the connection was read from before what is an answer, and written
- *     to before what is a request. What goes on with a message, a chunk behind its size or a value behind its length, does not;
+ * A head says for sure how its message goes on if a message begins there, but for the answer to a HEAD, which has none
+ * of the body that it announces. Whether one begins is not known here, where nobody frames; anything may be within a
+ * body, or be another protocol's. What decides:
+ *   - it begins a run of calls in its direction (desc.h): the connection was read from before what is an answer, and
+ *     written to before what is a request. What goes on with a message, a chunk behind its size or a value behind its
+ *     length, does not;
  *   - bytes are behind it that are no response: an answer to a HEAD is followed by one, or by nothing.
- * What may still be wrong is a body, or another protocol's value, that looks like a message and comes right after the other side
- * has spoken. So no more than BODY_AHEAD is ever taken for unwanted on the thread's own word; what looks like the head of the
- * next message is copied all the same (body_begins); and the recorder, which frames, takes the word back (drain.c). Bytes that were
- * left out wrongly are in the trace as a hole, and missing in the report's coverage.
+ * What may still be wrong is a body, or another protocol's value, that looks like a message and comes right after the
+ * other side has spoken. So no more than BODY_AHEAD is ever taken for unwanted on the thread's own word; what looks
+ * like the head of the next message is copied all the same (body_begins); and the recorder, which frames, takes the
+ * word back (drain.c). Bytes that were left out wrongly are in the trace as a hole, and missing in the report's
+ * coverage.
  */
 #include "body.h"
 
@@ -95,8 +97,8 @@ static bool has_body(const char *p, const char *end)
 {
     if (is_response(p, end))
         return answers_with_body(p, end);
-    return is_request(p, end) && end - p > 9 && memcmp(end - 9, " HTTP/1.", 8) == 0 && (end[-1] == '0' || end[-1] == '1') &&
-           !begins(p, end, "connect ", 8);
+    return is_request(p, end) && end - p > 9 && memcmp(end - 9, " HTTP/1.", 8) == 0 &&
+           (end[-1] == '0' || end[-1] == '1') && !begins(p, end, "connect ", 8);
 }
 
 static bool read_length(const char *p, const char *end, uint64_t *length)
@@ -119,7 +121,8 @@ static bool take_header(const char *p, const char *end, uint64_t *length)
     unsigned meaning = *p == ' ' || *p == '\t' ? FORBIDS : NOTHING; /* a line that goes on with the one before */
 
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
-        if (end - p > headers[i].bytes && p[headers[i].bytes] == ':' && begins(p, end, headers[i].name, headers[i].bytes)) {
+        if (end - p > headers[i].bytes && p[headers[i].bytes] == ':' &&
+            begins(p, end, headers[i].name, headers[i].bytes)) {
             meaning = headers[i].meaning;
             p += headers[i].bytes + 1;
             break;
@@ -194,8 +197,8 @@ bool body_begins(const struct body_call *call)
     return is_response(start, start + n) || is_request(start, start + n);
 }
 
-/* What the thread recorded last, if it is in its ring and moved what is in front of the call: where the body ends that it announces, and what
- * it has of that. */
+/* What the thread recorded last, if it is in its ring and moved what is in front of the call: where the body ends that
+ * it announces, and what it has of that. */
 static uint64_t end_by_last(const struct arena_thread *t, const struct body_call *call, struct following *f)
 {
     uint64_t at = t->last_io & (t->ring_bytes - 1), body;
@@ -209,7 +212,8 @@ static uint64_t end_by_last(const struct arena_thread *t, const struct body_call
     uint64_t payload = ARENA_IO_WORDS + (io->has & ARENA_IO_LEDGER ? 2 : 0) + (io->has & ARENA_IO_RX ? 1 : 0);
     unsigned stream = (io->has & ARENA_IO_OUT ? 1 : 0) | (io->flags & IO_PLAIN ? UNWANTED_PLAIN : 0);
     if (io->desc != call->desc || stream != call->stream || io->bytes <= 0 || r->detail != (uint32_t)io->bytes ||
-        io->offset + r->detail != call->offset || io->offset != call->run || r->words < payload + (r->detail + 7ull) / 8)
+        io->offset + r->detail != call->offset || io->offset != call->run ||
+        r->words < payload + (r->detail + 7ull) / 8)
         return 0;
     const char *bytes = (const char *)r + payload * 8;
     body = body_announced(bytes, r->detail, &head_bytes);
@@ -220,7 +224,8 @@ static uint64_t end_by_last(const struct arena_thread *t, const struct body_call
     return io->offset + head_bytes + body;
 }
 
-unsigned body_trim(const struct arena_thread *t, _Atomic uint64_t *unwanted, const struct body_call *call, unsigned captured)
+unsigned body_trim(const struct arena_thread *t, _Atomic uint64_t *unwanted, const struct body_call *call,
+                   unsigned captured)
 {
     size_t head_bytes = 0, first = call->parts->iov_len < captured ? call->parts->iov_len : captured;
     uint64_t body = 0, end = call->offset + call->bytes, known = end + BODY_AHEAD;

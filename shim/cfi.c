@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A function's CIE and FDE hold a small program each that says, row by row of code addresses, where the frame is. They are run
- * up to the row of pc. Only what x86-64 code needs to find its caller is kept: the CFA, the return address, rbp. Where the
- * other registers went does not matter, because no rule here starts from them.
+ * A function's CIE and FDE hold a small program each that says, row by row of code addresses, where the frame is. They
+ * are run up to the row of pc. Only what x86-64 code needs to find its caller is kept: the CFA, the return address,
+ * rbp. Where the other registers went does not matter, because no rule here starts from them.
  */
 #include "cfi.h"
 
@@ -13,8 +13,8 @@
 
 #define REMEMBERED_MAX 2
 
-/* A place is one word, and so is the CFA, because four rows of them lie on the host's stack. value: from the CFA, or from the
- * register; or the address of an expression: its length stands before it, and was checked. */
+/* A place is one word, and so is the CFA, because four rows of them lie on the host's stack. value: from the CFA, or
+ * from the register; or the address of an expression: its length stands before it, and was checked. */
 enum where { SAME, AT_CFA, EXPRESSION, UNDEFINED, ELSEWHERE /* whatever does not fit */ };
 
 struct place {
@@ -56,9 +56,10 @@ static struct place *place_of(struct row *row, uint64_t reg)
 static void set_place(struct program *p, uint64_t reg, enum where where, int64_t value)
 {
     struct place *place = place_of(&p->now, reg);
+    bool is_far = where == AT_CFA && (int32_t)value != value;
 
     if (place)
-        *place = (struct place){.value = value, .where = where == AT_CFA && (int32_t)value != value ? ELSEWHERE : where};
+        *place = (struct place){.value = value, .where = is_far ? ELSEWHERE : where};
 }
 
 static void set_cfa_register(struct program *p, uint64_t reg)
@@ -174,7 +175,8 @@ static void restore_remembered(struct program *p, struct bytes *b)
         p->now = p->remembered[--p->remembered_n];
 }
 
-/* Instructions whose argument is not in the opcode byte. set_loc, which compilers for x86-64 do not write, fails as others do. */
+/* Instructions whose argument is not in the opcode byte. set_loc, which compilers for x86-64 do not write, fails as
+ * others do. */
 static void step_extended(struct program *p, struct bytes *b, uint8_t op)
 {
     switch (op) {
@@ -225,8 +227,8 @@ static __attribute__((noinline)) void run(struct program *p, struct bytes b)
 
 /* --- from a row to a rule --- */
 
-static const struct cfi_rule absent = {.frame = CFI_ABSENT}, opaque = {.frame = CFI_OPAQUE}, outermost = {.frame = CFI_END},
-                             signal_frame = {.frame = CFI_SIGNAL};
+static const struct cfi_rule absent = {.frame = CFI_ABSENT}, opaque = {.frame = CFI_OPAQUE},
+                             outermost = {.frame = CFI_END}, signal_frame = {.frame = CFI_SIGNAL};
 
 /* The expression that starts with its length at `at`; it was read once, so it ends before the limit. */
 static bool evaluate_at(int64_t at, const uint8_t *limit, uintptr_t pc, struct cfi_value *v)
@@ -283,14 +285,15 @@ static __attribute__((noinline)) struct cfi_rule row_rule(const struct row *row,
     return rule;
 }
 
-/* Whether the kernel's frame is left here: mov $15 (rt_sigreturn), %rax; syscall. The description begins a byte before it,
- * so that the return address - 1 is found; pc is anywhere in it. */
+/* Whether the kernel's frame is left here: mov $15 (rt_sigreturn), %rax; syscall. The description begins a byte before
+ * it, so that the return address - 1 is found; pc is anywhere in it. */
 static __attribute__((noinline)) bool is_sigreturn(const struct cfi_object *o, const struct cfi_description *d)
 {
     static const uint8_t code[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
     struct bytes b = cfi_readable(o, d->start);
 
-    return have(&b, sizeof code + 1) && (memcmp(b.at, code, sizeof code) == 0 || memcmp(b.at + 1, code, sizeof code) == 0);
+    return have(&b, sizeof code + 1) &&
+           (memcmp(b.at, code, sizeof code) == 0 || memcmp(b.at + 1, code, sizeof code) == 0);
 }
 
 struct found {

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The bytes from address up to the end of what can be read of a piece. One that begins with the file's header may be all of the
- * object, with holes in it and parts behind the file's end: so the program headers are asked, which have been good enough for
- * the loader. Any other is a segment. */
+/* The bytes from address up to the end of what can be read of a piece. One that begins with the file's header may be
+ * all of the object, with holes in it and parts behind the file's end: so the program headers are asked, which have
+ * been good enough for the loader. Any other is a segment. */
 static struct bytes readable_in(const struct cfi_piece *piece, uintptr_t bias, uintptr_t address)
 {
     const Elf64_Ehdr *file = (const Elf64_Ehdr *)piece->start;
@@ -25,7 +25,8 @@ static struct bytes readable_in(const struct cfi_piece *piece, uintptr_t bias, u
         uintptr_t offset = address - bias - segment[i].p_vaddr;
         if (segment[i].p_type == PT_LOAD && segment[i].p_flags & PF_R && offset < segment[i].p_filesz &&
             segment[i].p_filesz - offset <= piece->end - address)
-            return (struct bytes){(const uint8_t *)address, (const uint8_t *)address + segment[i].p_filesz - offset, false};
+            return (struct bytes){(const uint8_t *)address, (const uint8_t *)address + segment[i].p_filesz - offset,
+                                  false};
     }
     return none;
 }
@@ -42,7 +43,8 @@ struct bytes cfi_readable(const struct cfi_object *o, uintptr_t address)
 uintptr_t cfi_search(const struct cfi_object *o, uintptr_t pc, bool *damaged)
 {
     struct bytes b = cfi_readable(o, o->header);
-    uint64_t version = take(&b, 1), start_encoding = take(&b, 1), count_encoding = take(&b, 1), table_encoding = take(&b, 1);
+    uint64_t version = take(&b, 1), start_encoding = take(&b, 1), count_encoding = take(&b, 1),
+             table_encoding = take(&b, 1);
 
     *damaged = true;
     take_pointer(&b, (uint8_t)start_encoding);
@@ -113,7 +115,8 @@ static bool read_augmentation(struct bytes *b, const char *letters, struct cfi_d
     return !data.failed;
 }
 
-static bool read_common(const struct cfi_object *o, uintptr_t address, struct cfi_description *d, struct augmentation *a)
+static bool read_common(const struct cfi_object *o, uintptr_t address, struct cfi_description *d,
+                        struct augmentation *a)
 {
     struct bytes b = entry_at(o, address);
     uint64_t id = take(&b, 4), version = take(&b, 1);

@@ -22,7 +22,8 @@ struct cfi_description {
 /* The bytes from address up to the end of what can be read there; failed if that is nothing of the object's. */
 struct bytes cfi_readable(const struct cfi_object *object, uintptr_t address);
 
-/* The address of the FDE whose function is the last to begin at or before pc; 0: none, *damaged if that is for sure no answer. */
+/* The address of the FDE whose function is the last to begin at or before pc; 0: none, *damaged if that is for sure no
+ * answer. */
 uintptr_t cfi_search(const struct cfi_object *object, uintptr_t pc, bool *damaged);
 
 /* Reads the FDE at the address, and its CIE. False: damaged, or of a kind that is not known here. */

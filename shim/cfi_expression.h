@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DWARF expressions, run on values of the form "constant", "register + constant" and "word at (register + constant), plus
- * constant". That covers the two that compilers and linkers write (realigned stacks, the PLT, whose expression depends on pc
- * alone) and most of those in hand-written assembly.
+ * DWARF expressions, run on values of the form "constant", "register + constant" and "word at (register + constant),
+ * plus constant". That covers the two that compilers and linkers write (realigned stacks, the PLT, whose expression
+ * depends on pc alone) and most of those in hand-written assembly.
  */
 #ifndef PERFSHIM_CFI_EXPRESSION_H
 #define PERFSHIM_CFI_EXPRESSION_H

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two tables in private memory that is touched only where it is used: numbers (the address of an entry each) and entries, in parts
- * that are made as they are needed, since such memory counts against the host's limits. They are private, not shared, because
- * a forked child has a copy of the descriptors and so must have a copy of the table; from then on each counts the bytes that
- * it moves itself.
+ * Two tables in private memory that is touched only where it is used: numbers (the address of an entry each) and
+ * entries, in parts that are made as they are needed, since such memory counts against the host's limits. They are
+ * private, not shared, because a forked child has a copy of the descriptors and so must have a copy of the table; from
+ * then on each counts the bytes that it moves itself.
  *
  * What is open when a process image begins is listed from /proc/self/fd, or number by number where there is no /proc. A
  * forked child asks number by number: it may live in a sandbox that lets it open nothing.
  *
- * Entries are reused through a list whose head carries a tag, so that a compare-and-swap that was overtaken fails (ABA).
+ * Entries are reused through a list whose head carries a tag, so that a compare-and-swap that was overtaken fails
+ * (ABA).
  */
 #include "desc.h"
 
@@ -127,7 +128,8 @@ static bool table_grow(uint32_t fd)
     if (fd >= desc_table.size)
         return false;
     wanted = wanted < desc_table.size ? wanted : desc_table.size;
-    if (raw3(SYS_mprotect, (long)desc_table.numbers, (long)(wanted * sizeof *desc_table.numbers), PROT_READ | PROT_WRITE) != 0)
+    if (raw3(SYS_mprotect, (long)desc_table.numbers, (long)(wanted * sizeof *desc_table.numbers),
+             PROT_READ | PROT_WRITE) != 0)
         return false;
     while (ready < wanted && !atomic_compare_exchange_weak(&desc_table.ready, &ready, wanted))
         ;
@@ -232,8 +234,9 @@ enum desc_kind desc_look(int fd)
     case S_IFIFO:
         return KIND_pipe;
     case S_IFCHR:
-        return major(status.st_rdev) == 5 || (major(status.st_rdev) >= 136 && major(status.st_rdev) <= 143) ? KIND_pty
-                                                                                                           : KIND_device;
+        return major(status.st_rdev) == 5 || (major(status.st_rdev) >= 136 && major(status.st_rdev) <= 143)
+                   ? KIND_pty
+                   : KIND_device;
     case S_IFBLK:
         return KIND_device;
     case S_IFSOCK:
@@ -297,7 +300,8 @@ struct desc *desc_get_unknown(struct arena_thread *t, int fd)
     struct desc *d = atomic_load_explicit(&desc_table.numbers[fd], memory_order_acquire);
     if (d)
         return d;
-    enum desc_kind kind = shim.filtered ? KIND_COUNT : desc_look(fd); /* may not be open at all: do not believe in it unasked */
+    /* it may not be open at all: do not believe in it unasked */
+    enum desc_kind kind = shim.filtered ? KIND_COUNT : desc_look(fd);
     if (kind == KIND_COUNT)
         return NULL;
     d = install(fd, kind, true);
@@ -365,7 +369,8 @@ static void recheck(struct arena_thread *t, int fd)
 
 void desc_settle(struct arena_thread *t, int fd, int result)
 {
-    if (in_table(fd) && ((result < 0 && errno != EBADF) || __builtin_expect(atomic_load(&desc_table.numbers[fd]) != 0, 0)))
+    if (in_table(fd) &&
+        ((result < 0 && errno != EBADF) || __builtin_expect(atomic_load(&desc_table.numbers[fd]) != 0, 0)))
         recheck(t, fd);
 }
 

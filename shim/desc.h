@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process's table of descriptors: which number stands for which description (one lifetime of one open file, socket or
- * the like), and how far its two streams are.
+ * The process's table of descriptors: which number stands for which description (one lifetime of one open file, socket
+ * or the like), and how far its two streams are.
  *
- * Any thread may call anything here at any time, signal handlers too: the table is lock-free. It heals itself: a call that
- * gives a number believed open proves that it was closed unseen; a number that is used and not known is looked at once.
+ * Any thread may call anything here at any time, signal handlers too: the table is lock-free. It heals itself: a call
+ * that gives a number believed open proves that it was closed unseen; a number that is used and not known is looked at
+ * once.
  *
- * Closes are recorded before the call and openings after it. A call that may have failed, or that another thread may have
- * come in between of, is followed by desc_settle, which asks the kernel where the table and the result leave a doubt.
+ * Closes are recorded before the call and openings after it. A call that may have failed, or that another thread may
+ * have come in between of, is followed by desc_settle, which asks the kernel where the table and the result leave a
+ * doubt.
  */
 #ifndef PERFSHIM_DESC_H
 #define PERFSHIM_DESC_H
@@ -43,17 +45,17 @@ extern struct desc_table {
 /* Reserves the table. Called once a process image, during init. */
 void desc_start(void);
 
-/* Records what the process image began with. Called once an image, by the constructor: what was opened since by calls that we
- * saw is known already. */
+/* Records what the process image began with. Called once an image, by the constructor: what was opened since by calls
+ * that we saw is known already. */
 void desc_inherit(struct arena_thread *t);
 
-/* In a forked child, before it does anything else: its table is its parent's as of the fork, when another thread may have been
- * between a call and its record. Corrects it by the kernel's word and writes it as a `desc_table` event. Again where libc
- * replaced descriptors inside itself. */
+/* In a forked child, before it does anything else: its table is its parent's as of the fork, when another thread may
+ * have been between a call and its record. Corrects it by the kernel's word and writes it as a `desc_table` event.
+ * Again where libc replaced descriptors inside itself. */
 void desc_forked(struct arena_thread *t);
 
 /* The description behind a number, looked at if it is not known; NULL: not open, or beyond the table. */
-struct desc *desc_get_unknown(struct arena_thread *t, int fd) __attribute__((visibility("hidden"))); /* what is not in the table */
+__attribute__((visibility("hidden"))) struct desc *desc_get_unknown(struct arena_thread *t, int fd); /* not in table */
 
 static inline struct desc *desc_get(struct arena_thread *t, int fd)
 {
@@ -73,7 +75,8 @@ static inline struct desc *desc_find(int fd)
     return (uint32_t)fd < ready ? atomic_load_explicit(&desc_table.numbers[(uint32_t)fd], memory_order_acquire) : NULL;
 }
 
-/* Takes a stretch of n bytes of a direction (0 in, 1 out, and plaintext): gives where it begins. A lock prefix costs as much as a third of a hook. */
+/* Takes a stretch of n bytes of a direction (0 in, 1 out, and plaintext): gives where it begins. A lock prefix costs as
+ * much as a third of a hook. */
 static inline uint64_t desc_advance(struct desc *d, unsigned dir, uint64_t n)
 {
     if (!__libc_single_threaded)
@@ -113,16 +116,16 @@ struct desc_opened {
 };
 void desc_open(struct arena_thread *t, const struct desc_opened *o);
 
-/* The same for calls that give a descriptor and tell no more: gives fd back. t may be NULL, fd a failure: then nothing was
- * opened. kind KIND_unknown: look. */
+/* The same for calls that give a descriptor and tell no more: gives fd back. t may be NULL, fd a failure: then nothing
+ * was opened. kind KIND_unknown: look. */
 int desc_note(struct arena_thread *t, int fd, enum desc_kind kind, uint32_t op, uint64_t start);
 
-/* Records, before the call, that fd is about to be closed. If the call then fails with anything but EBADF it is closed all
- * the same (close(2), "Dealing with error returns"). */
+/* Records, before the call, that fd is about to be closed. If the call then fails with anything but EBADF it is closed
+ * all the same (close(2), "Dealing with error returns"). */
 void desc_close(struct arena_thread *t, int fd, uint32_t op);
 
-/* Behind the call that was to close fd: result is the call's, errno with it. The number may have been used by another thread
- * between record and call, and so be believed open; or the call may have left it open. */
+/* Behind the call that was to close fd: result is the call's, errno with it. The number may have been used by another
+ * thread between record and call, and so be believed open; or the call may have left it open. */
 void desc_settle(struct arena_thread *t, int fd, int result);
 
 /* Whether the description with this id is still what the number stands for. */
@@ -140,12 +143,13 @@ unsigned desc_search_end(void);
 /* Records that new_fd is now a second number for fd's description. */
 void desc_dup(struct arena_thread *t, int fd, int new_fd, uint32_t op);
 
-/* Around dup2 and its like. The target is closed by the call: that is recorded first, as every close is, unless the call is
- * sure to fail or to do nothing. closing: what desc_dup_closing gave; copy: the call's result, given back. t may be NULL. */
+/* Around dup2 and its like. The target is closed by the call: that is recorded first, as every close is, unless the
+ * call is sure to fail or to do nothing. closing: what desc_dup_closing gave; copy: the call's result, given back. t
+ * may be NULL. */
 bool desc_dup_closing(struct arena_thread *t, int fd, int to, uint32_t op);
 int desc_note_dup(struct arena_thread *t, int fd, int to, int copy, bool closing, uint32_t op);
 
-/* Records what a message that was received has brought (SCM_RIGHTS, SCM_PIDFD): the kernel opened them with the call. */
+/* Records what a received message has brought (SCM_RIGHTS, SCM_PIDFD): the kernel opened them with the call. */
 void desc_received(struct arena_thread *t, const struct msghdr *m, uint32_t op);
 
 /* Records the closing of all known numbers from first to last. And behind the call, as desc_settle. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading what .eh_frame is made of: integers of fixed and of variable length (LEB128), blocks, encoded pointers (DWARF 5, 7.6;
- * Linux Standard Base, 10.5). Nothing is read beyond the end that the reader was given. Safe in signal handlers.
+ * Reading what .eh_frame is made of: integers of fixed and of variable length (LEB128), blocks, encoded pointers (DWARF
+ * 5, 7.6; Linux Standard Base, 10.5). Nothing is read beyond the end that the reader was given. Safe in signal
+ * handlers.
  */
 #ifndef PERFSHIM_DWARF_H
 #define PERFSHIM_DWARF_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The extended copy lies on the stack if it is small, for the host's stack may be; else in a mapping of its own, which is given back
- * when exec fails, or by a vfork child's parent.
+ * The extended copy lies on the stack if it is small, for the host's stack may be; else in a mapping of its own, which
+ * is given back when exec fails, or by a vfork child's parent.
  */
 #include "environment.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The environment that a program is started with: a host that builds one of its own but passes on LD_PRELOAD means the new program
- * to be recorded too, and so it must find the arena.
+ * The environment that a program is started with: a host that builds one of its own but passes on LD_PRELOAD means the
+ * new program to be recorded too, and so it must find the arena.
  *
  *   environment_extend(&e, given); ... real call with environment_of(&e) ...; environment_free(&e) if it came back
  */

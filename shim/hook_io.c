@@ -61,8 +61,8 @@ static unsigned recv_flags(int flags)
 
 static unsigned send_flags(int flags) { return flags & MSG_OOB ? IO_OOB : 0; }
 
-/* With MSG_TRUNC, TCP throws the bytes away, and a datagram's size is given although it did not fit: what is in the buffer
- * then is nobody's business. Nor are urgent bytes. */
+/* With MSG_TRUNC, TCP throws the bytes away, and a datagram's size is given although it did not fit: what is in the
+ * buffer then is nobody's business. Nor are urgent bytes. */
 static bool is_in_buffer(int flags) { return !(flags & (MSG_TRUNC | MSG_OOB)); }
 
 void io_leave_received_flags(struct io_call c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
@@ -168,7 +168,8 @@ ssize_t readv(int fd, const struct iovec *parts, int count)
     struct io_call c = io_enter(fd);
     ssize_t result = real.readv(fd, parts, count);
 
-    io_usual_parts(&c, OP_readv, IO_IN, result, parts, (size_t)count, result < 0 ? 0 : parts_bytes(parts, (size_t)count));
+    io_usual_parts(&c, OP_readv, IO_IN, result, parts, (size_t)count,
+                   result < 0 ? 0 : parts_bytes(parts, (size_t)count));
     return result;
 }
 
@@ -177,7 +178,8 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     struct io_call c = io_enter(fd);
     ssize_t result = real.writev(fd, parts, count);
 
-    io_usual_parts(&c, OP_writev, IO_OUT, result, parts, (size_t)count, result < 0 ? 0 : parts_bytes(parts, (size_t)count));
+    io_usual_parts(&c, OP_writev, IO_OUT, result, parts, (size_t)count,
+                   result < 0 ? 0 : parts_bytes(parts, (size_t)count));
     return result;
 }
 
@@ -209,7 +211,8 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
         result = real.recvmsg(fd, m, flags);
 
     if (__builtin_expect(result > 0 && !(flags & IO_RECV_TOLD) && !(m->msg_flags & MSG_TRUNC), 1))
-        io_usual_parts(&c, OP_recvmsg, IO_IN, result, m->msg_iov, m->msg_iovlen, parts_bytes(m->msg_iov, m->msg_iovlen));
+        io_usual_parts(&c, OP_recvmsg, IO_IN, result, m->msg_iov, m->msg_iovlen,
+                       parts_bytes(m->msg_iov, m->msg_iovlen));
     else
         io_leave_message(&c, OP_recvmsg, IO_IN, result, m, flags);
     if (c.t && result >= 0)
@@ -223,7 +226,8 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
     ssize_t result = real.sendmsg(fd, m, flags);
 
     if (__builtin_expect(result > 0 && !(flags & IO_SEND_TOLD), 1)) {
-        io_usual_parts(&c, OP_sendmsg, IO_OUT, result, m->msg_iov, m->msg_iovlen, parts_bytes(m->msg_iov, m->msg_iovlen));
+        io_usual_parts(&c, OP_sendmsg, IO_OUT, result, m->msg_iov, m->msg_iovlen,
+                       parts_bytes(m->msg_iov, m->msg_iovlen));
     } else {
         struct io_call its = c;
         io_leave_message(&its, OP_sendmsg, IO_OUT, result, m, flags);
@@ -267,7 +271,8 @@ int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
 static void leave_positioned(struct io_call *c, unsigned op, unsigned dir, ssize_t result, size_t asked, off64_t offset)
 {
     io_leave(c, &(struct io_done){
-                    .op = op, .dir = dir, .result = result, .asked = asked, .flags = IO_POSITIONED, .offset = (uint64_t)offset});
+                    .op = op, .dir = dir, .result = result, .asked = asked,
+                    .flags = IO_POSITIONED, .offset = (uint64_t)offset});
 }
 
 ssize_t pread(int fd, void *buffer, size_t n, off_t offset)
@@ -361,8 +366,8 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset)
 }
 
 /* Offset -1: at the current position, as readv and writev, and so on a socket too. */
-static void leave_vector(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct iovec *parts, int count,
-                         off64_t offset)
+static void leave_vector(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct iovec *parts,
+                         int count, off64_t offset)
 {
     size_t asked = result < 0 ? 0 : parts_bytes(parts, (size_t)count);
 
@@ -436,8 +441,8 @@ ssize_t sendfile64(int out, int in, off64_t *offset, size_t n)
     return result;
 }
 
-/* One side of a call that moves bytes from a descriptor to another. at: the host's offset, already moved on; NULL: at the
- * descriptor's own position. */
+/* One side of a call that moves bytes from a descriptor to another. at: the host's offset, already moved on; NULL: at
+ * the descriptor's own position. */
 static void leave_side(struct io_call *c, unsigned op, unsigned dir, ssize_t result, size_t asked, const off64_t *at,
                        unsigned flags)
 {

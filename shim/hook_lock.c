@@ -2,16 +2,16 @@
 /*
  * Waits for other threads: mutexes, read-write locks, condition variables, semaphores, barriers, ends of threads.
  *
- * Most locks are free when they are asked for. So a lock is tried first, which is all that its owner would have done too,
- * and costs no look at a clock; only EBUSY means a wait, for which the real call is made and timed. Every other answer of
- * the try is the lock's own, whatever its type:
+ * Most locks are free when they are asked for. So a lock is tried first, which is all that its owner would have done
+ * too, and costs no look at a clock; only EBUSY means a wait, for which the real call is made and timed. Every other
+ * answer of the try is the lock's own, whatever its type:
  *
  *   recursive    one level more, or EAGAIN        robust          EOWNERDEAD (and the lock is held), ENOTRECOVERABLE
  *   errorcheck   held by the caller: EDEADLK, or  ceiling         EINVAL for a caller of higher priority
  *                EBUSY and then EDEADLK           rwlock, reading EAGAIN: too many; EBUSY too where writers go first
  *
- * A semaphore is not tried: sem_wait is a cancellation point, and one that has counted the semaphore down must not be. For the
- * same reason nothing is held across any call.
+ * A semaphore is not tried: sem_wait is a cancellation point, and one that has counted the semaphore down must not be.
+ * For the same reason nothing is held across any call.
  */
 #include "ops.h"
 #include "real.h"
@@ -121,7 +121,7 @@ int pthread_rwlock_clockwrlock(pthread_rwlock_t *l, clockid_t clock, const struc
                             real.pthread_rwlock_clockwrlock(l, clock, deadline), clock, deadline);
 }
 
-/* --- condition variables: libc keeps their first version too, for programs of before 2003; real has the current one --- */
+/* --- condition variables: libc keeps their first version too, for programs of before 2003; real has the current --- */
 
 int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
 {
@@ -165,7 +165,8 @@ int sem_timedwait(sem_t *s, const struct timespec *deadline)
 {
     struct wait_call w = wait_enter();
 
-    return (int)wait_until_call(&w, OP_sem_timedwait, WAIT_lock, -1, real.sem_timedwait(s, deadline), CLOCK_REALTIME, deadline);
+    return (int)wait_until_call(&w, OP_sem_timedwait, WAIT_lock, -1, real.sem_timedwait(s, deadline), CLOCK_REALTIME,
+                                deadline);
 }
 
 int sem_clockwait(sem_t *s, clockid_t clock, const struct timespec *deadline)

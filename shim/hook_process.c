@@ -54,8 +54,8 @@ int daemon(int keep_directory, int keep_streams)
 
 /* --- vfork: the child runs in our memory, on our thread's slot, with descriptors of its own --- */
 
-/* Called by vfork.S before and after; between the two the slot records nothing, so that what the child closes and dups does
- * not reach the parent's table. */
+/* Called by vfork.S before and after; between the two the slot records nothing, so that what the child closes and dups
+ * does not reach the parent's table. */
 void vfork_enter(void) __attribute__((visibility("hidden")));
 void vfork_leave(long child) __attribute__((visibility("hidden")));
 
@@ -162,8 +162,8 @@ static int note_spawn(struct arena_thread *t, struct environment *e, int error, 
     return 0;
 }
 
-int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-                char *const *arguments, char *const *environment)
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                const posix_spawnattr_t *attributes, char *const *arguments, char *const *environment)
 {
     struct arena_thread *t = hook_enter();
     struct environment e;

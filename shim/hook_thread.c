@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads made, joined and detached. That one was made is recorded with its handle, its stack's size and the call stack; that it was
- * given up, by whichever call did so: where a handle comes again without that, somebody gave it up unseen.
+ * Threads made, joined and detached. That one was made is recorded with its handle, its stack's size and the call
+ * stack; that it was given up, by whichever call did so: where a handle comes again without that, somebody gave it up
+ * unseen.
  */
 #include <errno.h>
 
@@ -28,8 +29,9 @@ struct made {
 #define OWN_STACK_BYTES 16384 /* so far above its frame, a caller's variables are on its stack and live */
 
 /*
- * Where the caller wanted the handle. libc wrote it there before the thread began, for threads may look there; but since then the
- * thread may have freed that memory. So it is read if it is the caller's variable, or if the kernel can still read it.
+ * Where the caller wanted the handle. libc wrote it there before the thread began, for threads may look there; but
+ * since then the thread may have freed that memory. So it is read if it is the caller's variable, or if the kernel can
+ * still read it.
  */
 static uint64_t handle_at(const pthread_t *thread, uintptr_t frame)
 {
@@ -114,7 +116,8 @@ int thrd_create(thrd_t *thread, thrd_start_t start, void *argument)
 
 /* --- joined, detached --- */
 
-/* Gives the error of the call, as it is. The event's time is before the handle can be another's, as far as anybody has noted. */
+/* Gives the error of the call, as it is. The event's time is before the handle can be another's, as far as anybody has
+ * noted. */
 static int note_left(const struct joinable_leave *l, struct arena_thread *t, int error, unsigned op)
 {
     uint64_t now = t && !error ? clock_ticks() : 0;

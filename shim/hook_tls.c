@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OpenSSL. What the library is asked on the way (openssl.h) are functions that look into the session and neither fail nor move
- * anything, so that what the host learns from SSL_get_error, errno and the thread's queue of errors is of its own call.
+ * OpenSSL. What the library is asked on the way (openssl.h) are functions that look into the session and neither fail
+ * nor move anything, so that what the host learns from SSL_get_error, errno and the thread's queue of errors is of its
+ * own call.
  *
- * The library calls some of these through its own table of names (SSL_accept does SSL_do_handshake): such calls belong to the
- * outer one.
+ * The library calls some of these through its own table of names (SSL_accept does SSL_do_handshake): such calls belong
+ * to the outer one.
  */
 #include <errno.h>
 

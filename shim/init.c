@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Beginning to record, in the first hooked call of the process: usually a malloc of libstdc++ or of the program itself, long
- * before our constructor.
+ * Beginning to record, in the first hooked call of the process: usually a malloc of libstdc++ or of the program itself,
+ * long before our constructor.
  */
 #include <string.h>
 #include <unistd.h>
@@ -42,8 +42,8 @@ void shim_use_arena(struct arena_header *a)
     clock_uses_tsc = a->clock == 1;
 }
 
-/* Exec'd processes find the arena by an entry that goes in front of a copy of the environment's array. The host's own array
- * and strings stay as they are. */
+/* Exec'd processes find the arena by an entry that goes in front of a copy of the environment's array. The host's own
+ * array and strings stay as they are. */
 static void extend_environment(void)
 {
     size_t n = 0;
@@ -96,8 +96,8 @@ static bool heap_mode_is_possible(void)
     if (shim.heap_mode == HEAP_OFF)
         return true;
     if (!real_heap_is_ours()) {
-        say((const char *const[]){"this program's malloc comes before the shim's: its heap is recorded as far as it calls ours",
-                                  NULL});
+        say((const char *const[]){
+            "this program's malloc comes before the shim's: its heap is recorded as far as it calls ours", NULL});
         shim.heap_passes = 1;
     }
     if (real_heap_is_whole())

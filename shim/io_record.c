@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An I/O record carries the start of the payload (the recorder scrubs it before anything is written), for stream sockets
- * only: nothing else is ever framed. Nor does it where the recorder has said that it has no use for it.
+ * An I/O record carries the start of the payload (the recorder scrubs it before anything is written), for stream
+ * sockets only: nothing else is ever framed. Nor does it where the recorder has said that it has no use for it.
  *
- * Nearly all records are short (arena.h): what is written here is read on another processor, and each line of the cache that
- * has to go there and back costs as much as all the rest.
+ * Nearly all records are short (arena.h): what is written here is read on another processor, and each line of the cache
+ * that has to go there and back costs as much as all the rest.
  */
 #include "io_record.h"
 
@@ -68,7 +68,10 @@ HOT bool is_in_stream(const struct io_done *done, uint32_t kind)
            !(done->flags & IO_OOB && done->dir == IO_IN);
 }
 
-static __attribute__((noinline, cold)) unsigned meet_tls(struct io_call c, struct io_done done) { return tls_met(&c, &done); }
+static __attribute__((noinline, cold)) unsigned meet_tls(struct io_call c, struct io_done done)
+{
+    return tls_met(&c, &done);
+}
 
 /* Of a call inside a TLS library's. Most are on the connection that is known already. */
 HOT unsigned tls_flags(const struct io_call *c, const struct io_done *done, uintptr_t frame)

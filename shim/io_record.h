@@ -56,7 +56,8 @@ static inline __attribute__((always_inline)) struct io_call io_enter(int fd)
     return c;
 }
 
-/* c->t is not NULL. io_record_buffer: all that was moved lies, or lay, in one buffer. io_record_one: and the call has no flags. */
+/* c->t is not NULL. io_record_buffer: all that was moved lies, or lay, in one buffer. io_record_one: and the call has
+ * no flags. */
 void io_record(struct io_call *c, const struct io_done *done) __attribute__((visibility("hidden")));
 void io_record_buffer(struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked,
                       unsigned flags) __attribute__((visibility("hidden")));
@@ -82,7 +83,7 @@ static inline void io_leave_out(struct io_call *c, unsigned op, ssize_t result, 
         io_record_one(c, op, IO_OUT, result, buffer, asked);
 }
 
-/* Calls on sockets, whichever hook made them (hook_io.c). flags: the call's, MSG_*, of which few are of any interest. */
+/* Calls on sockets, whichever hook made them (hook_io.c). flags: the call's, MSG_*, of which few are of interest. */
 #define IO_RECV_TOLD (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB | MSG_TRUNC)
 #define IO_SEND_TOLD (MSG_OOB | MSG_TRUNC)
 void io_leave_received_flags(struct io_call c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
@@ -90,7 +91,8 @@ void io_leave_received_flags(struct io_call c, unsigned op, ssize_t result, cons
 void io_leave_sent_flags(struct io_call c, unsigned op, ssize_t result, size_t n, int flags)
     __attribute__((visibility("hidden")));
 
-static inline void io_leave_received(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+static inline void io_leave_received(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n,
+                                     int flags)
 {
     if (c->t && __builtin_expect(!(flags & IO_RECV_TOLD), 1))
         io_record_one(c, op, IO_IN, result, buffer, n);
@@ -98,7 +100,8 @@ static inline void io_leave_received(struct io_call *c, unsigned op, ssize_t res
         io_leave_received_flags(*c, op, result, buffer, n, flags);
 }
 
-static inline void io_leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n, int flags)
+static inline void io_leave_sent(struct io_call *c, unsigned op, ssize_t result, const void *buffer, size_t n,
+                                 int flags)
 {
     if (c->t && __builtin_expect(!(flags & IO_SEND_TOLD), 1))
         io_record_one(c, op, IO_OUT, result, buffer, n);

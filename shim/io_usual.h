@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The usual call, recorded in the hook itself: it moved bytes of a stream by one buffer or by parts, and there is nothing else to be
- * said of it. A hook that is called for every request ends with one of the io_usual_* in the place of io_leave_*; what they record
- * is the same.
+ * The usual call, recorded in the hook itself: it moved bytes of a stream by one buffer or by parts, and there is
+ * nothing else to be said of it. A hook that is called for every request ends with one of the io_usual_* in the place
+ * of io_leave_*; what they record is the same.
  *
- * All here is in one piece with the hook, without calls but to what is seldom, so that the call's figures stay in registers: between
- * two system calls a server's thread finds little of the shim in its caches, so lines of code count as those of memory do. What is
- * seldom gets copies of its own, for the same reason.
+ * All here is in one piece with the hook, without calls but to what is seldom, so that the call's figures stay in
+ * registers: between two system calls a server's thread finds little of the shim in its caches, so lines of code count
+ * as those of memory do. What is seldom gets copies of its own, for the same reason.
  */
 #ifndef PERFSHIM_IO_USUAL_H
 #define PERFSHIM_IO_USUAL_H
@@ -40,18 +40,19 @@ SELDOM uint8_t *io_put_wide(struct io_call c, struct io_done done, struct io_fou
 SELDOM void io_end_cost(struct arena_thread *t, uint64_t cost, uint64_t start, uint64_t end);
 
 /* All but the usual: of one buffer, and of parts. */
-__attribute__((visibility("hidden"))) void io_record_unusual(struct io_call c, unsigned op, unsigned dir, ssize_t result,
-                                                             const void *buffer, size_t asked);
+__attribute__((visibility("hidden"))) void io_record_unusual(struct io_call c, unsigned op, unsigned dir,
+                                                             ssize_t result, const void *buffer, size_t asked);
 SELDOM void io_record_unusual_parts(struct io_call c, struct io_done done);
 
 /* Of much: what is to be copied of it. part: in the place of parts, if there are none. */
 SELDOM unsigned io_without_body(struct io_call c, struct io_done done, struct io_found f, struct iovec part);
 
 /* The same of what nobody wants by a word that is not for good. */
-SELDOM unsigned io_within_body(struct io_call c, struct io_done done, uint64_t offset, unsigned stream, struct iovec part);
+SELDOM unsigned io_within_body(struct io_call c, struct io_done done, uint64_t offset, unsigned stream,
+                               struct iovec part);
 
-/* What was moved by way of the host's memory, in whole, and how much of it is to be copied. A datagram's size may be larger
- * than the memory that took it (MSG_TRUNC). */
+/* What was moved by way of the host's memory, in whole, and how much of it is to be copied. A datagram's size may be
+ * larger than the memory that took it (MSG_TRUNC). */
 HOT unsigned io_captured(ssize_t result, size_t asked)
 {
     size_t n = (size_t)result < asked ? (size_t)result : asked;
@@ -78,8 +79,8 @@ HOT uint8_t *io_put_short(const struct io_call *c, const struct io_done *done, c
 
     if (!field)
         return NULL;
-    arena_io_put(field, c->id, c->fd, (int32_t)io_result(done->result), (uint32_t)done->asked, f->offset, (uint32_t)f->duration,
-                 ARENA_IO_WHAT(done->op, f->flags, has));
+    arena_io_put(field, c->id, c->fd, (int32_t)io_result(done->result), (uint32_t)done->asked, f->offset,
+                 (uint32_t)f->duration, ARENA_IO_WHAT(done->op, f->flags, has));
     c->t->last_io = c->t->reserved - 8ull * words;
     field += sizeof(struct arena_io) / 8;
     if (ledger) {
@@ -98,7 +99,8 @@ HOT uint8_t *io_put(const struct io_call *c, const struct io_done *done, const s
 
     if (__builtin_expect(io_is_wide(done, f) || (ledger && !ledger_change_is_small(c->t)), 0))
         return io_put_wide(*c, *done, *f);
-    return ledger ? io_put_short(c, done, f, true) : io_put_short(c, done, f, false); /* each without the other's questions */
+    /* each without the other's questions */
+    return ledger ? io_put_short(c, done, f, true) : io_put_short(c, done, f, false);
 }
 
 HOT void io_finish(const struct io_call *c, uint64_t end)
@@ -126,9 +128,10 @@ HOT bool io_is_still_there(const struct io_call *c)
     return c->desc && atomic_load_explicit(&c->desc->id, memory_order_relaxed) == c->id;
 }
 
-/* Bytes went through a stream, or its plaintext: where in it they were, and whether anybody wants them. buffer: where all of them
- * are, or NULL: they are in the parts, or in no memory. */
-HOT void io_move_on(struct io_found *f, const struct io_call *c, const struct io_done *done, unsigned stream, const void *buffer)
+/* Bytes went through a stream, or its plaintext: where in it they were, and whether anybody wants them. buffer: where
+ * all of them are, or NULL: they are in the parts, or in no memory. */
+HOT void io_move_on(struct io_found *f, const struct io_call *c, const struct io_done *done, unsigned stream,
+                    const void *buffer)
 {
     f->offset = desc_advance(c->desc, stream, (uint64_t)done->result);
     desc_note_run(c->desc, stream, f->offset);
@@ -137,7 +140,8 @@ HOT void io_move_on(struct io_found *f, const struct io_call *c, const struct io
         if (!unwanted_covers(units, f->offset + (uint64_t)done->result))
             f->captured = io_captured(done->result, done->asked);
         else if (units != UNWANTED_MOST)
-            f->captured = io_within_body(*c, *done, f->offset, stream, (struct iovec){(void *)(uintptr_t)buffer, done->asked});
+            f->captured =
+                io_within_body(*c, *done, f->offset, stream, (struct iovec){(void *)(uintptr_t)buffer, done->asked});
     }
     if (stream == IO_IN)
         tls_note_received(c, done);
@@ -145,8 +149,8 @@ HOT void io_move_on(struct io_found *f, const struct io_call *c, const struct io
 
 HOT bool io_is_usual(const struct io_call *c, ssize_t result)
 {
-    return result > 0 && io_is_still_there(c) && desc_is_stream(atomic_load_explicit(&c->desc->kind, memory_order_relaxed)) &&
-           !c->t->tls.frame;
+    return result > 0 && io_is_still_there(c) &&
+           desc_is_stream(atomic_load_explicit(&c->desc->kind, memory_order_relaxed)) && !c->t->tls.frame;
 }
 
 /* buffer: where all of the bytes are, or NULL: they are in the parts. */
@@ -170,7 +174,8 @@ HOT void io_record_usual(const struct io_call *c, const struct io_done *done, co
 
 /* --- how hooks end --- */
 
-HOT void io_usual_buffer(const struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer, size_t asked)
+HOT void io_usual_buffer(const struct io_call *c, unsigned op, unsigned dir, ssize_t result, const void *buffer,
+                         size_t asked)
 {
     const struct io_done done = {.op = op, .dir = dir, .result = result, .asked = asked};
 
@@ -183,8 +188,8 @@ HOT void io_usual_buffer(const struct io_call *c, unsigned op, unsigned dir, ssi
 }
 
 /* parts NULL: the bytes were in no memory of the host's. */
-HOT void io_usual_parts(const struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct iovec *parts, size_t count,
-                        size_t asked)
+HOT void io_usual_parts(const struct io_call *c, unsigned op, unsigned dir, ssize_t result, const struct iovec *parts,
+                        size_t count, size_t asked)
 {
     const struct io_done done = {op, dir, result, asked, 0, 0, parts, count};
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open addressing over handles, which are addresses of threads' control blocks, so that their low bits have room for what is known:
+ * Open addressing over handles, which are addresses of threads' control blocks, so that their low bits have room for
+ * what is known:
  *
  *   WAITS     it is joinable
  *   LEAVING   a call that may give it up is under way
  *   EARLY     it was given up before its maker came to tell of it: a thread that detaches itself is quick
  *
- * When a join returns, another thread may have made a new one with the same handle already. So an entry is LEAVING before the
- * call, and its maker turns that into WAITS again: then it, and not the join, has noted that the earlier one is gone. An entry
- * that is removed leaves a mark that it was used, for a search must not end there.
+ * When a join returns, another thread may have made a new one with the same handle already. So an entry is LEAVING
+ * before the call, and its maker turns that into WAITS again: then it, and not the join, has noted that the earlier one
+ * is gone. An entry that is removed leaves a mark that it was used, for a search must not end there.
  */
 #include "joinable.h"
 
@@ -63,7 +64,8 @@ static _Atomic uint64_t *find(uint64_t handle, _Atomic uint64_t **room)
     return NULL;
 }
 
-/* Puts a handle that is not in. The slot, if somebody else has just put it; else NULL, with *done: false if there is no room. */
+/* Puts a handle that is not in. The slot, if somebody else has just put it; else NULL, with *done: false if there is no
+ * room. */
 static _Atomic uint64_t *put(uint64_t handle, uint64_t state, bool *done)
 {
     _Atomic uint64_t *room;
@@ -93,7 +95,7 @@ enum joinable_made joinable_made(uint64_t handle)
     }
     if (atomic_compare_exchange_strong(slot, &early, entry_of(handle, REMOVED)))
         return JOINABLE_GONE;
-    uint64_t was = atomic_exchange(slot, entry_of(handle, WAITS)); /* in the place of one that is gone: their number stays */
+    uint64_t was = atomic_exchange(slot, entry_of(handle, WAITS)); /* for one that is gone: their number stays */
     if ((was & STATE) != REMOVED)
         return (was & STATE) == WAITS ? JOINABLE_AGAIN : JOINABLE_NEW;
     count(1); /* and that one was noted in between */

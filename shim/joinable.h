@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads whose stacks stay until somebody joins or detaches them: how many there are, and which, so that the count heals where a
- * call passes the hooks (another namespace, RTLD_DEEPBIND, code that is linked statically). libc gives a thread's handle to another
- * one only when the first has been given up: a thread that is made with the handle of one that waits proves that it was.
+ * Threads whose stacks stay until somebody joins or detaches them: how many there are, and which, so that the count
+ * heals where a call passes the hooks (another namespace, RTLD_DEEPBIND, code that is linked statically). libc gives a
+ * thread's handle to another one only when the first has been given up: a thread that is made with the handle of one
+ * that waits proves that it was.
  *
- * Only threads of pthread_create count: what libc makes and joins inside itself does not, nor do those of thrd_create, of which
- * nobody tells here when they are joined.
+ * Only threads of pthread_create count: what libc makes and joins inside itself does not, nor do those of thrd_create,
+ * of which nobody tells here when they are joined.
  *
  * Any thread may call this at any time: the set is lock-free, makes no system call, and in a child of fork it is empty.
  */
@@ -26,7 +27,7 @@ enum joinable_made {
 };
 enum joinable_made joinable_made(uint64_t handle);
 
-/* Around a call that joins or detaches it: before, and after, with the call's result. True: it is gone, by this call. */
+/* Around a call that joins or detaches it: before, and after, with the call's result. True: it is gone, by this one. */
 struct joinable_leave {
     uint64_t handle;
     bool known; /* it was in the set before the call */

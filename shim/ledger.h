@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The exact counters of a thread. Each add is one instruction, so that a signal handler that allocates in between cannot be
- * lost, and no atomic, because only this thread writes them; the recorder reads them whole (aligned 64-bit loads).
+ * The exact counters of a thread. Each add is one instruction, so that a signal handler that allocates in between
+ * cannot be lost, and no atomic, because only this thread writes them; the recorder reads them whole (aligned 64-bit
+ * loads).
  */
 #ifndef PERFSHIM_LEDGER_H
 #define PERFSHIM_LEDGER_H
@@ -49,7 +50,10 @@ static inline void ledger_take_change(struct arena_thread *t, uint64_t field[4])
 /* Whether its counts fit into 32 bits. */
 static inline bool ledger_change_is_small(const struct arena_thread *t)
 {
-    return ((t->ledger.alloc_bytes - t->reported.alloc_bytes) | (t->ledger.free_bytes - t->reported.free_bytes)) >> 32 == 0;
+    uint64_t allocated = t->ledger.alloc_bytes - t->reported.alloc_bytes;
+    uint64_t freed = t->ledger.free_bytes - t->reported.free_bytes;
+
+    return (allocated | freed) >> 32 == 0;
 }
 
 /* Of two counters that follow each other: what they have risen by since `reported`, in the low half of each. */
@@ -58,7 +62,8 @@ static inline __m128i ledger_take_two(const uint64_t *now, uint64_t *reported)
     __m128i before = _mm_load_si128((const __m128i *)(const void *)reported);
     __m128i change = _mm_sub_epi64(_mm_load_si128((const __m128i *)(const void *)now), before);
 
-    _mm_store_si128((__m128i *)(void *)reported, _mm_add_epi64(before, _mm_and_si128(change, _mm_set1_epi64x(UINT32_MAX))));
+    _mm_store_si128((__m128i *)(void *)reported,
+                    _mm_add_epi64(before, _mm_and_si128(change, _mm_set1_epi64x(UINT32_MAX))));
     return change;
 }
 

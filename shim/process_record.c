@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A wait for a child ends a stretch of the thread's work as any wait does, so it carries the ledger's change. That a child was
- * reaped is an event of its own: children that never are can be told. */
+/* A wait for a child ends a stretch of the thread's work as any wait does, so it carries the ledger's change. That a
+ * child was reaped is an event of its own: children that never are can be told. */
 #include "process_record.h"
 
 #include <errno.h>

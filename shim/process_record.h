@@ -8,8 +8,8 @@
 
 #include "arena.h"
 
-/* With the caller's stack, for which all of the shim's frames up to the hook must be linked by rbp. child -1: libc started it and
- * does not tell its pid. */
+/* With the caller's stack, for which all of the shim's frames up to the hook must be linked by rbp. child -1: libc
+ * started it and does not tell its pid. */
 void process_note_fork(struct arena_thread *t, pid_t child, unsigned op);
 
 /* A call that waited for a child has returned. */

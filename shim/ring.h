@@ -5,11 +5,11 @@
  *   uint64_t *field = record_begin(t, type, fields, data_bytes, time);
  *   if (field) { field[0] = ...; copy data to field + fields; record_commit(t); }
  *
- * Guarantees: a record is seen whole by the recorder or not at all. Records may nest: a signal handler that runs between
- * begin and commit writes behind the interrupted record, and both are published when the outermost commits. If the handler
- * leaves by longjmp the outermost never commits: the thread notices it later, drops what was unpublished, and counts it.
- * Nothing here blocks while there is room; when there is none, the thread takes a longer ring, or waits for the recorder up to
- * max_stall_ms, then drops, counts, and drops on without waiting until there is room again.
+ * Guarantees: a record is seen whole by the recorder or not at all. Records may nest: a signal handler that runs
+ * between begin and commit writes behind the interrupted record, and both are published when the outermost commits. If
+ * the handler leaves by longjmp the outermost never commits: the thread notices it later, drops what was unpublished,
+ * and counts it. Nothing here blocks while there is room; when there is none, the thread takes a longer ring, or waits
+ * for the recorder up to max_stall_ms, then drops, counts, and drops on without waiting until there is room again.
  * The caller is the thread that owns t. No lock, no allocation, no libc call.
  */
 #ifndef PERFSHIM_RING_H
@@ -23,14 +23,16 @@
 
 #define RING_RESERVE (2 * ARENA_SWITCH_BYTES) /* always kept free: a switch to a longer ring can always be written */
 
-/* Gives the slot its first ring; false if the pool is used up. Its positions go on where the slot's last owner left them. */
+/* Gives the slot its first ring; false if the pool is used up. Its positions go on where the slot's last owner left
+ * them. */
 bool ring_first(struct arena_thread *t);
 
-/* Makes room for a record of `bytes` at the place that is reserved next: by a look at the tail, by filler up to the ring's end, by a
- * longer ring, or by waiting. False if it was in vain: the record is counted as lost. */
+/* Makes room for a record of `bytes` at the place that is reserved next: by a look at the tail, by filler up to the
+ * ring's end, by a longer ring, or by waiting. False if it was in vain: the record is counted as lost. */
 bool ring_make_room(struct arena_thread *t, uint64_t bytes);
 
-/* More than half of the ring may be full: looks, and wakes the recorder or arranges that the next record takes a longer ring. */
+/* More than half of the ring may be full: looks, and wakes the recorder or arranges that the next record takes a longer
+ * ring. */
 void ring_filling(struct arena_thread *t, uint64_t end);
 
 /* A record was begun although another was not finished: the frame of the new one is `frame`. */
@@ -51,8 +53,8 @@ static inline bool ring_move(uint64_t *word, uint64_t old, uint64_t new)
     return moved;
 }
 
-/* Where the next record goes. Read in this order: a handler that changes the ring moves `reserved` too, so that the move that
- * follows fails. */
+/* Where the next record goes. Read in this order: a handler that changes the ring moves `reserved` too, so that the
+ * move that follows fails. */
 struct ring_place {
     uint64_t start, bytes;
     uint8_t *ring;
@@ -77,7 +79,8 @@ static inline void ring_prefetch(const struct arena_thread *t)
 }
 
 /* A record of that many words, in which only the fields are to be filled. */
-static inline uint64_t *record_begin_words(struct arena_thread *t, unsigned type, unsigned words, uint32_t detail, uint64_t time)
+static inline uint64_t *record_begin_words(struct arena_thread *t, unsigned type, unsigned words, uint32_t detail,
+                                           uint64_t time)
 {
     uint64_t bytes = 8 * (uint64_t)words;
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);

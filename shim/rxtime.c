@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The option is set under the number that it has since Linux 5.1 (..._NEW). Programs for x86-64 use the old one, so the number is
- * a signature: it says of an inherited socket who turned the option on, and of a message to whom it belongs; getsockopt
- * by the old numbers answers 0 by itself, and a host that sets an option of the family replaces ours.
+ * The option is set under the number that it has since Linux 5.1 (..._NEW). Programs for x86-64 use the old one, so the
+ * number is a signature: it says of an inherited socket who turned the option on, and of a message to whom it belongs;
+ * getsockopt by the old numbers answers 0 by itself, and a host that sets an option of the family replaces ours.
  *
- * What else the kernel would tell in a message, recvmsg must hand to the host as the kernel would have, and other calls must not
- * be told at all. On a TCP connection that is TCP_INQ only, once these are left out: the error queue (a recvmsg of it
- * ends our time), TCP_ULP (a TLS record's type makes a plain read fail; setting it ends our time), and flags that we do not know.
+ * What else the kernel would tell in a message, recvmsg must hand to the host as the kernel would have, and other calls
+ * must not be told at all. On a TCP connection that is TCP_INQ only, once these are left out: the error queue (a
+ * recvmsg of it ends our time), TCP_ULP (a TLS record's type makes a plain read fail; setting it ends our time), and
+ * flags that we do not know.
  *
- * The kernel stamps packets only while some socket asks for it: the recorder holds one, so that even bytes that came before
- * accept have their time.
+ * The kernel stamps packets only while some socket asks for it: the recorder holds one, so that even bytes that came
+ * before accept have their time.
  */
 #include "rxtime.h"
 
@@ -162,7 +163,8 @@ static bool receive(struct io_call *c, const struct iovec *parts, size_t count, 
 
 static struct rxtime_read not_made(void) { return (struct rxtime_read){.made = false}; }
 
-static struct rxtime_read read_parts(unsigned op, int fd, const struct iovec *parts, size_t count, size_t asked, int flags)
+static struct rxtime_read read_parts(unsigned op, int fd, const struct iovec *parts, size_t count, size_t asked,
+                                     int flags)
 {
     struct io_call c = io_enter(fd);
     struct rxtime_read r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When the kernel had what a read took (PERFSHIM_RXTIME). Connections have the option SO_TIMESTAMPNS turned on, and are read by
- * recvmsg, which tells the time beside the bytes. The host sees nothing of either: not in results, errno or messages, nor
- * when it asks for its options.
+ * When the kernel had what a read took (PERFSHIM_RXTIME). Connections have the option SO_TIMESTAMPNS turned on, and are
+ * read by recvmsg, which tells the time beside the bytes. The host sees nothing of either: not in results, errno or
+ * messages, nor when it asks for its options.
  *
  * Any thread may call anything here at any time, as with desc.h. Nothing changes errno but the calls made for the host.
  */
@@ -32,8 +32,8 @@ void rxtime_hide_option(int fd, int level, int name, void *value, const socklen_
 /* This process's system calls are about to be judged: turns it off everywhere. */
 void rxtime_no_system_calls(void);
 
-/* The host's read by other means. made: it is done and recorded, result and errno are the call's; else nothing was done, and the
- * call is to be made as it came. may: it can be made by other means, for all that the hook knows. */
+/* The host's read by other means. made: it is done and recorded, result and errno are the call's; else nothing was
+ * done, and the call is to be made as it came. may: it can be made by other means, for all that the hook knows. */
 struct rxtime_read {
     bool made;
     ssize_t result;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ids come from a table of this process: open addressing over a 64-bit hash of the frames, entries never removed. An entry's
- * second word holds 32 bits of another hash beside the id, so that two stacks are not taken for one. Insertion is lock-free,
- * so it may run in a signal handler that interrupted another insertion.
+ * Ids come from a table of this process: open addressing over a 64-bit hash of the frames, entries never removed. An
+ * entry's second word holds 32 bits of another hash beside the id, so that two stacks are not taken for one. Insertion
+ * is lock-free, so it may run in a signal handler that interrupted another insertion.
  *
- * Each slot of a thread in the arena has a walker in private memory of this process, found by the slot's number: no thread-local
- * storage, nothing to allocate or free as threads come and go. A thread that has taken some stacks gets a memo (memo.h).
+ * Each slot of a thread in the arena has a walker in private memory of this process, found by the slot's number: no
+ * thread-local storage, nothing to allocate or free as threads come and go. A thread that has taken some stacks gets a
+ * memo (memo.h).
  */
 #include "stack.h"
 
@@ -41,7 +42,7 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 extern const char _etext __attribute__((visibility("hidden")));
 
 static struct stack_slot *table;
-static uint8_t *_Atomic walkers[ARENA_THREADS_MAX / WALKERS_PART]; /* by slot of the thread, in parts made when needed */
+static uint8_t *_Atomic walkers[ARENA_THREADS_MAX / WALKERS_PART]; /* by slot of the thread, parts made when needed */
 static uint64_t walker_bytes;
 static uint32_t depth;
 static uint32_t check_every; /* hits of a memo; 0: there are no memos */
@@ -59,8 +60,8 @@ void stack_start(void)
     if (frames == 0)
         return;
     if (!find) {
-        say((const char *const[]){"this libc (older than glibc 2.35) cannot tell where code is: allocations are recorded "
-                                  "without stacks", NULL});
+        say((const char *const[]){"this libc (older than glibc 2.35) cannot tell where code is: "
+                                  "allocations are recorded without stacks", NULL});
         return;
     }
     depth = frames < UNWIND_MAX_FRAMES ? frames : UNWIND_MAX_FRAMES;
@@ -107,8 +108,8 @@ bool stack_is_given(const pthread_attr_t *attributes)
            (uintptr_t)stack + stack_bytes != 0; /* glibc counts down from where it ends: from 0 if none was given */
 }
 
-/* pthreads put an unreadable page below the stacks that they make, unless told not to. Of a stack that was given to them
- * nobody knows. */
+/* pthreads put an unreadable page below the stacks that they make, unless told not to. Of a stack that was given to
+ * them nobody knows. */
 void stack_thread_begin(const pthread_attr_t *attributes)
 {
     size_t guard_bytes = 1;
@@ -133,7 +134,8 @@ void stack_thread_end(struct arena_thread *t)
 
 /* --- ids --- */
 
-/* Leaves out the shim's own hooks in the middle of a stack (pthread_create, say, which allocates), and hashes the rest. */
+/* Leaves out the shim's own hooks in the middle of a stack (pthread_create, say, which allocates), and hashes the
+ * rest. */
 static struct stack_hash hash_frames(struct walker *w)
 {
     uint64_t h = 0x9E3779B97F4A7C15ull ^ (uint64_t)w->flags << 32, g = w->flags;
@@ -168,8 +170,9 @@ static bool write_stack(struct arena_thread *t, uint32_t id, const struct walker
     return true;
 }
 
-/* The id of a stack that is in no slot, or in one whose id nobody has written yet: the thread that claimed it may be the one
- * that we interrupted, or be left behind by a fork. So it is not waited for: both write the event, under ids of their own. */
+/* The id of a stack that is in no slot, or in one whose id nobody has written yet: the thread that claimed it may be
+ * the one that we interrupted, or be left behind by a fork. So it is not waited for: both write the event, under ids of
+ * their own. */
 static uint32_t new_id(struct arena_thread *t, const struct walker *w)
 {
     uint32_t id = atomic_fetch_add_explicit(&shim.arena->next_stack, 1, memory_order_relaxed);
@@ -233,8 +236,8 @@ static __attribute__((noinline)) uint64_t walk(struct arena_thread *t, struct wa
     return answer;
 }
 
-/* One hit in check_every is walked all the same, to know how sure the memo is. Ids may differ where two threads met a stack
- * at once, so the frames' hashes are compared. */
+/* One hit in check_every is walked all the same, to know how sure the memo is. Ids may differ where two threads met a
+ * stack at once, so the frames' hashes are compared. */
 static __attribute__((noinline)) uint64_t check(struct arena_thread *t, struct walker *w, memo_frame caller,
                                                 uint64_t remembered)
 {

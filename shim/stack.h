@@ -2,8 +2,9 @@
 /*
  * Call stacks and their ids.
  *
- * An id stands for one sequence of return addresses in this process image and is unique in the run; a forked child goes on
- * with its parent's. The first thread that meets a stack writes a `stack` event into its ring before the event that uses it.
+ * An id stands for one sequence of return addresses in this process image and is unique in the run; a forked child goes
+ * on with its parent's. The first thread that meets a stack writes a `stack` event into its ring before the event that
+ * uses it.
  */
 #ifndef PERFSHIM_STACK_H
 #define PERFSHIM_STACK_H

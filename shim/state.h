@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this process knows of its shim. Written during init (and by fork.c in a child, while it has one thread), read-only
- * afterwards.
+ * What this process knows of its shim. Written during init (and by fork.c in a child, while it has one thread),
+ * read-only afterwards.
  */
 #ifndef PERFSHIM_STATE_H
 #define PERFSHIM_STATE_H
@@ -42,12 +42,13 @@ struct shim_state {
 
 extern struct shim_state shim __attribute__((visibility("hidden")));
 
-/* 1 in a process that recording knows of. The kernel wipes its page in every child that has memory of its own, however it was
- * made: so a child that came past the fork handlers (clone, _Fork, a bare system call) is found by its first hooked call. */
+/* 1 in a process that recording knows of. The kernel wipes its page in every child that has memory of its own, however
+ * it was made: so a child that came past the fork handlers (clone, _Fork, a bare system call) is found by its first
+ * hooked call. */
 extern uint32_t fork_canary[1024] __attribute__((visibility("hidden"))); /* a page; the first word is it */
 
-/* Tries to begin recording; called by the first hook, and again while the phase is EARLY. Afterwards the phase is ON or OFF,
- * unless another thread is at it, or libc has no environment yet. */
+/* Tries to begin recording; called by the first hook, and again while the phase is EARLY. Afterwards the phase is ON or
+ * OFF, unless another thread is at it, or libc has no environment yet. */
 void shim_start(void);
 
 /* Points the state at a mapped arena. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A thread claims a slot at its first hooked call and keeps it until it is gone. The end is marked by a pthread key's
- * destructor, in its last round, because other destructors still call free; the recorder gives the slot back only when the
- * kernel knows the thread no more. A thread that is not pthread's, or dies otherwise, is found by the recorder alone.
+ * destructor, in its last round, because other destructors still call free; the recorder gives the slot back only when
+ * the kernel knows the thread no more. A thread that is not pthread's, or dies otherwise, is found by the recorder
+ * alone.
  */
 #include "thread.h"
 
@@ -24,7 +25,7 @@ static pthread_key_t end_key;
 static bool end_key_made;
 
 #define RETRY_AFTER_CALLS 4096
-#define TELL_AFTER_CALLS 64 /* calls without a slot are told in such pieces: each was made, and the last few may be missing */
+#define TELL_AFTER_CALLS 64 /* calls without a slot are told in pieces: each was made, the last few may be missing */
 
 /* Counts down the rounds: the value of the key is the round plus one. */
 static void on_thread_end(void *round)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table has levels, each four times as large as the one before and made when that has no place left (by a host that filters its
- * system calls, never): a host with a few connections pays for a few pages. A session's place is one of WAYS in a row, by its
- * address's hash, in any level. Nobody's place is taken while its connection is open; what a library freed without telling (inside
- * itself) is overwritten when that is closed.
+ * The table has levels, each four times as large as the one before and made when that has no place left (by a host that
+ * filters its system calls, never): a host with a few connections pays for a few pages. A session's place is one of
+ * WAYS in a row, by its address's hash, in any level. Nobody's place is taken while its connection is open; what a
+ * library freed without telling (inside itself) is overwritten when that is closed.
  *
- * Which connection: the library's own word if it has one. Else that on which the thread moves a TLS record while it is inside the
- * library's call. Else, where the host carries the bytes itself through memory, what the thread has read last, if the library waits
- * with just as many bytes. The last is a guess and says so (enum tls_tie); once made it holds for the session's life, as the others do.
+ * Which connection: the library's own word if it has one. Else that on which the thread moves a TLS record while it is
+ * inside the library's call. Else, where the host carries the bytes itself through memory, what the thread has read
+ * last, if the library waits with just as many bytes. The last is a guess and says so (enum tls_tie); once made it
+ * holds for the session's life, as the others do.
  */
 #include "tls.h"
 
@@ -143,7 +144,8 @@ void tls_tie_descriptor(struct tls_call *c, int fd)
         tie(c, fd, d, atomic_load_explicit(&d->id, memory_order_relaxed), TLS_TIE_descriptor);
 }
 
-static void record_plain(struct tls_call *c, unsigned op, unsigned dir, ssize_t n, const struct iovec *part, size_t asked)
+static void record_plain(struct tls_call *c, unsigned op, unsigned dir, ssize_t n, const struct iovec *part,
+                         size_t asked)
 {
     io_record(&c->io, &(struct io_done){op, dir, n, asked, IO_PLAIN | IO_TIE_FIRST * c->tie, 0, part, part ? 1 : 0});
 }

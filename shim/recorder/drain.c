@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking records out of the rings, in the order of their times over all threads: a connection may be read by one thread and
- * answered by another, and the scrubber must see its bytes in order. A heap over the rings' next records gives the ring with
- * the earliest; it is read on until another's is earlier.
+ * Taking records out of the rings, in the order of their times over all threads: a connection may be read by one thread
+ * and answered by another, and the scrubber must see its bytes in order. A heap over the rings' next records gives the
+ * ring with the earliest; it is read on until another's is earlier.
  *
- * A pass takes what was published before it began. Room is given back to the threads as it goes, so that one that waits for
- * it does not wait for the end of the pass.
+ * A pass takes what was published before it began. Room is given back to the threads as it goes, so that one that waits
+ * for it does not wait for the end of the pass.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -81,8 +81,8 @@ static void close_framing(struct drain *d, uint32_t desc)
     scrub_close(d->r->scrub, scrub_plain(desc));
 }
 
-/* A description may outlive one process's close: a child that inherited it goes on. So its framing is forgotten only after
- * many other closes without a use. Of what has none, files above all, there may be a close for each request. */
+/* A description may outlive one process's close: a child that inherited it goes on. So its framing is forgotten only
+ * after many other closes without a use. Of what has none, files above all, there may be a close for each request. */
 static void note_close(struct drain *d, uint32_t desc)
 {
     if (!scrub_knows(d->r->scrub, desc))
@@ -99,7 +99,7 @@ static void note_close(struct drain *d, uint32_t desc)
     d->closed_at[place] = d->closes++;
 }
 
-/* Of a call nothing was kept: perhaps it is within a stretch of which nothing will be, and the next need not copy theirs. */
+/* Of a call nothing was kept: perhaps it lies in a stretch of which nothing will be; the next need not copy theirs. */
 static void note_unwanted(struct drain *d, const struct event_io *io, uint64_t streams)
 {
     _Atomic uint64_t *words = d->r->unwanted;
@@ -111,7 +111,7 @@ static void note_unwanted(struct drain *d, const struct event_io *io, uint64_t s
         unwanted_set(words, desc, stream, end);
 }
 
-/* A thread left out bytes that the framing did not get over: where it believes that more of them are unwanted, it is wrong. */
+/* A thread left out bytes that the framing did not get over: where it believes that more are unwanted, it is wrong. */
 static void note_misled(struct drain *d, const struct event_io *io, uint64_t streams)
 {
     unsigned stream = (io->dir & 1) | (io->flags & IO_PLAIN ? UNWANTED_PLAIN : 0);
@@ -166,7 +166,7 @@ static void scrub_io(struct drain *d, const struct guest *g, struct event *e)
         whole_answered(bound_whole(d->r->bound), g->host, scrub_answered(d->r->scrub) - answered);
 }
 
-/* What the recorder must know of an event to scrub the later ones. Payload becomes its scrubbed form here, or nothing. */
+/* What the recorder must know of an event to scrub later ones. Payload becomes its scrubbed form here, or nothing. */
 static void look_at(struct drain *d, struct guest *g, struct event *e)
 {
     switch (e->type) {
@@ -436,8 +436,8 @@ static inline bool is_due(const struct drain *d, uint64_t time)
 #define SHORT_ALLOC (EVENT_alloc | ARENA_ALLOC_WORDS << 16)
 #define SHORT_FREE (EVENT_free | ARENA_FREE_WORDS << 16)
 
-/* Takes the record at the cursor and those behind it, as long as they are short ones of heap events, due, and there up to the ring's
- * end: false if there are none that can be taken so. */
+/* Takes the record at the cursor and those behind it, as long as they are short ones of heap events, due, and there up
+ * to the ring's end: false if there are none that can be taken so. */
 static bool take_heap_run(struct drain *d, struct cursor *c)
 {
     struct guest *g = &d->r->guests[c->slot];
@@ -520,7 +520,7 @@ static void open_rings(struct drain *d)
         struct cursor c = {.slot = i, .position = g->tail, .end = head, .given_back = g->tail};
         if ((int64_t)(head - g->tail) <= 0)
             continue;
-        if (head - g->tail > 2 * (uint64_t)r->ring_run * r->block_bytes || head % 8) { /* the last ring and all before it */
+        if (head - g->tail > 2 * (uint64_t)r->ring_run * r->block_bytes || head % 8) { /* last ring and all before */
             r->damaged_rings++;
             g->track.lost++;
             c.position = c.end = head & ~7ull;
@@ -558,15 +558,16 @@ static void tell_losses(struct drain *d)
     }
 }
 
-/* The order among threads matters to the scrubber and to the live set of a bounded run; of heap events, which are the most,
- * nobody else here wants it. */
+/* The order among threads matters to the scrubber and to the live set of a bounded run; of heap events, which are the
+ * most, nobody else here wants it. */
 static inline bool may_go_ahead(const struct drain *d, const struct cursor *c)
 {
     return (c->type == EVENT_alloc || c->type == EVENT_free) && !d->r->bound;
 }
 
-/* A ring that was looked at early may lack what came before a record of one that was looked at late: a free on another thread
- * than its allocation, a response on another than its request. So what is later than the first look waits (is_due). */
+/* A ring that was looked at early may lack what came before a record of one that was looked at late: a free on another
+ * thread than its allocation, a response on another than its request. So what is later than the first look waits
+ * (is_due). */
 uint64_t drain_pass(struct drain *d, uint64_t now_ns)
 {
     uint64_t before = d->r->drained_events;

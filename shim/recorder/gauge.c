@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel says of a host: /proc/PID/status, maps and fd, and its processor clock. A host that forbids it (another
- * user's, not dumpable) leaves those fields unknown.
+ * What the kernel says of a host: /proc/PID/status, maps and fd, and its processor clock. A host that forbids it
+ * (another user's, not dumpable) leaves those fields unknown.
  *
- * Reading the maps of a process with many mappings costs the kernel milliseconds, in which the process itself is held up: the
- * longer it took, the longer until the next time.
+ * Reading the maps of a process with many mappings costs the kernel milliseconds, in which the process itself is held
+ * up: the longer it took, the longer until the next time.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -142,8 +142,8 @@ static void read_maps(struct host *h, struct event_gauge *g, uint64_t now_ns)
     while (fgets(line, sizeof line, maps)) {
         int name = 0;
         line[strcspn(line, "\n")] = 0;
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %" SCNu64 " %n", &start, &end, permissions, &offset,
-                   &inode, &name) < 5 || !name)
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %" SCNu64 " %n", &start, &end, permissions,
+                   &offset, &inode, &name) < 5 || !name)
             continue;
         any = true;
         struct buildid_mapping mapping = {h->pid, start, end, inode, line + name};
@@ -163,8 +163,8 @@ static void read_maps(struct host *h, struct event_gauge *g, uint64_t now_ns)
     }
 }
 
-/* Code that a JIT made is in no file: looking again and again would only hold the host up, so a look in vain doubles the time
- * until the next. */
+/* Code that a JIT made is in no file: looking again and again would only hold the host up, so a look in vain doubles
+ * the time until the next. */
 void gauge_modules(struct recorder *r, uint32_t index, uint64_t now_ns)
 {
     struct host *h = &r->hosts[index];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life of processes and threads as seen from outside. A process ends when its pidfd says so, when the same pid enters
- * the arena again (it has exec'd a program that carries the shim), or when it has exec'd one that does not. A thread ends when
- * it said that it would and the kernel knows it no more, or with its process. What they wrote until then is drained first.
+ * The life of processes and threads as seen from outside. A process ends when its pidfd says so, when the same pid
+ * enters the arena again (it has exec'd a program that carries the shim), or when it has exec'd one that does not. A
+ * thread ends when it said that it would and the kernel knows it no more, or with its process. What they wrote until
+ * then is drained first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 #include "recorder.h"
 
 #define CLAIM_PATIENCE_NS 10000000000ull /* a forked child that did not come alive by then is none */
-#define EXEC_PATIENCE_NS 2000000000ull /* a program that was exec'd and did not open the arena by then carries no shim */
+#define EXEC_PATIENCE_NS 2000000000ull /* a program that did not open the arena by then carries no shim */
 
 static void event_text(struct event *e, const char *text)
 {
@@ -90,8 +91,8 @@ static void take_new(struct arena_thread *t, struct guest *g, uint64_t start_tic
     t->filed = (struct arena_filed){.serial = g->serial, .position = g->tail, .last_ticks = start_ticks};
 }
 
-/* A worker before us had this thread. What it took from the ring and did not get into the file is lost, and counted; what
- * it got into the file without having given the room back is not taken twice. */
+/* A worker before us had this thread. What it took from the ring and did not get into the file is lost, and counted;
+ * what it got into the file without having given the room back is not taken twice. */
 static void take_over(struct recorder *r, struct arena_thread *t, struct guest *g)
 {
     const struct arena_filed *filed = &t->filed;
@@ -223,8 +224,8 @@ static bool ring_is_empty(const struct recorder *r, uint32_t slot)
     return atomic_load_explicit(&r->threads[slot].head, memory_order_acquire) == r->guests[slot].tail;
 }
 
-/* Threads that are gone while their process lives on. Asking the kernel is a system call each, so threads that did not say
- * that they end are asked about only now and then. */
+/* Threads that are gone while their process lives on. Asking the kernel is a system call each, so threads that did not
+ * say that they end are asked about only now and then. */
 static void end_threads(struct recorder *r, bool ask_all, uint64_t now_ns)
 {
     uint32_t high = atomic_load(&r->arena->threads_high);
@@ -297,7 +298,7 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     bool zombie = ask_zombie(h, &wait_status);
 
     drain_pass(d, now_ns); /* what it wrote last */
-    for (uint32_t i = 0; i < r->thread_capacity; i++) /* all: threads_high may be a lie, and none may outlive its host */
+    for (uint32_t i = 0; i < r->thread_capacity; i++) /* all: threads_high may be a lie, none may outlive its host */
         if (r->guests[i].known && r->guests[i].host == slot)
             thread_end(r, i, now_ns);
     if (r->bound) {
@@ -310,7 +311,9 @@ static void host_end(struct recorder *r, struct drain *d, uint32_t slot, enum pr
     e.u.process_end.status = (uint64_t)(int64_t)atomic_load(&r->procs[slot].status);
     uint64_t told = atomic_load(&r->procs[slot].cpu_ns);
     e.u.process_end.zombie = zombie;
-    e.u.process_end.cpu_ns = how == HOW_exec ? EVENT_UNKNOWN : cpu_ns != EVENT_UNKNOWN ? cpu_ns : told ? told : EVENT_UNKNOWN;
+    if (cpu_ns == EVENT_UNKNOWN && told)
+        cpu_ns = told;
+    e.u.process_end.cpu_ns = how == HOW_exec ? EVENT_UNKNOWN : cpu_ns;
     track_add(&h->track, &e, now_ns);
     track_flush(&h->track, now_ns, 0);
     if (zombie)
@@ -349,7 +352,8 @@ static bool is_dead(const struct host *h)
     return poll(&p, 1, 0) == 1;
 }
 
-/* The wait status of a process whose parent has reaped it: Linux 6.15 and later tell it to others too (PIDFD_GET_INFO). */
+/* The wait status of a process whose parent has reaped it: Linux 6.15 and later tell it to others too
+ * (PIDFD_GET_INFO). */
 static bool ask_reaped(const struct host *h, int *status)
 {
     struct {
@@ -376,8 +380,8 @@ static enum process_how how_it_died(const struct recorder *r, uint32_t slot)
     return WIFSIGNALED(status) ? HOW_killed : HOW_exit;
 }
 
-/* After an exec the process lives on, but the arena is not mapped any more: by a program without the shim never again, by
- * one with it not before the dynamic linker has come that far. */
+/* After an exec the process lives on, but the arena is not mapped any more: by a program without the shim never again,
+ * by one with it not before the dynamic linker has come that far. */
 static bool arena_unmapped(uint32_t pid)
 {
     char path[64], line[4352];

@@ -298,6 +298,7 @@ int main(int count, char **arguments)
 {
     static struct guard g;
     static struct recorder r;
+    static struct drain *d; /* as all that a worker has, until its process ends; else a sanitizer says that it leaked */
 
     if (count != 3) {
         fprintf(stderr, "perfshim-recorder is started by libperfshim.so, not by hand\n");
@@ -312,7 +313,7 @@ int main(int count, char **arguments)
     r.arena_fd = fd;
     if (!guard_run(&g, a, fd, arguments[2]))
         return atomic_load(&a->recorder_state) == ARENA_FAILED;
-    struct drain *d = make_recorder(&r, &g) ? drain_new(&r) : NULL;
+    d = make_recorder(&r, &g) ? drain_new(&r) : NULL;
     if (!d) {
         if (!g.lives)
             guard_say(a, ARENA_FAILED, ENOMEM, "the recorder");

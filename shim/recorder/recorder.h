@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the recorder knows: the arena, the file, its hosts (recorded processes) and their threads. One thread does it all:
+ * What the recorder knows: the arena, the file, its hosts (recorded processes) and their threads. One thread does it
+ * all:
  *
  *   drain.c  rings -> events, merged by time, scrubbed, into the tracks
  *   hosts.c  which processes and threads there are, from their first to their last event
@@ -93,7 +94,7 @@ struct recorder {
     struct budget_rates rates;
     struct zombies zombies;
     struct bound *bound;  /* NULL: the trace may have any size */
-    uint64_t floor_ticks; /* events that are taken now stand at this time or later, in the order of their taking: see bound.c */
+    uint64_t floor_ticks; /* events that are taken now stand there or later, in the order of their taking (bound.c) */
     uint64_t damaged_rings; /* times that a ring's content made no sense */
 };
 
@@ -104,8 +105,8 @@ struct drain;
 struct drain *drain_new(struct recorder *r); /* NULL if memory is short */
 uint64_t drain_pass(struct drain *d, uint64_t now_ns);
 
-/* hosts.c: finds new processes and threads, and ends those that are gone. True while there is a live process, or one on its
- * way. */
+/* hosts.c: finds new processes and threads, and ends those that are gone. True while there is a live process, or one on
+ * its way. */
 bool hosts_watch(struct recorder *r, struct drain *d, uint64_t now_ns);
 /* Notes in the arena that from a position on a thread's records are in another ring. */
 void hosts_note_ring(struct arena_thread *t, uint64_t start, uint32_t first_block, uint32_t run);
@@ -116,7 +117,8 @@ void hosts_find_threads(struct recorder *r, uint64_t now_ns);
 /* Writes out what has waited in the tracks for so long; 0: all. */
 void hosts_flush(struct recorder *r, uint64_t now_ns, uint64_t age_ns);
 
-/* The ends of those that have said that they exit and are the first of their pid namespace: nobody outlives them to tell. */
+/* The ends of those that have said that they exit and are the first of their pid namespace: nobody outlives them to
+ * tell. */
 void hosts_last_words(struct recorder *r, uint64_t now_ns);
 
 /* gauge.c */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each connection has a wire_conn, which calls back with text to keep and with the places where framing is lost; what lies
- * between is written as gaps and holes. Connections are found by an open-addressing table with linear probing; a removal
- * moves later entries back, so that the table has no tombstones to grow by.
+ * Each connection has a wire_conn, which calls back with text to keep and with the places where framing is lost; what
+ * lies between is written as gaps and holes. Connections are found by an open-addressing table with linear probing; a
+ * removal moves later entries back, so that the table has no tombstones to grow by.
  *
  * A connection that turns out to be of no protocol we know gives its wire_conn back, and its entry stays to say so.
  */
@@ -25,12 +25,12 @@ struct entry {
     struct wire_conn *conn; /* NULL: opaque */
 };
 
-/* Units of one call as they are written. Kept text that has as many bytes as it stands for makes a run, one unit with what comes
- * right behind it; a run's head is written when it is over. */
+/* Units of one call as they are written. Kept text that has as many bytes as it stands for makes a run, one unit with
+ * what comes right behind it; a run's head is written when it is over. */
 struct output {
     uint8_t *start, *p, *end;
     uint64_t done;       /* stream offset up to which units stand */
-    uint8_t *run;        /* the text of the run that p is behind, with room in front for its head; NULL: there is none */
+    uint8_t *run;        /* the text of the run that p is behind, with room in front for its head; NULL: none */
     uint8_t run_head;    /* bytes of that room */
     bool hole;           /* what follows `done` is a hole, not a gap */
     bool full;
@@ -64,7 +64,8 @@ struct scrub *scrub_new(void)
     if (!s)
         return NULL;
     s->size = TABLE_FIRST;
-    s->sink = (struct wire_sink){.context = &s->call, .memo = wire_memo_new(), .head = on_head, .keep = on_keep, .lost = on_lost};
+    s->sink = (struct wire_sink){.context = &s->call, .head = on_head, .keep = on_keep, .lost = on_lost};
+    s->sink.memo = wire_memo_new();
     s->table = calloc(s->size, sizeof *s->table);
     if (s->table)
         return s;

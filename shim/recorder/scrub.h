@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the raw bytes of connections to payload units (formats/wire.h): what an allow-list names is kept, the rest becomes
- * gaps of known length. Nothing else of the recorder may write payload.
+ * From the raw bytes of connections to payload units (formats/wire.h): what an allow-list names is kept, the rest
+ * becomes gaps of known length. Nothing else of the recorder may write payload.
  *
- * Feed it the I/O of stream sockets in the order in which it happened. One thread at a time. Memory: about 380 bytes for
- * each connection of a protocol that is known or not yet decided, 16 for the others, and up to 8 KiB while a line is
- * incomplete; at most SCRUB_CONNECTIONS_MAX.
+ * Feed it the I/O of stream sockets in the order in which it happened. One thread at a time. Memory: about 380 bytes
+ * for each connection of a protocol that is known or not yet decided, 16 for the others, and up to 8 KiB while a line
+ * is incomplete; at most SCRUB_CONNECTIONS_MAX.
  */
 #ifndef PERFSHIM_SCRUB_H
 #define PERFSHIM_SCRUB_H
@@ -29,7 +29,7 @@ struct scrub;
 
 struct scrub_stats {
     uint64_t connections;        /* open ones */
-    uint64_t masked_connections; /* calls that were masked because there were too many connections, or too little memory */
+    uint64_t masked_connections; /* calls, masked because there were too many connections, or too little memory */
     uint64_t out_of_order;       /* calls whose bytes were masked because later ones of the stream came before them */
     uint64_t answered;           /* responses that hosts have given, by their heads */
     uint64_t overflows;          /* calls for whose units out_size was too small */
@@ -47,7 +47,8 @@ static inline uint64_t scrub_plain(uint32_t desc) { return desc | UINT64_C(1) <<
 size_t scrub_payload(struct scrub *s, uint64_t desc, enum role role, unsigned dir, uint64_t offset,
                      const uint8_t *bytes, size_t captured, uint64_t total, uint8_t *out, size_t out_size);
 
-/* The stream offset of a direction up to which bytes need not be captured: nothing of them would be kept. 0: unknown. */
+/* The stream offset of a direction up to which bytes need not be captured: nothing of them would be kept. 0:
+ * unknown. */
 uint64_t scrub_unwanted(const struct scrub *s, uint64_t desc, unsigned dir);
 
 /* Whether the framing has lost its place in a direction. */

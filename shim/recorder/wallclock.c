@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The recorder looks at both clocks in each of its passes, so an event lies between two looks that are some milliseconds apart, but for
- * those of a thread that was held up before it was done with its record. In between runs a straight line, and before it another, whose
- * slope is that of a quarter of a second. A clock that was set leaves the raw clock behind: then nothing is known up to that look.
+ * The recorder looks at both clocks in each of its passes, so an event lies between two looks that are some
+ * milliseconds apart, but for those of a thread that was held up before it was done with its record. In between runs a
+ * straight line, and before it another, whose slope is that of a quarter of a second. A clock that was set leaves the
+ * raw clock behind: then nothing is known up to that look.
  */
 #include "wallclock.h"
 
@@ -43,7 +44,8 @@ static bool was_set(const struct wallclock_look *then, const struct wallclock_lo
 
 static double slope(const struct wallclock_look *from, const struct wallclock_look *to)
 {
-    return to->ticks > from->ticks ? (double)(int64_t)(to->wall_ns - from->wall_ns) / (double)(to->ticks - from->ticks) : 0;
+    return to->ticks > from->ticks ? (double)(int64_t)(to->wall_ns - from->wall_ns) / (double)(to->ticks - from->ticks)
+                                   : 0;
 }
 
 void wallclock_take(struct wallclock *w, struct wallclock_look now)

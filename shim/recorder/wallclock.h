@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the wall clock showed at an instant of the clock of events: the kernel stamps what it receives by the wall clock, and threads
- * hand these stamps on as they are.
+ * What the wall clock showed at an instant of the clock of events: the kernel stamps what it receives by the wall
+ * clock, and threads hand these stamps on as they are.
  */
 #ifndef PERFSHIM_WALLCLOCK_H
 #define PERFSHIM_WALLCLOCK_H
@@ -27,8 +27,8 @@ void wallclock_look(struct wallclock *w);
 /* The same by a look that was made. */
 void wallclock_take(struct wallclock *w, struct wallclock_look now);
 
-/* How long before the instant `ticks` the wall clock showed stamp_ns, in ns; EVENT_UNKNOWN if that is not known, be it that the clock
- * was set meanwhile. */
+/* How long before the instant `ticks` the wall clock showed stamp_ns, in ns; EVENT_UNKNOWN if that is not known, be it
+ * that the clock was set meanwhile. */
 uint64_t wallclock_ago(const struct wallclock *w, uint64_t ticks, uint64_t stamp_ns);
 
 #endif

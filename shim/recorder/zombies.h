@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Children of hosts that were zombies when they ended: looked at again until they are none any more. Hooks do not see every call that
- * waits (another namespace, RTLD_DEEPBIND, a bare system call), the kernel does.
+ * Children of hosts that were zombies when they ended: looked at again until they are none any more. Hooks do not see
+ * every call that waits (another namespace, RTLD_DEEPBIND, a bare system call), the kernel does.
  *
- * Memory: ZOMBIES_MAX entries of 12 bytes. Of more, the oldest are not looked at again: they stay zombies for all that is told.
+ * Memory: ZOMBIES_MAX entries of 12 bytes. Of more, the oldest are not looked at again: they stay zombies for all that
+ * is told.
  */
 #ifndef PERFSHIM_ZOMBIES_H
 #define PERFSHIM_ZOMBIES_H

@@ -11,7 +11,8 @@
  * to a tenth only, and the results of snapshot are really kept.
  *
  * Seen by a rule since, and no evidence for it: fragments-by-snapshots, cache-fills-slowly, cache-fills-quickly, cache-fills-finely,
- * interned-words, leak-history, leak-large-rarely.
+ * interned-words, leak-history, leak-large-rarely, job-now-and-then; and all leaks, whose intervals were too short, by the one for noise that
+ * accumulates.
  */
 #include "deeds.h"
 

@@ -4,12 +4,12 @@
  *
  *   hub UPSTREAM_PORT     prints "ORDER PORT" for each, then "listening"
  *
- * A request for /ORDER/ROUTE/N is answered when the other server was asked for /up/ORDER/N one to three times (N modulo 3, one
- * more), one after the other or, where N / 3 is odd, at once. Calls take a connection of a pool, or wait in a queue for one. So an
- * upstream request tells by its path which request caused it.
+ * A request for /ORDER/ROUTE/N is answered when the other server was asked for /up/ORDER/N one to three times (N modulo
+ * 3, one more), one after the other or, where N / 3 is odd, at once. Calls take a connection of a pool, or wait in a
+ * queue for one. So an upstream request tells by its path which request caused it.
  *
- * What the loop does for a request, it does in steps: one when it takes it up, and one for each reply. In each it takes a block of
- * STEP_BYTES for /fat, until the answer; sleeps NAP_NS for /nap; and does nothing for /thin.
+ * What the loop does for a request, it does in steps: one when it takes it up, and one for each reply. In each it takes
+ * a block of STEP_BYTES for /fat, until the answer; sleeps NAP_NS for /nap; and does nothing for /thin.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -35,7 +35,10 @@
 #define BATCH 3
 #define LATE_NS 700000
 
-enum { READS_FIRST = 1, BACKWARDS = 2, FREE_FIRST = 4, ANSWERS_LAST = 8, GATHERS = 16, LATER = 32, BEHIND = 64, WRITABLE = 128, NO_TIMER = 256 };
+enum {
+    READS_FIRST = 1, BACKWARDS = 2, FREE_FIRST = 4, ANSWERS_LAST = 8, GATHERS = 16, LATER = 32, BEHIND = 64,
+    WRITABLE = 128, NO_TIMER = 256
+};
 
 /* How each loop differs from one that does all there is to do for a descriptor before it looks at the next. */
 static const struct order {
@@ -44,12 +47,12 @@ static const struct order {
     int timeout_ms;
 } orders[] = {
     {"each", 0, 8, -1},
-    {"pool", 0, 2, -1},                        /* the reply's request goes on first, then whose call waits for the connection */
+    {"pool", 0, 2, -1},                        /* the reply's request goes on first, then whose call waits for it */
     {"fifo", FREE_FIRST, 2, -1},               /* the other way round */
     {"all", READS_FIRST, 8, -1},               /* reads all that is ready, then does what that asks for, */
     {"back", READS_FIRST | BACKWARDS, 3, -1},  /* beginning with what it read last, */
     {"last", READS_FIRST | ANSWERS_LAST, 3, -1}, /* and answers at the end of the turn */
-    {"batch", GATHERS, 8, -1},                 /* takes up requests when there are a few of them, or none comes for a while */
+    {"batch", GATHERS, 8, -1},                 /* takes up requests when there are a few, or none comes for a while */
     {"trio", GATHERS | NO_TIMER, 8, -1},       /* the same, but only the next one makes it take them up */
     {"late", LATER, 3, -1},                    /* takes each up a while later, by a timer */
     {"behind", BEHIND, 3, -1},                 /* does what one event asks for when the next one comes */

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Whose an upstream call, a wait and a piece of memory are, against event loops that keep each order that such a loop may keep
-(tests/servers/hub.c), with many requests in flight over a pool of connections. What is not certain must be nobody's, not somebody's."""
+"""Whose an upstream call, a wait and a piece of memory are, against event loops that keep each order that such a loop
+may keep (tests/servers/hub.c), with many requests in flight over a pool of connections. What is not certain must be
+nobody's, not somebody's."""
 
 import asyncio
 import collections
@@ -16,8 +17,9 @@ from harness import O, Server, Tap, perfanalyze  # noqa: E402
 CLIENTS, EACH = 8, 40
 STEP_BYTES = 1000
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
-# Of what is booked to single requests. Not all is proven: that a loop has worked for the one that it answers, unless it is at others too,
-# is taken for granted, and that it puts nothing off, until it is seen to (ARCHITECTURE.md, "Whose memory").
+# Of what is booked to single requests. Not all is proven: that a loop has worked for the one that it answers, unless it
+# is at others too, is taken for granted, and that it puts nothing off, until it is seen to (ARCHITECTURE.md, "Whose
+# memory").
 MEMORY_WRONG, NAPS_WRONG = 0.05, 0.1
 # So much of it is known in loops that are done with each descriptor before the next.
 MEMORY_KNOWN = 0.3
@@ -94,7 +96,8 @@ for order in orders:
         slept = sum(map(int, re.findall(r'sleep:(\d+)', fields['split_ns'])))
         known, excess, true = known + own, excess + max(0, own - due), true + due
         naps_wrong += slept > 0 and route != 'nap'
-    tap.ok(excess <= MEMORY_WRONG * true, f'{order}: memory is not booked to another request: {known:.0f} of {true} bytes known', excess)
+    tap.ok(excess <= MEMORY_WRONG * true,
+           f'{order}: memory is not booked to another request: {known:.0f} of {true} bytes known', excess)
     tap.ok(naps_wrong <= NAPS_WRONG * len(served[order]), f'{order}: nor are waits', naps_wrong)
     if order in ('each', 'room'):
         tap.ok(known - excess >= MEMORY_KNOWN * true, f'{order}: and much is known', (known, excess, true))
