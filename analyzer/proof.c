@@ -78,6 +78,15 @@ static bool is_cause(const struct round *t, const struct flight *f)
     return false;
 }
 
+/* Whether the turn read a response that may be f's. */
+static bool is_asked_for(const struct round *t, const struct flight *f)
+{
+    for (unsigned i = 0; i < t->replies; i++)
+        if (t->reply[i]->calls && candidates_index(&t->reply[i]->calls->candidates, f) >= 0)
+            return true;
+    return false;
+}
+
 /* Whether anything that the turn learned, or did not see, may have led to f's answer. */
 static bool may_be_explained(const struct round *t, const struct flight *f, int64_t now_ns)
 {
@@ -96,17 +105,20 @@ static bool may_be_explained(const struct round *t, const struct flight *f, int6
  * by whom it answers now. */
 static void watch_grounds(struct round *t, const struct flight *f, int64_t now_ns)
 {
-    if (is_cause(t, f))
-        t->trust.unexplained = (uint8_t)(t->trust.unexplained - (t->trust.unexplained > 0));
+    bool cause = is_cause(t, f);
+
+    if (cause || is_asked_for(t, f))
+        trust_answered(&t->trust, cause);
     else if (t->loop && !may_be_explained(t, f, now_ns))
-        t->trust.unexplained = TRUST_TIMES;
+        trust_answered_without_ground(&t->trust);
 }
 
 void proof_answered(struct upcall_table *u, struct round *t, struct flight *f, bool first, int64_t now_ns)
 {
     if (first)
         watch_grounds(t, f, now_ns);
-    bool proves = !round_timer_due(t, now_ns) && trust_answers_at_once(&t->trust);
+    bool alone = !t->loop || t->open <= 1;
+    bool proves = !round_timer_due(t, now_ns) && (alone ? !t->trust.surprised : trust_answers_at_once(&t->trust));
     bool in_order = first && trust_is_orderly(&t->trust);
 
     for (unsigned i = 0; i < t->replies; i++) {

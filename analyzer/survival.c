@@ -13,6 +13,8 @@
 
 #include <math.h>
 
+#define ROUNDING 1e-9 /* sums of weights depend on their order by less than that */
+
 #define Z95 1.959963985
 
 /* Wilson's interval for a share of n. */
@@ -40,7 +42,7 @@ struct survival survival_of(const struct survival_ages *freed, const struct surv
         double deaths = freed->count[k], censored = live->ages.count[k];
         if (deaths > 0)
             exposed = risk - (k == last ? censored : censored / 2);
-        if (deaths > 0 && deaths < exposed) {
+        if (deaths > 0 && deaths < exposed * (1 - ROUNDING)) {
             share *= 1 - deaths / exposed;
             greenwood += deaths / (exposed * (exposed - deaths));
         } else if (deaths > 0) {

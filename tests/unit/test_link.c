@@ -152,6 +152,16 @@ static void connections(unsigned n)
     }
 }
 
+/* A loop is believed to act upon what it learns in the same turn once it has done so for a while. */
+static void answers_at_once(void)
+{
+    for (unsigned id = 900; id < 920; id++) {
+        turn(1);
+        in(0, id);
+        answer(0);
+    }
+}
+
 static void end(void)
 {
     assert_int_equal(exchange_finish(t.table), 0);
@@ -279,6 +289,7 @@ static void test_waits(void **state)
     (void)state;
     begin(true);
     connections(2);
+    answers_at_once();
     turn(2);
     in(0, 1);
     in(1, 2); /* of two, which one asks? The answer tells. */
@@ -318,6 +329,7 @@ static void test_opened(void **state)
     (void)state;
     begin(true);
     connections(2);
+    answers_at_once();
     turn(1);
     in(0, 1);
     connects(60, -EINPROGRESS);
@@ -345,6 +357,7 @@ static void test_backward(void **state)
     (void)state;
     begin(true);
     connections(2);
+    answers_at_once();
     turn(2);
     in(0, 1);
     in(1, 2);
@@ -455,6 +468,28 @@ static void test_timer_two_responses(void **state)
     reply(1);
     answer(0);
     CHECK(77, ambiguous);
+}
+
+/* The same from a loop's beginning: it may answer with the next event what an earlier one asked for. */
+static void test_backward_at_first(void **state)
+{
+    (void)state;
+    begin(true);
+    connections(2);
+    turn(2);
+    in(0, 1);
+    in(1, 2);
+    up(1, 2);
+    up(0, 1);
+    turn(1);
+    reply(0);
+    answer(0);
+    turn(1);
+    reply(1);
+    answer(1);
+    end();
+    assert_int_equal(state_of(1), LINK_ambiguous);
+    done();
 }
 
 /* A loop that looks at its clock in each turn, and asks for descriptors with one timeout. */
@@ -873,6 +908,7 @@ static void test_habit(void **state)
     (void)state;
     begin(true);
     connections(2);
+    answers_at_once();
     turn(1);
     in(1, 500);
     for (unsigned id = 1; id <= 30; id++) {
@@ -970,7 +1006,7 @@ int main(void)
         cmocka_unit_test(test_eventfd), cmocka_unit_test(test_push), cmocka_unit_test(test_pool),
         cmocka_unit_test(test_outlives), cmocka_unit_test(test_after_the_answer), cmocka_unit_test(test_served_another),
         cmocka_unit_test(test_queue), cmocka_unit_test(test_condition), cmocka_unit_test(test_synchronous),
-        cmocka_unit_test(test_put_off), cmocka_unit_test(test_habit), cmocka_unit_test(test_a_turn_late),
+        cmocka_unit_test(test_put_off), cmocka_unit_test(test_backward_at_first), cmocka_unit_test(test_habit), cmocka_unit_test(test_a_turn_late),
         cmocka_unit_test(test_lost_events), cmocka_unit_test(test_bounds),
     };
     struct trace_builder b;
